@@ -1,0 +1,39 @@
+"""The one place that reads the time: commands are stamped here, at the edge."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The time in UTC, cut to milliseconds."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return to_milliseconds(datetime.now(UTC))
+
+
+class FixedClock:
+    """A clock for tests: it stands still until it is told to advance."""
+
+    def __init__(self, start: datetime) -> None:
+        self._now = to_milliseconds(start)
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now = to_milliseconds(self._now + timedelta(seconds=seconds))
+
+
+def to_milliseconds(at: datetime) -> datetime:
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def to_iso(at: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds and Z, as every answer shows times."""
+    return at.isoformat(timespec="milliseconds")[:23] + "Z"

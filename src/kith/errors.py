@@ -1,0 +1,102 @@
+"""Every error of the project, in one tree: exposed to clients, or internal.
+
+An exposed error carries a stable code; ``CODES`` gives each code its HTTP status and its meaning, and
+``docs/errors.md`` is held against it by a test.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+CODES: Mapping[str, tuple[int, str]] = {
+    "INVALID_REQUEST": (400, "The request cannot be understood, or asks for what is not possible."),
+    "INVALID_ID": (400, "An id that is neither a number, an external id, nor another form that this place takes."),
+    "INVALID_CURSOR": (400, "A cursor that was not issued for this query, or was changed."),
+    "UNAUTHORIZED": (401, "No API key was sent."),
+    "INVALID_API_KEY": (401, "The API key is not known."),
+    "EXPIRED_API_KEY": (401, "The API key has expired."),
+    "REVOKED_API_KEY": (401, "The API key was revoked."),
+    "FORBIDDEN": (403, "The API key is of another kind, or lacks the scope."),
+    "NOT_FOUND": (404, "Nothing is there in this workspace."),
+    "METHOD_NOT_ALLOWED": (405, "The path exists, but not with this method."),
+    "CONTACT_EMAIL_EXISTS": (409, "A contact with this email already exists."),
+    "VERSION_MISMATCH": (412, "The record has moved on since the version that If-Match names."),
+    "PAYLOAD_TOO_LARGE": (413, "The body is larger than the limit."),
+    "UNSUPPORTED_MEDIA_TYPE": (415, "The body is not sent as JSON."),
+    "VALIDATION_ERROR": (422, "Several fields are wrong in different ways; details.fields lists them."),
+    "MISSING_FIELD": (422, "A field that is needed was left out; details.fields names it."),
+    "INVALID_FIELD": (422, "A field has a value that it cannot take, or is not known; details.fields lists them."),
+    "IDEMPOTENCY_KEY_REUSED": (422, "The Idempotency-Key was used before with another request."),
+    "RATE_LIMITED": (429, "The key's rate limit is used up; details.retryAfter says for how many seconds."),
+    "INTERNAL": (500, "Something failed here; the log has the correlation id."),
+    "SERVICE_UNAVAILABLE": (503, "A part that this needs is down; Retry-After says when to try again."),
+    "QUERY_TIMEOUT": (504, "The query took longer than the statement timeout."),
+    "READ_AFTER_TIMEOUT": (504, "The write that X-Read-After names was not applied within the wait."),
+}
+
+
+class KithError(Exception):
+    """Everything that this project raises on purpose."""
+
+
+class Exposed(KithError):
+    """An error that a client sees: ``code`` decides the status, ``headers`` go out with the answer."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        details: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = CODES[code][0]
+        self.message = message
+        self.details = dict(details) if details else None
+        self.headers = dict(headers) if headers else {}
+
+
+class InvalidRequest(Exposed):
+    def __init__(self, message: str, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__("INVALID_REQUEST", message, details)
+
+
+class InvalidId(Exposed):
+    def __init__(self, message: str) -> None:
+        super().__init__("INVALID_ID", message)
+
+
+class NotFound(Exposed):
+    def __init__(self, message: str) -> None:
+        super().__init__("NOT_FOUND", message)
+
+
+class Validation(Exposed):
+    """422 with every wrong field: ``fields`` are (field, message) in the order they were found."""
+
+    def __init__(self, fields: Sequence[tuple[str, str]], code: str = "INVALID_FIELD") -> None:
+        more = f" (and {len(fields) - 1} more)" if len(fields) > 1 else ""
+        super().__init__(
+            code,
+            f"{fields[0][0]}: {fields[0][1]}{more}",
+            {"fields": [{"field": field, "message": message} for field, message in fields]},
+        )
+
+
+class Unavailable(Exposed):
+    """503: a part is down. ``retry_after_s`` goes out as Retry-After."""
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__("SERVICE_UNAVAILABLE", message, {"retryAfter": retry_after_s}, {"Retry-After": str(retry_after_s)})
+
+
+class Internal(KithError):
+    """An error for operators and developers; a client only ever sees 500 INTERNAL or 503."""
+
+
+class StartError(Internal):
+    """A process cannot start: one line that names the way out."""
+
+
+class ConflictingWriter(Internal):
+    """The cursor moved under this writer: another writer owns the partition."""

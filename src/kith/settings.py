@@ -1,0 +1,106 @@
+"""Every setting: its name, default and meaning, in one table; the only reader of the environment.
+
+``KITH_<NAME>`` sets one; ``kith settings`` prints the table.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from kith.errors import StartError
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process was told, read once at its start. The meaning of each stands in ``SETTINGS``."""
+
+    database_url: str = ""
+    data: str = ".kith"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    url: str = "http://127.0.0.1:8000"
+    key: str = ""
+    partitions: int = 16
+    log_level: str = "info"
+    read_timeout_ms: int = 5000
+    write_timeout_ms: int = 60_000
+    append_timeout_ms: int = 3000
+    batch_commands_max: int = 500
+    body_bytes_max: int = 1_048_576
+    pool_connections_max: int = 10
+    key_cache_ms: int = 2000
+    log_retention_h: int = 24
+    operation_retention_d: int = 7
+    poll_ms: int = 250
+    shutdown_grace_s: int = 8
+
+
+class Setting(NamedTuple):
+    """A row of the table: ``minimum`` is for numbers only."""
+
+    name: str
+    help: str
+    minimum: int = 0
+
+    @property
+    def variable(self) -> str:
+        return "KITH_" + self.name.upper()
+
+    @property
+    def default(self) -> str | int:
+        value: str | int = DEFAULTS[self.name]
+        return value
+
+
+DEFAULTS: Mapping[str, Any] = msgspec.structs.asdict(Settings())
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("database_url", "PostgreSQL 15 or newer, as a URL. Empty: PostgreSQL is started in the data folder."),
+    Setting("data", "The data folder of `kith serve`."),
+    Setting("host", "The address that the API listens on."),
+    Setting("port", "The port that the API listens on.", 0),
+    Setting("url", "Where the command line finds a server."),
+    Setting("key", "The API key that the command line sends."),
+    Setting("partitions", "Partitions of the log; fixed when the installation is made.", 1),
+    Setting("log_level", "debug, info, warning or error."),
+    Setting("read_timeout_ms", "A read's longest time in the database, in milliseconds.", 1),
+    Setting("write_timeout_ms", "A batch's longest statement, in milliseconds.", 1),
+    Setting("append_timeout_ms", "How long a write waits for the log before it is answered 503.", 1),
+    Setting("batch_commands_max", "Commands that the writer applies in one transaction, at most.", 1),
+    Setting("body_bytes_max", "The largest request body, in bytes.", 1024),
+    Setting("pool_connections_max", "Connections to PostgreSQL for each process, at most.", 2),
+    Setting("key_cache_ms", "How long a looked-up API key is trusted before it is looked up again.", 0),
+    Setting("log_retention_h", "Hours that an applied command stays in the log.", 1),
+    Setting("operation_retention_d", "Days that an operation can be asked for.", 1),
+    Setting("poll_ms", "How often a process looks for news when no notification came.", 1),
+    Setting("shutdown_grace_s", "Seconds that a process has to finish its work when it is told to stop.", 1),
+)
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **overrides: str | int | None) -> Settings:
+    """The settings of this process: overrides, else the environment, else the defaults. Raises StartError."""
+    environ = os.environ if environ is None else environ
+    values: dict[str, str | int] = {}
+    for setting in SETTINGS:
+        given: str | int | None = overrides.get(setting.name)
+        if given is None:
+            given = environ.get(setting.variable)
+        if given is not None:
+            values[setting.name] = to_value(setting, given)
+    unknown = overrides.keys() - DEFAULTS.keys()
+    if unknown:
+        raise StartError(f"No setting is called {sorted(unknown)[0]!r}.")
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+def to_value(setting: Setting, given: str | int) -> str | int:
+    if isinstance(setting.default, str):
+        return str(given)
+    try:
+        number = int(given)
+    except ValueError:
+        raise StartError(f"{setting.variable} is {given!r}; it must be a whole number.") from None
+    if number < setting.minimum:
+        raise StartError(f"{setting.variable} is {number}; it must be at least {setting.minimum}.")
+    return number
