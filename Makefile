@@ -1,0 +1,45 @@
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-faults bench bench-smoke lint format lock clean
+
+bin := .venv/bin
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: ## make .venv from the lock file (the other targets do it for you)
+	@tools/setup
+
+run: setup ## start everything on embedded defaults and serve on port 8000
+	@exec $(bin)/kith serve
+
+test: setup ## run every test but the long fault runs
+	@$(bin)/pytest $(ARGS)
+
+test-faults: setup ## kill processes under load, in full length
+	@KITH_TEST_FAULTS=full $(bin)/pytest -m faults $(ARGS)
+
+bench: setup ## measure ratios against bare PostgreSQL and a bare endpoint
+	@$(bin)/python -m tests.bench $(ARGS)
+
+bench-smoke: setup ## the same, small and short: does the bench still work?
+	@$(bin)/python -m tests.bench --smoke $(ARGS)
+
+lint: setup ## style, types, layers and house rules
+	@$(bin)/ruff check .
+	@$(bin)/ruff format --check .
+	@$(bin)/mypy
+	@$(bin)/lint-imports
+	@$(bin)/pytest -q -p no:cacheprovider tests/test_tidy.py
+
+format: setup ## let ruff rewrite what it can
+	@$(bin)/ruff check --fix .
+	@$(bin)/ruff format .
+
+lock: ## renew the lock files (for maintainers; needs uv)
+	@tools/lock
+
+clean: ## remove .venv, caches and results; data folders stay
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist bench-results
+	@find src tests -name __pycache__ -prune -exec rm -rf {} +
