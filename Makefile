@@ -30,7 +30,7 @@ lint: setup ## style, types, layers and house rules
 	@$(bin)/ruff check .
 	@$(bin)/ruff format --check .
 	@$(bin)/mypy
-	@$(bin)/lint-imports
+	@$(bin)/lint-imports --no-logo
 	@$(bin)/pytest -q -p no:cacheprovider tests/test_tidy.py
 
 format: setup ## let ruff rewrite what it can
