@@ -1,0 +1,462 @@
+"""PostgreSQL inside the data folder: made, started, watched and stopped as a child of this process.
+
+No other local user gets in: it listens on a Unix socket in a folder of mode 0700, and on nothing else.
+"""
+# ruff: noqa: S603, PLW1509 - only PostgreSQL's own programs are started here, and preexec_fn only makes system calls
+
+import ctypes
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+from kith.errors import StartError
+from kith.store.binaries import (
+    ENVIRONMENT,
+    Account,
+    find_account,
+    find_binaries,
+    find_version,
+    to_identity,
+    to_user_name,
+)
+
+SOCKET_NAME = ".s.PGSQL.5432"
+SOCKET_PATH_BYTES_MAX = 107
+LOG_BYTES_MAX = 16 * 1024 * 1024
+START_TIMEOUT_S = 300.0  # recovery after a crash reads up to max_wal_size of log
+LEFTOVER_TIMEOUT_S = 10.0
+PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class DataLock:
+    """Holds the data folder for this process; the system releases it, however the process ends."""
+
+    def __init__(self, data: Path) -> None:
+        path = data / "lock"
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise _unwritable(data, error) from None
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(self._fd, 32).decode(errors="replace").strip()
+            os.close(self._fd)
+            raise StartError(
+                f"The data folder {data} is in use by process {holder or '(unknown)'}. "
+                "Stop that one, or choose another folder with --data."
+            ) from None
+        os.ftruncate(self._fd, 0)
+        os.write(self._fd, f"{os.getpid()}\n".encode())
+
+    def release(self) -> None:
+        os.close(self._fd)
+
+
+def open_data(data: Path) -> Path:
+    """Makes the data folder where it is missing (mode 0700) and answers its absolute path. Raises StartError."""
+    data = data.expanduser().absolute()
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(data, os.W_OK | os.X_OK):
+            raise PermissionError(13, "permission denied")
+    except OSError as error:
+        raise _unwritable(data, error) from None
+    return data.resolve()
+
+
+def _unwritable(data: Path, error: OSError) -> StartError:
+    user = to_user_name(os.geteuid())
+    reason = (error.strerror or str(error)).lower()
+    return StartError(
+        f"The data folder {data} cannot be written by user {user!r} ({reason}). "
+        "Correct its owner, or choose another folder with --data."
+    )
+
+
+class _Folder:
+    """A folder of ours, mode 0700, held open.
+
+    Root opens it, and a child of another user reaches it through the descriptor: so nothing has to be changed about
+    the folders above, which may be private to root.
+    """
+
+    def __init__(self, path: Path, account: Account | None) -> None:
+        self.path = path
+        try:
+            path.mkdir(mode=0o700, exist_ok=True)
+            # Below the system's temporary folder anybody may have made it, as a link to anything.
+            self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            self.status = os.fstat(self.fd)
+            uid = account.uid if account else os.geteuid()
+            if self.status.st_uid not in (uid, os.geteuid()):
+                raise PermissionError(13, f"it belongs to user {to_user_name(self.status.st_uid)!r}")
+            if account and self.status.st_uid != uid:
+                os.fchown(self.fd, account.uid, account.gid)
+            if stat.S_IMODE(self.status.st_mode) != 0o700:
+                os.fchmod(self.fd, 0o700)
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        self.name = f"/proc/self/fd/{self.fd}" if account else str(path)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+def to_socket_folder(data: Path) -> Path:
+    """Where the server of a data folder has its socket: in it, or below /tmp where a socket's path would not fit."""
+    folder = data / "run"
+    plain = re.fullmatch(r"[A-Za-z0-9 ._/@+~-]+", str(folder)) is not None
+    if plain and len(os.fsencode(folder / SOCKET_NAME)) <= SOCKET_PATH_BYTES_MAX:
+        return folder
+    return Path("/tmp", "kith-" + hashlib.sha256(os.fsencode(data)).hexdigest()[:24])  # noqa: S108 - checked in _Folder
+
+
+def to_url(folder: Path) -> str:
+    return f"postgresql://kith@/kith?host={quote(str(folder), safe='/')}&port=5432"
+
+
+def find_embedded_url(data: Path) -> str | None:
+    """The address of the server that runs in a data folder, None when none does."""
+    folder = to_socket_folder(data.expanduser().resolve())
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(folder / SOCKET_NAME))
+    except PermissionError:
+        raise StartError(f"The server of the data folder {data} runs as another user; work as that user.") from None
+    except OSError:
+        return None
+    return to_url(folder)
+
+
+def die_with_parent(sign: signal.Signals) -> Callable[[], None]:
+    """For ``preexec_fn``: the child gets the signal when the thread that started it ends, however it ends."""
+    parent = os.getpid()
+
+    def before_exec() -> None:
+        if sys.platform == "linux":
+            _libc.prctl(PR_SET_PDEATHSIG, int(sign), 0, 0, 0)
+            if os.getppid() != parent:
+                os._exit(1)
+
+    return before_exec
+
+
+def to_options(memory_bytes: int, durable: bool) -> Mapping[str, str]:
+    """PostgreSQL's settings for a small server that shares its machine with the other parts."""
+    mb = 1024 * 1024
+    shared_mb = max(32, min(256, memory_bytes // 8 // mb))
+    options = {
+        "listen_addresses": "",
+        "unix_socket_permissions": "0700",
+        "port": "5432",
+        "max_connections": "60",
+        "shared_buffers": f"{shared_mb}MB",
+        "effective_cache_size": f"{max(64, memory_bytes // 2 // mb)}MB",
+        "maintenance_work_mem": f"{max(16, min(128, shared_mb // 2))}MB",
+        "work_mem": "8MB",
+        "huge_pages": "try",
+        "jit": "off",
+        "random_page_cost": "1.1",
+        "fsync": "on",
+        "synchronous_commit": "on",
+        "wal_compression": "on",
+        "wal_buffers": "16MB",
+        "min_wal_size": "128MB",
+        # Bounds the disk, and how long a restart after a crash takes.
+        "max_wal_size": "1GB",
+        "checkpoint_timeout": "5min",
+        "checkpoint_completion_target": "0.9",
+        "autovacuum_naptime": "15s",
+        "autovacuum_vacuum_scale_factor": "0.05",
+        "autovacuum_analyze_scale_factor": "0.02",
+        "autovacuum_vacuum_insert_scale_factor": "0.05",
+        "autovacuum_vacuum_cost_limit": "1000",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        "log_checkpoints": "off",
+        "log_line_prefix": "%m [%p] ",
+        "cluster_name": "kith",
+    }
+    if not durable:
+        options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+    return options
+
+
+def find_memory_bytes() -> int:
+    """What this machine, or this container, has."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return total
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
+class EmbeddedPostgres:
+    """A running server. Start it from the thread that will live longest: it goes when that thread does.
+
+    ``durable=False`` trades safety for speed, for tests only. ``bin_dir`` names another PostgreSQL's programs.
+    """
+
+    def __init__(
+        self, data: Path, bin_dir: Path | None = None, durable: bool = True, lock: DataLock | None = None
+    ) -> None:
+        self._data = open_data(data)
+        self._durable = durable
+        self._owns_lock = lock is None
+        self._lock = lock or DataLock(self._data)
+        self._folders: list[_Folder] = []
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            self._prepare(bin_dir)
+        except BaseException:
+            self._close()
+            raise
+
+    @classmethod
+    def start(
+        cls, data: Path, *, bin_dir: Path | None = None, durable: bool = True, lock: DataLock | None = None
+    ) -> Self:
+        """Makes the cluster where there is none, starts the server and waits until it answers. Raises StartError."""
+        server = cls(data, bin_dir, durable, lock)
+        try:
+            server.spawn()
+            server.wait_until_ready()
+        except BaseException:
+            server.stop()
+            raise
+        return server
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        return to_url(self._socket_folder.path)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server was not started"
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """None while the server runs, else how it ended (as ``subprocess`` puts it)."""
+        return self._process.poll() if self._process else 0
+
+    def _prepare(self, bin_dir: Path | None) -> None:
+        path = self._data / "postgresql"
+        self._account = find_account(path)
+        self._bin_dir = bin_dir or find_binaries(self._account)
+        version = find_version(self._bin_dir / "postgres", self._account)
+        if version is None:
+            raise StartError(
+                f"PostgreSQL cannot be run from {self._bin_dir}. Set KITH_DATABASE_URL to one of your own."
+            )
+        if not path.exists():
+            self._make_cluster(path)
+        self._cluster = self._open_folder(path)
+        end_leftovers(self._cluster.status)
+        try:
+            made_by = (path / "PG_VERSION").read_text().strip()
+        except OSError:
+            raise StartError(f"{path} is not a PostgreSQL cluster. Move it away, or choose another folder.") from None
+        if made_by != str(version):
+            raise StartError(
+                f"{path} was made by PostgreSQL {made_by} and this is PostgreSQL {version}. "
+                "Use the program that made it, or move the data with pg_dump."
+            )
+        self._socket_folder = self._open_folder(to_socket_folder(self._data))
+
+    def _open_folder(self, path: Path) -> _Folder:
+        folder = _Folder(path, self._account)
+        self._folders.append(folder)
+        return folder
+
+    def _make_cluster(self, path: Path) -> None:
+        """Under another name until it is whole: what a killed start leaves is thrown away by the next."""
+        unfinished = path.with_name("postgresql.new")
+        if unfinished.exists():
+            end_leftovers(unfinished.stat())
+            shutil.rmtree(unfinished, ignore_errors=True)
+        folder = _Folder(unfinished, self._account)
+        try:
+            make = ["--username=kith", "--auth-local=trust", "--auth-host=reject", "--no-locale", "--encoding=UTF8"]
+            make += ["--data-checksums", "--no-instructions"]
+            if not self._durable:
+                make.append("--no-sync")
+            self._run(folder, "initdb", f"--pgdata={folder.name}", *make)
+            self._run(folder, "postgres", "--single", "-D", folder.name, "postgres", stdin=b"CREATE DATABASE kith\n")
+            os.rename(unfinished, path)
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        finally:
+            folder.close()
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+    def _run(self, folder: _Folder, program: str, *arguments: str, stdin: bytes = b"") -> None:
+        ran = subprocess.run(
+            [self._bin_dir / program, *arguments],
+            input=stdin,
+            capture_output=True,
+            cwd="/",
+            env=ENVIRONMENT,
+            pass_fds=(folder.fd,),
+            check=False,
+            preexec_fn=die_with_parent(signal.SIGKILL),
+            **to_identity(self._account),
+        )
+        said = ran.stderr.decode(errors="replace")
+        if ran.returncode != 0 or "ERROR:" in said:
+            raise StartError(f"The PostgreSQL cluster in {self._data} cannot be made: {find_reason(said)}")
+
+    def spawn(self) -> None:
+        """Starts the server process; it may not answer yet."""
+        end_leftovers(self._cluster.status)
+        if sys.platform == "linux":
+            # No server is left here, so the pid file is a dead one's, and another program may have that pid by now.
+            (self._cluster.path / "postmaster.pid").unlink(missing_ok=True)
+        options = {
+            **to_options(find_memory_bytes(), self._durable),
+            "unix_socket_directories": self._socket_folder.name,
+        }
+        arguments = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
+        with open(self._rotate_log(), "ab", opener=_open_private) as log:
+            self._log_start = log.tell()
+            self._process = subprocess.Popen(
+                [self._bin_dir / "postgres", "-D", self._cluster.name, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=ENVIRONMENT,
+                pass_fds=(self._cluster.fd, self._socket_folder.fd),
+                # Of its own session: an interrupt from the terminal must not stop it before those who use it.
+                start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGQUIT),
+                **to_identity(self._account),
+            )
+
+    def wait_until_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Returns when the server takes connections. Raises StartError with its own reason when it does not."""
+        deadline = time.monotonic() + timeout_s
+        while not is_answering(self._socket_folder.path):
+            if self.poll() is not None:
+                raise StartError(f"PostgreSQL did not start: {find_reason(self._read_log())} (see {self._log_path})")
+            if time.monotonic() > deadline:
+                raise StartError(f"PostgreSQL was not ready within {timeout_s:.0f} s. {self._log_path} says why.")
+            time.sleep(0.01)
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Ends the server in order (its clients are cut off), within about the given time; then by force."""
+        if self._process is not None:
+            for sign, patience_s in ((signal.SIGINT, timeout_s), (signal.SIGQUIT, 1.0), (signal.SIGKILL, 1.0)):
+                if self._process.poll() is not None:
+                    break
+                self._process.send_signal(sign)
+                try:
+                    self._process.wait(patience_s)
+                except subprocess.TimeoutExpired:
+                    continue
+            end_leftovers(self._cluster.status)
+        self._close()
+
+    def _close(self) -> None:
+        while self._folders:
+            self._folders.pop().close()
+        if self._owns_lock:
+            self._owns_lock = False
+            self._lock.release()
+
+    @property
+    def _log_path(self) -> Path:
+        return self._data / "postgresql.log"
+
+    def _rotate_log(self) -> Path:
+        path = self._log_path
+        if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
+            path.replace(path.with_suffix(".log.1"))
+        return path
+
+    def _read_log(self) -> str:
+        with open(self._log_path, "rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace")
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def find_reason(said: str) -> str:
+    """The line of PostgreSQL's output that tells what went wrong."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    telling = [line for line in lines if re.search(r"(FATAL|PANIC|ERROR|error):", line)]
+    line = (telling or lines or ["it said nothing"])[-1]
+    return re.sub(r"^.*?(FATAL|PANIC|ERROR|error):\s*", "", line)
+
+
+def is_answering(folder: Path) -> bool:
+    """Whether the server lets a client in: it refuses while it starts, recovers or stops."""
+    body = struct.pack("!i", 196608) + b"user\0kith\0database\0kith\0\0"
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(5.0)
+            client.connect(str(folder / SOCKET_NAME))
+            client.sendall(struct.pack("!i", len(body) + 4) + body)
+            return client.recv(1) == b"R"
+    except OSError:
+        return False
+
+
+def end_leftovers(cluster: os.stat_result) -> None:
+    """Ends PostgreSQL processes that a killed server left behind in this cluster; ours must not be running.
+
+    Only they work in that folder, and the data folder's lock is ours, so nobody else can have started them.
+    """
+    deadline = time.monotonic() + LEFTOVER_TIMEOUT_S
+    while pids := list(_find_leftovers(cluster)):
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        if time.monotonic() > deadline:
+            raise StartError(f"An earlier PostgreSQL (process {pids[0]}) does not end. End it, then start again.")
+        time.sleep(0.02)
+
+
+def _find_leftovers(cluster: os.stat_result) -> Iterator[int]:
+    if sys.platform != "linux":
+        return
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit():
+            continue
+        try:
+            program = os.readlink(f"/proc/{entry.name}/exe")
+            folder = os.stat(f"/proc/{entry.name}/cwd")
+        except OSError:
+            continue
+        if os.path.basename(program).startswith("postgres") and os.path.samestat(folder, cluster):
+            yield int(entry.name)
