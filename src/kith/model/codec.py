@@ -1,0 +1,34 @@
+"""How an envelope stands on the log: one version byte, then JSON. A decoder is never removed."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+import msgspec
+
+from kith.model.commands import Envelope
+
+VERSION = 1
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+DECODERS: Mapping[int, Callable[[bytes | memoryview], Envelope]] = {
+    1: msgspec.json.Decoder(Envelope, float_hook=Decimal).decode,
+}
+
+
+class Undecodable(ValueError):
+    """An entry of the log that no decoder of this program reads."""
+
+
+def encode_envelope(envelope: Envelope) -> bytes:
+    return bytes((VERSION,)) + _encoder.encode(envelope)
+
+
+def decode_envelope(entry: bytes) -> Envelope:
+    """Raises Undecodable with the reason."""
+    decode = DECODERS.get(entry[0]) if entry else None
+    if decode is None:
+        raise Undecodable(f"The entry has version {entry[0] if entry else 'none'}; known are {sorted(DECODERS)}.")
+    try:
+        return decode(memoryview(entry)[1:])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Undecodable(str(error)) from None

@@ -1,0 +1,105 @@
+"""Search words: what a record is found by, and what a typed query looks for. Both sides fold letters the same way."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+import phonenumbers
+
+from kith.model.contacts import Contact
+
+WORD_CHARACTERS_MAX = 100
+QUERY_TERMS_MAX = 10
+NAME_KEY_CHARACTERS_MAX = 256
+
+_WORD = re.compile(r"\w+")
+_PHONE = re.compile(r"^[+\d][\d\s().\-/]{2,}$")
+_NOT_DIGIT = re.compile(r"\D")
+
+
+def fold_letters(text: str) -> str:
+    """Lower-cased, without accents: é is e, ﬁ is fi."""
+    text = text.lower()
+    if text.isascii():
+        return text
+    decomposed = unicodedata.normalize("NFKD", text)
+    return "".join(character for character in decomposed if not unicodedata.combining(character))
+
+
+def to_name_key(name: str | None) -> str | None:
+    """What names are sorted and compared by."""
+    return name.lower()[:NAME_KEY_CHARACTERS_MAX] if name is not None else None
+
+
+def list_words(contact: Contact) -> set[str]:
+    """The words of name, email and phone that a search may begin with."""
+    words: set[str] = set()
+    for text in (contact.name, contact.given_name, contact.family_name):
+        if text:
+            words.update(_split(text))
+    if contact.email:
+        local, _, domain = contact.email.rpartition("@")
+        words.update((fold_letters(contact.email)[:WORD_CHARACTERS_MAX], fold_letters(domain)[:WORD_CHARACTERS_MAX]))
+        words.add(fold_letters(local)[:WORD_CHARACTERS_MAX])
+        words.update(_split(local))
+    if contact.phone:
+        words.update(_list_phone_words(contact.phone, contact.phone_e164))
+    return words
+
+
+def to_lexemes(contact: Contact, workspace_id: int) -> str:
+    """The words as the text of a tsvector, each with the workspace in front."""
+    return " ".join(f"'{workspace_id}:{_escape(word)}'" for word in sorted(list_words(contact)))
+
+
+def to_tsquery(query: str, workspace_id: int) -> str | None:
+    """The tsquery that wants each term of the query to begin some word; None where there is no term."""
+    terms = [
+        alternatives
+        for term in list_terms(query)
+        if (alternatives := " | ".join(f"({_to_clause(words, workspace_id)})" for words in term))
+    ]
+    return " & ".join(f"({term})" for term in terms) or None
+
+
+def list_terms(query: str) -> list[list[tuple[str, ...]]]:
+    """The query's terms; each is a list of alternatives, each of these the words that must all be begun.
+
+    A term with punctuation inside (``jean-luc``, ``example.com``) is looked for whole and in its parts.
+    """
+    stripped = query.strip()
+    if _PHONE.match(stripped):
+        digits = _NOT_DIGIT.sub("", stripped)
+        return [[(digits[2:] if stripped.startswith("00") else digits,)]]
+    terms: list[list[tuple[str, ...]]] = []
+    for term in stripped.split()[:QUERY_TERMS_MAX]:
+        whole = fold_letters(term)[:WORD_CHARACTERS_MAX]
+        parts = tuple(_split(term))
+        if "@" in whole:
+            terms.append([(whole,)])
+        elif parts:
+            terms.append([(whole,), parts] if parts != (whole,) else [parts])
+    return terms
+
+
+def _split(text: str) -> Iterator[str]:
+    for word in _WORD.findall(fold_letters(text)):
+        for part in word.split("_"):
+            if part:
+                yield part[:WORD_CHARACTERS_MAX]
+
+
+def _list_phone_words(phone: str, e164: str | None) -> Iterator[str]:
+    digits = _NOT_DIGIT.sub("", e164 or phone)
+    if digits:
+        yield digits[:WORD_CHARACTERS_MAX]
+    if e164:
+        yield str(phonenumbers.parse(e164).national_number)
+
+
+def _to_clause(words: tuple[str, ...], workspace_id: int) -> str:
+    return " & ".join(f"'{workspace_id}:{_escape(word)}':*" for word in words)
+
+
+def _escape(word: str) -> str:
+    return word.replace("\\", "\\\\").replace("'", "''")

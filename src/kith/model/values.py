@@ -1,0 +1,140 @@
+"""What a value may look like: texts, emails, phone numbers and property documents, checked and normalised at the edge.
+
+Each function returns the normalised value or raises ``ValueError`` with a sentence for the client. A command
+carries what came out, so applying it later needs no library that may change.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+
+TEXT_CHARACTERS_MAX = 1000
+EMAIL_CHARACTERS_MAX = 254
+PROPERTY_KEY_CHARACTERS_MAX = 64
+PROPERTY_TEXT_CHARACTERS_MAX = 65_536
+PROPERTY_KEYS_MAX = 500
+PROPERTY_DEPTH_MAX = 8
+NUMBER_DIGITS_MAX = 100
+NUMBER_EXPONENT_MAX = 100
+
+
+def normalise_text(text: str, characters_max: int = TEXT_CHARACTERS_MAX) -> str | None:
+    """Without the space around it; an empty text is no value."""
+    if len(text) > characters_max:
+        raise ValueError(f"holds {len(text)} characters; at most {characters_max} are allowed.")
+    check_storable(text)
+    return text.strip() or None
+
+
+def normalise_email(text: str) -> str | None:
+    """Trimmed, checked for form (no DNS) and lower-cased."""
+    trimmed = text.strip()
+    if not trimmed:
+        return None
+    if len(trimmed) > EMAIL_CHARACTERS_MAX:
+        raise ValueError(f"holds {len(trimmed)} characters; an email has at most {EMAIL_CHARACTERS_MAX}.")
+    check_storable(trimmed)
+    try:
+        checked = validate_email(
+            trimmed, check_deliverability=False, allow_empty_local=False, globally_deliverable=False, test_environment=True
+        )
+    except EmailNotValidError as error:
+        raise ValueError(f"{trimmed[:80]!r} is not an email address: {error}") from None
+    return checked.normalized.lower()
+
+
+def normalise_phone(text: str) -> tuple[str | None, str | None]:
+    """(as given, in E.164 where it parses). One that does not parse is kept as given."""
+    given = normalise_text(text)
+    return given, to_e164(given) if given else None
+
+
+@lru_cache(maxsize=4096)
+def to_e164(given: str) -> str | None:
+    """E.164 of a number in international form, None where it does not parse."""
+    if not given.startswith(("+", "00")):
+        return None
+    try:
+        number = phonenumbers.parse("+" + given[2:] if given.startswith("00") else given, None)
+    except phonenumbers.NumberParseException:
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def check_storable(text: str) -> None:
+    if "\x00" in text:
+        raise ValueError("holds a NUL character, which cannot be stored.")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("holds a lone surrogate, which is not valid Unicode.") from None
+
+
+def check_properties(properties: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Every fault of a document of properties, as (path, message)."""
+    faults: list[tuple[str, str]] = []
+    if len(properties) > PROPERTY_KEYS_MAX:
+        faults.append(("properties", f"has {len(properties)} keys; at most {PROPERTY_KEYS_MAX} are allowed."))
+        return faults
+    for key, value in properties.items():
+        try:
+            check_property_key(key)
+            check_json(value, PROPERTY_DEPTH_MAX)
+        except ValueError as error:
+            faults.append((f"properties.{key[:PROPERTY_KEY_CHARACTERS_MAX]}", str(error)))
+    return faults
+
+
+def check_property_key(key: str) -> None:
+    if not key.strip():
+        raise ValueError("a property's key cannot be empty.")
+    if len(key) > PROPERTY_KEY_CHARACTERS_MAX:
+        raise ValueError(f"a property's key has at most {PROPERTY_KEY_CHARACTERS_MAX} characters; this has {len(key)}.")
+    check_storable(key)
+
+
+def check_json(value: Any, depth_left: int) -> None:
+    """That a JSON value can be stored: texts, numbers and nesting within the limits."""
+    if isinstance(value, str):
+        if len(value) > PROPERTY_TEXT_CHARACTERS_MAX:
+            raise ValueError(f"holds {len(value)} characters; at most {PROPERTY_TEXT_CHARACTERS_MAX} are allowed.")
+        check_storable(value)
+    elif value is None or isinstance(value, bool):
+        return
+    elif isinstance(value, (int, float, Decimal)):
+        check_number(value)
+    elif depth_left == 0:
+        raise ValueError(f"is nested deeper than {PROPERTY_DEPTH_MAX} levels.")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            check_storable(key)
+            check_json(item, depth_left - 1)
+    else:
+        for item in value:
+            check_json(item, depth_left - 1)
+
+
+def check_number(value: int | float | Decimal) -> None:
+    if isinstance(value, int) and value.bit_length() > 340:
+        raise ValueError(f"is too large; numbers have at most {NUMBER_DIGITS_MAX} digits.")
+    number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    if not number.is_finite():
+        raise ValueError("is not a finite number.")
+    if abs(number.adjusted()) > NUMBER_EXPONENT_MAX or len(number.as_tuple().digits) > NUMBER_DIGITS_MAX:
+        raise ValueError(f"is out of range: at most {NUMBER_DIGITS_MAX} digits, and 10 to the power of ±{NUMBER_EXPONENT_MAX}.")
+
+
+def same_json(one: Any, other: Any) -> bool:
+    """Equal as the database keeps JSON: 1 and 1.0 are the same number, but true is not 1."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same_json(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_json, one, other))
+    return bool(one == other)

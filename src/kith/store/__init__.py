@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, migrations, and all SQL that is written by hand."""

@@ -1,0 +1,227 @@
+"""Loading what a batch of commands touches and saving what became of it: one round trip for each kind."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from kith.errors import ConflictingWriter
+from kith.model.contacts import Contact, from_document
+from kith.model.search import to_lexemes, to_name_key
+from kith.store.database import Connection
+from kith.store.queries import load_queries
+
+_CONTACTS = load_queries("contacts")
+_OPERATIONS = load_queries("operations")
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+class ContactRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A row of ``contacts``: the record, and the columns that are derived from it."""
+
+    workspace_id: int
+    number: int
+    external_id: str
+    email: str | None
+    name: str | None
+    name_key: str | None
+    given_name: str | None
+    family_name: str | None
+    phone: str | None
+    phone_e164: str | None
+    avatar: str | None
+    status: str
+    lifecycle_stage: str
+    modules: tuple[str, ...]
+    properties: dict[str, Any]
+    activity_count: int
+    last_activity_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    words: str
+
+
+class OperationRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A row of ``operations``: what became of a command."""
+
+    workspace_id: int
+    id: str
+    type: str
+    status: str
+    position: int
+    resource: str
+    error: dict[str, Any] | None
+    fingerprint: str | None
+    answer: msgspec.Raw | None
+    created_at: datetime
+    applied_at: datetime
+
+
+class EventRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A row of ``events``."""
+
+    workspace_id: int
+    sequence: int
+    type: str
+    resource: str
+    operation_id: str
+    at: datetime
+    data: Any
+
+
+class TotalRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a batch adds to a kept count."""
+
+    workspace_id: int
+    entity: str
+    status: str
+    stage: str
+    count: int
+
+
+class CounterRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a workspace hands out next."""
+
+    workspace_id: int
+    next_contact_number: int
+    next_event_sequence: int
+
+
+class ContactKeys(msgspec.Struct, frozen=True):
+    """Contacts to load, as (workspace, key) pairs."""
+
+    external_ids: Sequence[tuple[int, str]] = ()
+    numbers: Sequence[tuple[int, int]] = ()
+    emails: Sequence[tuple[int, str]] = ()
+
+
+def to_row(contact: Contact, workspace_id: int) -> ContactRow:
+    assert contact.number is not None
+    return ContactRow(
+        workspace_id=workspace_id,
+        number=contact.number,
+        external_id=contact.external_id,
+        email=contact.email,
+        name=contact.name,
+        name_key=to_name_key(contact.name),
+        given_name=contact.given_name,
+        family_name=contact.family_name,
+        phone=contact.phone,
+        phone_e164=contact.phone_e164,
+        avatar=contact.avatar,
+        status=contact.status,
+        lifecycle_stage=contact.lifecycle_stage,
+        modules=contact.modules,
+        properties=contact.properties,
+        activity_count=contact.activity_count,
+        last_activity_at=contact.last_activity_at,
+        created_at=contact.created_at,
+        updated_at=contact.updated_at,
+        version=contact.version,
+        words=to_lexemes(contact, workspace_id),
+    )
+
+
+def to_documents(rows: Iterable[msgspec.Struct | dict[str, Any]]) -> str:
+    """The rows as one JSON array, for ``jsonb_to_recordset``."""
+    return _encoder.encode(rows if isinstance(rows, list) else list(rows)).decode()
+
+
+async def load_contacts(connection: Connection, shard: int, keys: ContactKeys) -> list[tuple[int, Contact]]:
+    """The contacts that are there, as (workspace, contact); one may come more than once."""
+    if not (keys.external_ids or keys.numbers or keys.emails):
+        return []
+    rows = await connection.fetch(
+        _CONTACTS["load_contacts"],
+        shard,
+        [workspace for workspace, _ in keys.external_ids],
+        [key for _, key in keys.external_ids],
+        [workspace for workspace, _ in keys.numbers],
+        [key for _, key in keys.numbers],
+        [workspace for workspace, _ in keys.emails],
+        [key for _, key in keys.emails],
+    )
+    return [(row["workspace_id"], from_document(row["document"])) for row in rows]
+
+
+async def load_counters(connection: Connection, shard: int, workspace_ids: Sequence[int]) -> dict[int, CounterRow]:
+    """What each workspace hands out next; one that never wrote begins at 1."""
+    rows = await connection.fetch(_CONTACTS["load_counters"], shard, workspace_ids)
+    found = {row["workspace_id"]: CounterRow(**dict(row)) for row in rows}
+    for workspace_id in workspace_ids:
+        found.setdefault(
+            workspace_id, CounterRow(workspace_id=workspace_id, next_contact_number=1, next_event_sequence=1)
+        )
+    return found
+
+
+async def load_known_operations(
+    connection: Connection, shard: int, ids: Sequence[tuple[int, str]], first: datetime, end: datetime
+) -> set[tuple[int, str]]:
+    """Those of the (workspace, operation) pairs that are applied already; ``first`` ≤ created < ``end``."""
+    rows = await connection.fetch(
+        _OPERATIONS["load_operations"],
+        shard,
+        [workspace for workspace, _ in ids],
+        [operation_id for _, operation_id in ids],
+        first,
+        end,
+    )
+    return {(row["workspace_id"], row["id"]) for row in rows}
+
+
+async def move_cursor(connection: Connection, shard: int, expected: int, position: int) -> None:
+    """Raises ConflictingWriter where the cursor is not where this writer left it."""
+    if await connection.fetchval(_OPERATIONS["move_cursor"], shard, expected, position) is None:
+        raise ConflictingWriter(
+            f"Another writer has moved the cursor of partition {shard} on from {expected}. Only one writer may own a"
+            " partition; this one stops."
+        )
+
+
+async def save_rows(connection: Connection, shard: int, statement: str, rows: list[Any]) -> None:
+    """Run a statement that takes rows as documents; nothing where there are none."""
+    if rows:
+        await connection.execute(statement, shard, to_documents(rows))
+
+
+async def insert_contacts(connection: Connection, shard: int, rows: list[ContactRow]) -> None:
+    await save_rows(connection, shard, _CONTACTS["insert_contacts"], rows)
+
+
+async def release_emails(connection: Connection, shard: int, rows: list[ContactRow]) -> None:
+    await save_rows(connection, shard, _CONTACTS["release_emails"], rows)
+
+
+async def update_contacts(connection: Connection, shard: int, rows: list[ContactRow]) -> None:
+    await save_rows(connection, shard, _CONTACTS["update_contacts"], rows)
+
+
+async def save_counters(connection: Connection, shard: int, rows: list[CounterRow]) -> None:
+    await save_rows(connection, shard, _CONTACTS["save_counters"], rows)
+
+
+async def add_totals(connection: Connection, shard: int, rows: list[TotalRow]) -> None:
+    await save_rows(connection, shard, _CONTACTS["add_totals"], rows)
+
+
+async def insert_operations(connection: Connection, shard: int, rows: list[OperationRow]) -> None:
+    await save_rows(connection, shard, _OPERATIONS["insert_operations"], rows)
+
+
+async def insert_events(connection: Connection, shard: int, rows: list[EventRow]) -> None:
+    await save_rows(connection, shard, _OPERATIONS["insert_events"], rows)
+
+
+async def insert_dead_letter(
+    connection: Connection, shard: int, position: int, workspace_id: int, operation_id: str | None, entry: bytes, reason: str
+) -> None:
+    await connection.execute(
+        _OPERATIONS["insert_dead_letter"], shard, position, workspace_id, operation_id, entry, reason
+    )
+
+
+async def notify_applied(connection: Connection, shard: int, position: int) -> None:
+    await connection.execute(_OPERATIONS["notify_applied"], f"{shard} {position}")

@@ -1,0 +1,116 @@
+"""Connections to PostgreSQL: pools whose settings fit their use, and what their failures mean."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import asyncpg
+
+from kith.errors import Exposed, StartError, Unavailable
+from kith.settings import Settings
+
+Role = Literal["reader", "query", "writer"]
+CONNECT_TIMEOUT_S = 5.0
+
+# Connection failures in all their forms: the server is gone, going, or not up yet.
+DISCONNECTED = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    asyncpg.IdleSessionTimeoutError,
+)
+
+Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]
+
+
+def make_server_settings(role: Role, settings: Settings) -> dict[str, str]:
+    """What a connection of this role is opened with; set once at the connect, never by SET."""
+    timeout_ms = settings.write_timeout_ms if role == "writer" else settings.read_timeout_ms
+    chosen = {
+        "application_name": f"kith {role}",
+        "timezone": "UTC",
+        "statement_timeout": str(timeout_ms),
+        "jit": "off",
+        # One tenant never justifies a scan over all tenants, and small machines gain nothing from parallel plans.
+        "enable_seqscan": "off",
+        "max_parallel_workers_per_gather": "0",
+    }
+    if role == "query":
+        # A plan made for nobody in particular is wrong for a tenant of unusual size.
+        chosen["plan_cache_mode"] = "force_custom_plan"
+    return chosen
+
+
+class Database:
+    """A pool of connections of one role."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, url: str, settings: Settings, role: Role, connections_max: int | None = None) -> "Database":
+        """Open the pool. Raises StartError when the server cannot be reached."""
+        try:
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=1,
+                max_size=connections_max or settings.pool_connections_max,
+                timeout=CONNECT_TIMEOUT_S,
+                max_inactive_connection_lifetime=0,
+                statement_cache_size=500,
+                server_settings=make_server_settings(role, settings),
+                reset=_keep_as_it_is,
+            )
+        except DISCONNECTED as error:
+            raise StartError(f"PostgreSQL does not answer ({error}). Is it running, and is KITH_DATABASE_URL right?") from error
+        except asyncpg.InvalidAuthorizationSpecificationError as error:
+            raise StartError(f"PostgreSQL refuses the connection: {error}. Check KITH_DATABASE_URL.") from error
+        except asyncpg.InvalidCatalogNameError as error:
+            raise StartError(f"PostgreSQL: {error}. Create it, or check KITH_DATABASE_URL.") from error
+        return cls(pool)
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
+        async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+            yield connection
+
+    async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
+        async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+            return await connection.fetch(sql, *values)
+
+    async def fetchrow(self, sql: str, *values: Any) -> asyncpg.Record | None:
+        async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+            return await connection.fetchrow(sql, *values)
+
+    async def fetchval(self, sql: str, *values: Any) -> Any:
+        async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+            return await connection.fetchval(sql, *values)
+
+    async def execute(self, sql: str, *values: Any) -> str:
+        async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+            return await connection.execute(sql, *values)
+
+    async def close(self) -> None:
+        """Close what is idle now, and what is busy as soon as it may; never hang."""
+        try:
+            await asyncio.wait_for(self._pool.close(), 2)
+        except (TimeoutError, *DISCONNECTED):
+            self._pool.terminate()
+
+
+async def _keep_as_it_is(connection: Connection) -> None:
+    """Connections go back without a reset query: no statement here leaves anything behind on one."""
+
+
+def to_exposed(error: Exception) -> Exposed | None:
+    """The exposed error that a failure of the database means to a client, if it is a known one."""
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return Exposed("QUERY_TIMEOUT", "The query took too long. Narrow it, or ask for fewer records.")
+    if isinstance(error, (*DISCONNECTED, TimeoutError)):
+        return Unavailable("The database is not reachable right now.", retry_after_s=2)
+    return None

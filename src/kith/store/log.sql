@@ -1,0 +1,29 @@
+-- name: append
+WITH head AS (
+  UPDATE log_head SET position = position + cardinality($2::int[]) WHERE shard = $1 RETURNING shard, position
+), written AS (
+  INSERT INTO command_log (shard, position, workspace_id, entry)
+  SELECT $1, head.position - cardinality($2::int[]) + item.n, item.workspace_id, item.entry
+  FROM head, unnest($2::int[], $3::bytea[]) WITH ORDINALITY AS item (workspace_id, entry, n)
+)
+SELECT position, pg_notify('kith_log', shard::text) FROM head;
+
+-- name: read
+SELECT position, workspace_id, entry FROM command_log
+WHERE shard = $1 AND position > $2 ORDER BY position LIMIT $3;
+
+-- name: load_heads
+SELECT shard, position FROM log_head;
+
+-- name: load_first
+SELECT position FROM command_log WHERE shard = $1 ORDER BY position LIMIT 1;
+
+-- name: trim
+DELETE FROM command_log WHERE shard = $1 AND position IN (
+  SELECT position FROM command_log
+  WHERE shard = $1 AND position <= (SELECT position FROM cursors WHERE shard = $1) AND appended_at < $2
+  ORDER BY position LIMIT $3
+);
+
+-- name: load_cursors
+SELECT shard, position FROM cursors;

@@ -1,0 +1,103 @@
+"""Migrations: numbered SQL files, forward only, each in a transaction, all under one advisory lock."""
+
+import re
+import secrets
+from importlib import resources
+from typing import NamedTuple
+
+import asyncpg
+
+from kith.errors import StartError
+from kith.store.database import CONNECT_TIMEOUT_S, DISCONNECTED, Connection
+
+_LOCK = 0x6B697468  # "kith"
+_FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
+POSTGRES_VERSION_MIN = 15
+
+
+class Migration(NamedTuple):
+    version: int
+    name: str
+    sql: str
+
+
+def load_migrations() -> list[Migration]:
+    """Every migration of this program, oldest first."""
+    found = []
+    for path in resources.files("kith.store").joinpath("migrations").iterdir():
+        if match := _FILE.match(path.name):
+            found.append(Migration(int(match[1]), match[2], path.read_text("utf-8")))
+    return sorted(found)
+
+
+async def migrate(url: str, partitions: int = 16) -> list[Migration]:
+    """Bring the schema to this program's version and make the installation if there is none; what was applied.
+
+    ``partitions`` counts only for a new installation. Raises StartError where the server is older than 15 or
+    the schema is newer than the program.
+    """
+    try:
+        connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
+    except (*DISCONNECTED, asyncpg.PostgresError) as error:
+        raise StartError(f"PostgreSQL does not answer ({error}). Is it running, and is KITH_DATABASE_URL right?") from error
+    try:
+        server = connection.get_server_version()
+        if server.major < POSTGRES_VERSION_MIN:
+            raise StartError(f"PostgreSQL {server.major} is too old; Kith needs {POSTGRES_VERSION_MIN} or newer.")
+        await connection.execute("SELECT pg_advisory_lock($1::bigint)", _LOCK)
+        return await _apply_missing(connection, partitions)
+    finally:
+        await connection.close()
+
+
+async def _apply_missing(connection: Connection, partitions: int) -> list[Migration]:
+    await connection.execute(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (version int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL)"
+    )
+    done = {row["version"] for row in await connection.fetch("SELECT version FROM schema_migrations")}
+    migrations = load_migrations()
+    check_not_newer(done, migrations)
+    missing = [migration for migration in migrations if migration.version not in done]
+    for migration in missing:
+        async with connection.transaction():
+            await connection.execute(migration.sql)
+            await connection.execute(
+                "INSERT INTO schema_migrations (version, name, applied_at) VALUES ($1, $2, now())",
+                migration.version,
+                migration.name,
+            )
+    await _make_installation(connection, partitions)
+    return missing
+
+
+def check_not_newer(done: set[int], migrations: list[Migration]) -> None:
+    known = migrations[-1].version
+    if done and max(done) > known:
+        raise StartError(
+            f"The database's schema is version {max(done)}, this program knows {known}. Install the newer Kith that made it."
+        )
+
+
+async def _make_installation(connection: Connection, partitions: int) -> None:
+    async with connection.transaction():
+        await connection.execute(
+            "INSERT INTO installation (partitions, secret) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            partitions,
+            secrets.token_bytes(32),
+        )
+        for table in ("log_head", "cursors"):
+            await connection.execute(
+                f"INSERT INTO {table} (shard, position)"
+                " SELECT shard, 0 FROM installation, generate_series(0, partitions - 1) AS shard ON CONFLICT DO NOTHING"
+            )
+
+
+async def check_schema(connection: Connection) -> None:
+    """Raise StartError unless the schema is exactly this program's."""
+    migrations = load_migrations()
+    if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
+        raise StartError("The database has no Kith schema yet. Run `kith init`, or start with `kith serve`.")
+    done = {row["version"] for row in await connection.fetch("SELECT version FROM schema_migrations")}
+    check_not_newer(done, migrations)
+    if missing := [migration.version for migration in migrations if migration.version not in done]:
+        raise StartError(f"The database's schema lacks migration {missing[0]}. Run `kith init` to bring it up to date.")

@@ -1,0 +1,35 @@
+-- name: find_operation
+SELECT id, type, status, position, resource, error::text AS error, fingerprint, answer::text AS answer,
+  created_at, applied_at
+FROM operations
+WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND created_at >= $4 AND created_at < $5;
+
+-- name: load_operations
+SELECT workspace_id, id, type, status, position, resource, error::text AS error, fingerprint, answer::text AS answer,
+  created_at, applied_at
+FROM unnest($2::int[], $3::text[]) AS wanted (workspace_id, id)
+JOIN operations USING (workspace_id, id)
+WHERE shard = $1 AND created_at >= $4 AND created_at < $5;
+
+-- name: insert_operations
+INSERT INTO operations (shard, workspace_id, id, type, status, position, resource, error, fingerprint, answer,
+  created_at, applied_at)
+SELECT $1, workspace_id, id, type, status, position, resource, error, fingerprint, answer, created_at, applied_at
+FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, id text, type text, status text, position bigint,
+  resource text, error jsonb, fingerprint text, answer jsonb, created_at timestamptz, applied_at timestamptz);
+
+-- name: insert_events
+INSERT INTO events (shard, workspace_id, sequence, type, resource, operation_id, at, data)
+SELECT $1, workspace_id, sequence, type, resource, operation_id, at, data
+FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, sequence bigint, type text, resource text,
+  operation_id text, at timestamptz, data jsonb);
+
+-- name: insert_dead_letter
+INSERT INTO dead_letters (shard, position, workspace_id, operation_id, entry, reason) VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: move_cursor
+-- The compare-and-set that lets one writer only commit a batch.
+UPDATE cursors SET position = $3 WHERE shard = $1 AND position = $2 RETURNING position;
+
+-- name: notify_applied
+SELECT pg_notify('kith_applied', $1);
