@@ -1,0 +1,68 @@
+"""PostgreSQL for the tests: one throwaway server for the run, and as many databases on it as tests want."""
+
+import itertools
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from kith.store.embedded import EmbeddedPostgres
+from kith.store.migrate import migrate
+
+DEBIAN_BIN = Path("/usr/lib/postgresql/15/bin")
+REQUIRED = os.environ.get("KITH_TEST_REQUIRE") == "1"
+TEMPLATE = "kith_template"
+
+
+@dataclass
+class Cluster:
+    """A running PostgreSQL whose template database has the newest schema."""
+
+    server: EmbeddedPostgres
+    partitions: int
+    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def maintenance_url(self) -> str:
+        return to_url(self.server, "postgres")
+
+    async def prepare(self) -> None:
+        await self.execute(f"CREATE DATABASE {TEMPLATE}")
+        await migrate(to_url(self.server, TEMPLATE), self.partitions)
+
+    async def make_database(self, *, empty: bool = False) -> str:
+        """The URL of a new database: with the newest schema, or with nothing in it."""
+        name = f"test_{next(self._numbers)}"
+        await self.execute(f"CREATE DATABASE {name} TEMPLATE {'template0' if empty else TEMPLATE}")
+        return to_url(self.server, name)
+
+    async def execute(self, sql: str) -> None:
+        connection = await asyncpg.connect(self.maintenance_url)
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
+
+
+def to_url(server: EmbeddedPostgres, database: str) -> str:
+    return server.url.replace("@/kith?", f"@/{database}?")
+
+
+def find_programs(version: int) -> Path | None:
+    """Where the programs of PostgreSQL 15 or 18 are; None means those in the wheel. Skips the test without them."""
+    if version == 18:
+        return None
+    if not (DEBIAN_BIN / "postgres").exists():
+        message = "Debian's PostgreSQL 15 is not installed (apt-get install postgresql-15)"
+        if REQUIRED:
+            pytest.fail(message)
+        pytest.skip(message)
+    return DEBIAN_BIN
+
+
+async def start_server(data: Path, version: int, partitions: int) -> Cluster:
+    server = Cluster(EmbeddedPostgres.start(data, bin_dir=find_programs(version), durable=False), partitions)
+    await server.prepare()
+    return server
