@@ -2,6 +2,8 @@
 
 import itertools
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,11 +41,17 @@ class Cluster:
         return to_url(self.server, name)
 
     async def execute(self, sql: str) -> None:
-        connection = await asyncpg.connect(self.maintenance_url)
-        try:
+        async with connect(self.maintenance_url) as connection:
             await connection.execute(sql)
-        finally:
-            await connection.close()
+
+
+@asynccontextmanager
+async def connect(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 def to_url(server: EmbeddedPostgres, database: str) -> str:

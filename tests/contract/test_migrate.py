@@ -8,7 +8,7 @@ import pytest
 from kith.errors import StartError
 from kith.store.migrate import check_schema, load_migrations, migrate
 from kith.store.queries import list_query_files, load_queries
-from tests.postgres import Cluster
+from tests.postgres import Cluster, connect
 
 
 async def test_an_empty_database_gets_every_migration_in_order(each_postgres: Cluster) -> None:
@@ -32,82 +32,79 @@ async def test_the_number_of_partitions_is_fixed_by_the_first_start(each_postgre
     url = await each_postgres.make_database(empty=True)
     await migrate(url, partitions=4)
     await migrate(url, partitions=32)
-    connection = await asyncpg.connect(url)
-    assert await connection.fetchval("SELECT partitions FROM installation") == 4
-    assert await connection.fetchval("SELECT count(*) FROM cursors") == 4
-    await connection.close()
+    async with connect(url) as connection:
+        assert await connection.fetchval("SELECT partitions FROM installation") == 4
+        assert await connection.fetchval("SELECT count(*) FROM cursors") == 4
 
 
 async def test_a_newer_schema_than_the_program_is_left_alone(each_postgres: Cluster) -> None:
     url = await each_postgres.make_database()
-    connection = await asyncpg.connect(url)
-    await connection.execute("INSERT INTO schema_migrations (version, name, applied_at) VALUES (9999, 'later', now())")
-    with pytest.raises(StartError, match="version 9999, this program knows"):
-        await migrate(url)
-    with pytest.raises(StartError, match="version 9999"):
-        await check_schema(connection)
-    await connection.close()
+    async with connect(url) as connection:
+        await connection.execute(
+            "INSERT INTO schema_migrations (version, name, applied_at) VALUES (9999, 'later', now())"
+        )
+        with pytest.raises(StartError, match="version 9999, this program knows"):
+            await migrate(url)
+        with pytest.raises(StartError, match="version 9999"):
+            await check_schema(connection)
 
 
 async def test_a_program_that_finds_no_schema_says_how_to_make_one(each_postgres: Cluster) -> None:
     url = await each_postgres.make_database(empty=True)
-    connection = await asyncpg.connect(url)
-    with pytest.raises(StartError, match="kith init"):
-        await check_schema(connection)
-    await connection.close()
+    async with connect(url) as connection:
+        with pytest.raises(StartError, match="kith init"):
+            await check_schema(connection)
 
 
 async def test_postgresql_prepares_every_named_query(each_postgres: Cluster) -> None:
     url = await each_postgres.make_database()
-    connection = await asyncpg.connect(url)
-    names = []
-    for file in list_query_files():
-        for name, sql in load_queries(file).items():
-            try:
-                await connection.prepare(sql)
-            except asyncpg.PostgresError as error:
-                pytest.fail(f"{file}.sql, {name}: {error}")
-            names.append(name)
-    assert names
-    await connection.close()
+    async with connect(url) as connection:
+        names = []
+        for file in list_query_files():
+            for name, sql in load_queries(file).items():
+                try:
+                    await connection.prepare(sql)
+                except asyncpg.PostgresError as error:
+                    pytest.fail(f"{file}.sql, {name}: {error}")
+                names.append(name)
+        assert names
 
 
 async def test_text_that_is_compared_is_stored_in_the_collation_that_indexes_have(each_postgres: Cluster) -> None:
     url = await each_postgres.make_database()
-    connection = await asyncpg.connect(url)
-    indexed_otherwise = await connection.fetch(
-        """
-        SELECT DISTINCT indexrelid::regclass::text AS index, a.attname AS column
-        FROM pg_index i
-        JOIN pg_class c ON c.oid = i.indrelid AND c.relnamespace = 'public'::regnamespace
-        JOIN pg_attribute a ON a.attrelid = i.indexrelid AND a.atttypid = 'text'::regtype
-        JOIN pg_collation l ON l.oid = a.attcollation
-        WHERE l.collname <> 'C'
-        """
-    )
-    assert [tuple(row) for row in indexed_otherwise] == []
-    await connection.close()
+    async with connect(url) as connection:
+        indexed_otherwise = await connection.fetch(
+            """
+            SELECT DISTINCT indexrelid::regclass::text AS index, a.attname AS column
+            FROM pg_index i
+            JOIN pg_class c ON c.oid = i.indrelid AND c.relnamespace = 'public'::regnamespace
+            JOIN pg_attribute a ON a.attrelid = i.indexrelid AND a.atttypid = 'text'::regtype
+            JOIN pg_collation l ON l.oid = a.attcollation
+            WHERE l.collname <> 'C'
+            """
+        )
+        assert [tuple(row) for row in indexed_otherwise] == []
 
 
 async def test_every_index_of_a_tenants_table_begins_with_the_shard_and_the_workspace(
     each_postgres: Cluster,
 ) -> None:
     url = await each_postgres.make_database()
-    connection = await asyncpg.connect(url)
-    indexes = await connection.fetch(
-        """
-        SELECT i.indexrelid::regclass::text AS index, array_agg(a.attname::text ORDER BY k.n) AS columns
-        FROM pg_index i
-        JOIN pg_class c ON c.oid = i.indrelid AND c.relnamespace = 'public'::regnamespace
-        JOIN pg_class x ON x.oid = i.indexrelid
-        JOIN pg_am m ON m.oid = x.relam AND m.amname = 'btree'
-        JOIN unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n) ON true
-        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-        WHERE EXISTS (SELECT FROM pg_attribute w WHERE w.attrelid = c.oid AND w.attname = 'workspace_id')
-        GROUP BY 1
-        """
-    )
-    # Keys are looked up before the workspace is known; the log and its dead letters go by position.
-    exempt = ("api_keys", "command_log", "dead")
-    other = [row["index"] for row in indexes if row["columns"][:2] != ["shard", "workspace_id"]]
-    assert [index for index in other if not index.startswith(exempt)] == []
+    async with connect(url) as connection:
+        indexes = await connection.fetch(
+            """
+            SELECT i.indexrelid::regclass::text AS index, array_agg(a.attname::text ORDER BY k.n) AS columns
+            FROM pg_index i
+            JOIN pg_class c ON c.oid = i.indrelid AND c.relnamespace = 'public'::regnamespace
+            JOIN pg_class x ON x.oid = i.indexrelid
+            JOIN pg_am m ON m.oid = x.relam AND m.amname = 'btree'
+            JOIN unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n) ON true
+            JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+            WHERE EXISTS (SELECT FROM pg_attribute w WHERE w.attrelid = c.oid AND w.attname = 'workspace_id')
+            GROUP BY 1
+            """
+        )
+        # Keys are looked up before the workspace is known; the log and its dead letters go by position.
+        exempt = ("api_keys", "command_log", "dead")
+        other = [row["index"] for row in indexes if row["columns"][:2] != ["shard", "workspace_id"]]
+        assert [index for index in other if not index.startswith(exempt)] == []
