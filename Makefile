@@ -1,7 +1,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-faults bench bench-smoke lint format lock clean
+.PHONY: help setup run test test-faults bench bench-smoke lint format docs lock clean
 
 bin := .venv/bin
 
@@ -36,6 +36,9 @@ lint: setup ## style, types, layers and house rules
 format: setup ## let ruff rewrite what it can
 	@$(bin)/ruff check --fix .
 	@$(bin)/ruff format .
+
+docs: setup ## renew the reference pages that are written from the program
+	@$(bin)/python -m tools.reference
 
 lock: ## renew the lock files (for maintainers; needs uv)
 	@tools/lock
