@@ -25,7 +25,7 @@ DISCONNECTED = (
     asyncpg.IdleSessionTimeoutError,
 )
 
-Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]
+Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
 
 def make_server_settings(role: Role, settings: Settings) -> dict[str, str]:
