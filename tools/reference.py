@@ -14,14 +14,14 @@ NOTICE = "<!-- Written by `make docs` from the program itself. -->"
 
 
 SETTINGS_PAGE = """
-Each is an environment variable, read once when a process starts; `kith settings` lists them with the values in force. A value
-that cannot be used ends the start with one line that names the variable.
+Each is an environment variable, read once when a process starts; `kith settings` lists them with the values in force. A
+value that cannot be used ends the start with one line that names the variable.
 """
 
 ERRORS_PAGE = """
-Every error answers with the same shape. `code` is stable and made for programs, `message` is for people: it names the thing,
-the value and the way out. `details` is null or an object; where fields are wrong, `details.fields` lists all of them as
-`{field, message}`.
+Every error answers with the same shape. `code` is stable and made for programs, `message` is for people: it names the
+thing, the value and the way out. `details` is null or an object; where fields are wrong, `details.fields` lists them
+all as `{field, message}`.
 
 ```json
 {"success": false, "error": {"code": "NOT_FOUND", "message": "…", "details": null}}
@@ -30,8 +30,8 @@ the value and the way out. `details` is null or an object; where fields are wron
 %s
 
 A 500 says nothing but the correlation id (`X-Correlation-Id`), which the structured log has too. An operation that ends
-REJECTED carries the `{code, message, details}` that the write would have been refused with. `PENDING` is no error: it stands
-beside the `data` of a record whose create is accepted and not yet applied, with status 202.
+REJECTED carries the `{code, message, details}` that the write would have been refused with. `PENDING` is no error: it
+stands beside the `data` of a record whose create is accepted and not yet applied, with status 202.
 """
 
 
