@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import asyncpg
 
@@ -25,7 +25,10 @@ DISCONNECTED = (
     asyncpg.IdleSessionTimeoutError,
 )
 
-Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+if TYPE_CHECKING:
+    Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection  # generic for the type checker only
 
 
 def make_server_settings(role: Role, settings: Settings) -> dict[str, str]:
