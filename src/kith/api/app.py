@@ -1,0 +1,200 @@
+"""The ASGI application: one callable around every request, from its head to its answer.
+
+It lets the caller in, counts the request against the key's limit, finds the route, reads what the handler's signature
+asks for, and turns whatever is raised into the one shape of error.
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from time import perf_counter
+from typing import Any
+
+import structlog
+import uuid_utils
+
+from kith.api.auth import check_kind, check_scope, get_token
+from kith.api.calls import OpenCall, ReadCall, WriteCall
+from kith.api.limits import Limiter, make_limit_headers, make_limit_refusal
+from kith.api.metrics import count_request
+from kith.api.requests import (
+    Disconnected,
+    Receive,
+    check_media_type,
+    find_correlation_id,
+    find_wait_s,
+    make_fingerprint,
+    read_body,
+    to_idempotency_key,
+    to_version,
+)
+from kith.api.responses import Answer, Header, make_error_answer
+from kith.api.routes import TABLE
+from kith.api.routing import Route, Router, is_guarded
+from kith.engine.access import authenticate
+from kith.engine.context import Engine
+from kith.engine.key_cache import Caller
+from kith.engine.operations import wait_until_readable
+from kith.engine.submit import WriteRequest
+from kith.errors import Exposed
+from kith.store.database import to_exposed
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+READ_AFTER_S = 5
+NO_SNIFFING: Header = (b"x-content-type-options", b"nosniff")
+NO_STORING: Header = (b"cache-control", b"no-store")
+
+log = structlog.get_logger()
+
+
+class Exchange:
+    """A request on its way: what is known of it so far, for the answer, the log and the metrics."""
+
+    __slots__ = ("guarded", "headers", "limit_headers", "method", "path", "route", "scope")
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.guarded = is_guarded(self.path)
+        self.limit_headers: list[Header] = []
+        self.route: Route | None = None
+
+
+def build_app(engine: Engine) -> App:
+    """The application on an open engine. Opening and closing the engine is the caller's."""
+    router = Router(TABLE)
+    limiter = Limiter(engine.clock)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http", f"there is no {scope['type']} here"
+        started = perf_counter()
+        exchange = Exchange(scope)
+        try:
+            answer = await answer_request(engine, router, limiter, exchange, receive)
+        except Exposed as error:
+            answer = make_error_answer(error)
+        except Disconnected:
+            return
+        except Exception as error:  # noqa: BLE001 - the one place where whatever failed becomes an answer
+            answer = answer_failure(exchange, error)
+        await send_answer(exchange, answer, send)
+        route = exchange.route
+        seconds = perf_counter() - started
+        if route is None:
+            count_request("other", "none", answer.status, seconds)
+        else:
+            count_request(route.method, route.path, answer.status, seconds)
+
+    return app
+
+
+async def answer_request(engine: Engine, router: Router, limiter: Limiter, exchange: Exchange, receive: Receive) -> Answer:
+    """Raises Exposed for everything that is refused, in this order: key, limit, path, scope, query, body, the verb's own."""
+    caller = await admit(engine, limiter, exchange) if exchange.guarded else None
+    scope = exchange.scope
+    route, values = router.get_route(exchange.method, exchange.path, scope.get("raw_path") or exchange.path.encode())
+    exchange.route = route
+    if caller is None:
+        return await route.handler(OpenCall(engine), *values)
+    check_scope(caller, route.call.scope)
+    if route.batch:
+        take_limit(limiter, exchange, caller, "batch")
+    inputs = {}
+    query = route.read_query(scope["query_string"])
+    if route.query is not None:
+        inputs["query"] = query
+    if issubclass(route.call, WriteCall):
+        raw = await read_body(receive, exchange.headers, engine.settings.body_bytes_max)
+        if raw:
+            check_media_type(exchange.headers.get(b"content-type"))
+        body = route.read_body(raw)
+        if route.body is not None:
+            inputs["body"] = body
+        return await route.handler(route.call(engine, make_write_request(exchange, caller, raw)), *values, **inputs)
+    waited_s = await wait_as_asked(engine, exchange, caller)
+    answer = await route.handler(ReadCall(engine, caller.workspace), *values, **inputs)
+    if waited_s:
+        answer.headers.append((b"preference-applied", b"wait=%d" % waited_s))
+    return answer
+
+
+async def admit(engine: Engine, limiter: Limiter, exchange: Exchange) -> Caller:
+    """Whoever holds the key, counted against its limit. Raises 401, 429, or 403 for a key of another kind."""
+    caller = await authenticate(engine, get_token(exchange.headers))
+    take_limit(limiter, exchange, caller, "default")
+    check_kind(caller)
+    return caller
+
+
+def take_limit(limiter: Limiter, exchange: Exchange, caller: Caller, policy: str) -> None:
+    per_s = caller.batch_per_s if policy == "batch" else caller.rate_per_s
+    usage = limiter.take(policy, caller.key_id, per_s)
+    exchange.limit_headers = make_limit_headers(policy, usage)
+    if usage.refused:
+        raise make_limit_refusal(policy, caller, usage)
+
+
+def make_write_request(exchange: Exchange, caller: Caller, raw: bytes) -> WriteRequest:
+    """What the headers ask of a write. The fingerprint is made only where a key will be compared by it."""
+    headers = exchange.headers
+    idempotency_key = to_idempotency_key(headers.get(b"idempotency-key"))
+    return WriteRequest(
+        workspace=caller.workspace,
+        key_id=caller.key_id,
+        idempotency_key=idempotency_key,
+        fingerprint=make_fingerprint(exchange.method, exchange.path, raw) if idempotency_key else b"",
+        if_version=to_version(headers.get(b"if-match")),
+        wait_s=find_wait_s(exchange.scope["headers"]) if b"prefer" in headers else 0,
+    )
+
+
+async def wait_as_asked(engine: Engine, exchange: Exchange, caller: Caller) -> int:
+    """Wait for the write that X-Read-After names. Answers the seconds that ``Prefer`` gave it, 0 where it did not."""
+    token = exchange.headers.get(b"x-read-after")
+    if token is None:
+        return 0
+    asked_s = find_wait_s(exchange.scope["headers"])
+    await wait_until_readable(engine, caller.workspace, token.decode("latin-1"), asked_s or READ_AFTER_S)
+    return asked_s
+
+
+def answer_failure(exchange: Exchange, error: Exception) -> Answer:
+    """A known failure of the database in its own code; anything else as 500 that says only where to look it up."""
+    known = to_exposed(error)
+    if known is not None:
+        return make_error_answer(known)
+    correlation_id = make_correlation_id(exchange)
+    log.error(
+        "A request failed.",
+        correlation_id=correlation_id,
+        method=exchange.method,
+        route=exchange.route.path if exchange.route else exchange.path,
+        exc_info=error,
+    )
+    message = f"Something failed here. The server's log has it as {correlation_id}."
+    answer = make_error_answer(Exposed("INTERNAL", message, {"correlationId": correlation_id}))
+    answer.correlation_id = correlation_id
+    return answer
+
+
+async def send_answer(exchange: Exchange, answer: Answer, send: Send) -> None:
+    correlation_id = answer.correlation_id or make_correlation_id(exchange)
+    headers = answer.headers
+    headers += exchange.limit_headers
+    headers.append((b"x-correlation-id", correlation_id.encode()))
+    headers.append((b"content-length", b"%d" % len(answer.body)))
+    headers.append(NO_SNIFFING)
+    if exchange.guarded:
+        headers.append(NO_STORING)
+    body = b"" if exchange.method == "HEAD" else answer.body
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+    log.debug("Answered.", method=exchange.method, path=exchange.path, status=answer.status, correlation_id=correlation_id)
+
+
+def make_correlation_id(exchange: Exchange) -> str:
+    """The client's own, or a fresh one. (A write's is its operation's id.)"""
+    return find_correlation_id(exchange.headers) or str(uuid_utils.uuid7())

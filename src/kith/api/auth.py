@@ -1,0 +1,41 @@
+"""Keys in requests: where a key stands, and whether it may do what a route needs."""
+
+from collections.abc import Mapping
+
+from kith.engine.key_cache import Caller
+from kith.errors import Exposed
+
+
+def get_token(headers: Mapping[bytes, bytes]) -> str:
+    """The API key of a request, from Authorization (Bearer) or X-API-Key. Raises 401 where there is none."""
+    scheme, _, token = headers.get(b"authorization", b"").strip().partition(b" ")
+    if scheme.lower() != b"bearer" or not token.strip():
+        token = headers.get(b"x-api-key", b"")
+    if not token.strip():
+        raise Exposed(
+            "UNAUTHORIZED",
+            "No API key was sent. Send 'Authorization: Bearer <key>' or 'X-API-Key: <key>'.",
+            headers={"WWW-Authenticate": 'Bearer realm="kith"'},
+        )
+    return token.strip().decode("latin-1")
+
+
+def check_kind(caller: Caller) -> None:
+    """Refuse keys that were made for something else than the CRM."""
+    if caller.kind != "server":
+        raise Exposed(
+            "FORBIDDEN",
+            f"This is a {caller.kind} key. The CRM takes a server key.",
+            {"kind": caller.kind},
+            {"WWW-Authenticate": 'Bearer realm="kith", error="insufficient_scope"'},
+        )
+
+
+def check_scope(caller: Caller, scope: str | None) -> None:
+    if scope is not None and scope not in caller.scopes:
+        raise Exposed(
+            "FORBIDDEN",
+            f"This key has not the scope {scope}. Make one with `kith keys create --scope {scope}`.",
+            {"scope": scope, "scopes": sorted(caller.scopes)},
+            {"WWW-Authenticate": f'Bearer realm="kith", error="insufficient_scope", scope="{scope}"'},
+        )

@@ -1,0 +1,41 @@
+"""What a handler is called with. The type of its first parameter is the permission that the route needs."""
+
+from typing import ClassVar
+
+import msgspec
+
+from kith.engine.context import Engine
+from kith.engine.submit import WriteRequest
+from kith.model.workspaces import Workspace
+
+
+class OpenCall(msgspec.Struct, frozen=True):
+    """A call that needs no key."""
+
+    scope: ClassVar[str | None] = None
+    engine: Engine
+
+
+class ReadCall(msgspec.Struct, frozen=True):
+    """A call with a key that has crm:read."""
+
+    scope: ClassVar[str | None] = "crm:read"
+    engine: Engine
+    workspace: Workspace
+
+
+class WriteCall(msgspec.Struct, frozen=True):
+    """A call with a key that has crm:write: ``request`` carries what its headers ask of the write."""
+
+    scope: ClassVar[str | None] = "crm:write"
+    engine: Engine
+    request: WriteRequest
+
+
+class AdminCall(WriteCall, frozen=True):
+    """A write call with a key that has crm:admin."""
+
+    scope: ClassVar[str | None] = "crm:admin"
+
+
+Call = OpenCall | ReadCall | WriteCall

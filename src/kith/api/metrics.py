@@ -1,0 +1,25 @@
+"""What the HTTP surface counts, for Prometheus."""
+
+from collections.abc import Callable
+
+from prometheus_client import Counter, Histogram
+
+REQUESTS = Counter("kith_http_requests", "Requests answered, by route and status.", ["method", "route", "status"])
+SECONDS = Histogram(
+    "kith_http_request_seconds",
+    "Time from a request's head to its answer, by route.",
+    ["method", "route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+
+_watchers: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
+
+
+def count_request(method: str, route: str, status: int, seconds: float) -> None:
+    """Count an answer. ``route`` is the template, so that ids do not become labels."""
+    watcher = _watchers.get((method, route, status))
+    if watcher is None:
+        watcher = REQUESTS.labels(method, route, status).inc, SECONDS.labels(method, route).observe
+        _watchers[method, route, status] = watcher
+    watcher[0]()
+    watcher[1](seconds)

@@ -1,0 +1,246 @@
+"""The OpenAPI 3.1 document, generated from the route table, the structs and the table of error codes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from kith import __version__
+from kith.api import shapes
+from kith.api.calls import OpenCall, WriteCall
+from kith.api.routing import Route
+from kith.errors import CODES
+
+Json = dict[str, Any]
+
+REF = "#/components/schemas/{name}"
+TAGS = {
+    "Contacts": "People, known or not.",
+    "Operations": "What became of a write.",
+    "System": "What the server says of itself. No key is needed.",
+}
+KEY_ERRORS = ("UNAUTHORIZED", "INVALID_API_KEY", "EXPIRED_API_KEY", "REVOKED_API_KEY", "FORBIDDEN", "RATE_LIMITED")
+GUARDED_ERRORS = ("INVALID_REQUEST", *KEY_ERRORS, "SERVICE_UNAVAILABLE", "QUERY_TIMEOUT")
+BODY_ERRORS = ("PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "INVALID_FIELD")
+WRITE_ERRORS = ("IDEMPOTENCY_KEY_REUSED",)
+
+DESCRIPTION = """\
+Every write is a command on a log. It answers **202** with a provisional record as soon as the command is durable, and is \
+applied a moment later. `Prefer: wait=5` waits for that and answers 201 or 200 with the committed record.
+
+`:id` in a path is a number, an external id (`ctc_…`), or for contacts an email address.
+"""
+
+HEADERS: Mapping[str, tuple[str, Json]] = {
+    "X-Correlation-Id": ("Of this request, for the log; of a write, its operation's id.", {"type": "string"}),
+    "X-RateLimit-Limit": ("Requests that the key may make in each second.", {"type": "integer"}),
+    "X-RateLimit-Remaining": ("Requests left in this second.", {"type": "integer"}),
+    "X-RateLimit-Reset": ("When the next second begins, in unix seconds.", {"type": "integer"}),
+    "RateLimit": ("What is left, as draft-ietf-httpapi-ratelimit-headers has it.", {"type": "string"}),
+    "RateLimit-Policy": ("The limit, likewise.", {"type": "string"}),
+    "Location": ("The resource.", {"type": "string"}),
+    "Operation-Location": ("The operation.", {"type": "string"}),
+    "Preference-Applied": ("`wait=N`, where the wait was honoured.", {"type": "string"}),
+    "Idempotent-Replayed": ("`true`, where this Idempotency-Key was seen before.", {"type": "string", "enum": ["true"]}),
+    "X-Kith-Checks": ("`deferred`, where only the writer can tell whether the write is refused.", {"type": "string"}),
+    "ETag": ('The record\'s version in quotes, for If-Match.', {"type": "string", "examples": ['"1"']}),
+    "WWW-Authenticate": ("How to send a key, and what is wrong with this one.", {"type": "string"}),
+    "Retry-After": ("Seconds to wait.", {"type": "integer"}),
+    "Allow": ("The methods that the path takes.", {"type": "string"}),
+}
+LIMIT_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit", "RateLimit-Policy")
+WRITE_HEADERS = ("Location", "Operation-Location", "Idempotent-Replayed", "X-Kith-Checks")
+
+REQUEST_HEADERS: Mapping[str, tuple[str, Json]] = {
+    "Prefer": ("`wait=N`: wait up to N seconds (at most 30; RFC 7240).", {"type": "string", "examples": ["wait=5"]}),
+    "Idempotency-Key": (
+        "Makes a retry safe: within 24 hours the same key, path and body is the same write.",
+        {"type": "string", "minLength": 1, "maxLength": 255},
+    ),
+    "If-Match": ("The version that the record must still have.", {"type": "string", "examples": ['"1"']}),
+    "X-Read-After": (
+        "A position or an operation's id: answer once that write is applied (within 5 s, or Prefer: wait=N).",
+        {"type": "string"},
+    ),
+}
+
+
+def make_document(table: Sequence[Route]) -> Json:
+    """The whole document as JSON values."""
+    structs = [*list_structs(table), shapes.OperationMark, shapes.PageMeta, shapes.ErrorAnswer]
+    _, schemas = msgspec.json.schema_components(dict.fromkeys(structs), ref_template=REF)
+    paths: dict[str, Json] = {}
+    for entry in table:
+        paths.setdefault(entry.path, {})[entry.method.lower()] = make_operation(entry)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Kith",
+            "version": __version__,
+            "description": DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "security": [{"bearer": []}, {"header": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "headers": {name: {"description": text, "schema": schema} for name, (text, schema) in HEADERS.items()},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "A server key: kith_srv_…"},
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
+        },
+    }
+
+
+def list_structs(table: Sequence[Route]) -> list[type[msgspec.Struct]]:
+    return [shape for entry in table for shape in (entry.body, entry.data) if shape is not None]
+
+
+def make_operation(entry: Route) -> Json:
+    operation: Json = {
+        "operationId": entry.handler.__name__,
+        "tags": [entry.tag],
+        "summary": entry.summary,
+        "parameters": make_parameters(entry),
+        "responses": make_responses(entry),
+    }
+    if entry.call is OpenCall:
+        operation["security"] = []
+    else:
+        entry_scope = f"Needs a key with `{entry.call.scope}`."
+        operation["description"] = f"{entry.description}\n\n{entry_scope}".strip()
+    if entry.body is not None:
+        media: Json = {"schema": {"$ref": REF.format(name=entry.body.__name__)}}
+        if entry.example is not None:
+            media["example"] = dict(entry.example)
+        operation["requestBody"] = {"required": True, "content": {"application/json": media}}
+    return operation
+
+
+def make_parameters(entry: Route) -> list[Json]:
+    found = [make_parameter(name, "path", {"type": "string"}, required=True) for name in entry.parameters]
+    if entry.query is not None:
+        found += make_query_parameters(entry.query, entry.example or {})
+    if issubclass(entry.call, WriteCall):
+        names = ["Prefer", "Idempotency-Key", *(["If-Match"] if entry.method in ("PATCH", "DELETE") else [])]
+    elif entry.call is OpenCall:
+        names = []
+    else:
+        names = ["X-Read-After", "Prefer"]
+    for name in names:
+        text, schema = REQUEST_HEADERS[name]
+        found.append(make_parameter(name, "header", schema, description=text))
+    return found
+
+
+def make_query_parameters(query: type[msgspec.Struct], example: Mapping[str, Any]) -> list[Json]:
+    """A parameter for each field. A parameter is left out, never null, so null goes from its schema."""
+    _, schemas = msgspec.json.schema_components([query], ref_template=REF)
+    described = schemas[query.__name__]
+    found = []
+    for name, schema in described["properties"].items():
+        options = [option for option in schema.pop("anyOf", []) if option != {"type": "null"}]
+        schema |= options[0] if options else {}
+        if "enum" in schema:
+            schema["enum"] = [value for value in schema["enum"] if value is not None]
+        if schema.get("default") is None:
+            schema.pop("default", None)
+        text = schema.pop("description", None)
+        parameter = make_parameter(name, "query", schema, required=name in described["required"], description=text)
+        if name in example:
+            parameter["example"] = example[name]
+        found.append(parameter)
+    return found
+
+
+def make_parameter(name: str, place: str, schema: Json, *, required: bool = False, description: str | None = None) -> Json:
+    parameter: Json = {"name": name, "in": place, "required": required, "schema": schema}
+    if description:
+        parameter["description"] = description
+    return parameter
+
+
+def make_responses(entry: Route) -> Json:
+    responses = {str(status): answer for status, answer in list_answers(entry)}
+    by_status: dict[int, list[str]] = {}
+    for code in list_codes(entry):
+        by_status.setdefault(CODES[code][0], []).append(code)
+    for status, codes in sorted(by_status.items()):
+        responses[str(status)] = make_error_response(entry, status, codes)
+    return responses
+
+
+def list_answers(entry: Route) -> Iterable[tuple[int, Json]]:
+    """(status, response) of everything that is no error."""
+    data = {"$ref": REF.format(name=entry.data.__name__)} if entry.data else {}
+    match entry.kind:
+        case "write":
+            body = make_envelope(data=data, operation={"$ref": REF.format(name="OperationMark")})
+            done = (201, "Made, and applied: the client waited for it.") if entry.creates else (200, "Applied: the client waited.")
+            yield 202, make_response(entry, "Accepted: on the log, not applied yet.", body, WRITE_HEADERS)
+            yield done[0], make_response(entry, done[1], body, (*WRITE_HEADERS, "Preference-Applied"))
+        case "record":
+            pending = make_envelope(data=data, code={"const": "PENDING"})
+            yield 200, make_response(entry, "The record.", make_envelope(data=data), ("ETag", "Preference-Applied"))
+            yield 202, make_response(entry, "The record, whose create is not applied yet.", pending, ("ETag",))
+        case "page":
+            page = make_envelope(data={"type": "array", "items": data}, meta={"$ref": REF.format(name="PageMeta")})
+            yield 200, make_response(entry, "A page of records.", page, ("Preference-Applied",))
+        case "operation":
+            yield 200, make_response(entry, "The operation.", make_envelope(data=data), ("Preference-Applied",))
+        case "system":
+            yield 200, make_response(entry, entry.summary, {})
+
+
+def make_envelope(**members: Json) -> Json:
+    return {"type": "object", "properties": members, "required": list(members)}
+
+
+def list_codes(entry: Route) -> list[str]:
+    """The codes of the errors that the endpoint answers, without repeats: the common ones follow from its signature."""
+    codes = list(entry.errors)
+    if entry.call is OpenCall:
+        codes += ["NOT_FOUND"] if entry.parameters else []
+    else:
+        codes += GUARDED_ERRORS
+        codes += ["INVALID_ID", "NOT_FOUND"] if entry.parameters else []
+        codes += [] if issubclass(entry.call, WriteCall) else ["READ_AFTER_TIMEOUT"]
+    if entry.kind == "page" and entry.query is not None and "cursor" in entry.query.__struct_fields__:
+        codes.append("INVALID_CURSOR")
+    if issubclass(entry.call, WriteCall):
+        codes += [*BODY_ERRORS, *WRITE_ERRORS]
+        codes += ["MISSING_FIELD", "VALIDATION_ERROR"] if entry.body is not None else []
+        codes += ["VERSION_MISMATCH"] if entry.method in ("PATCH", "DELETE") else []
+    return list(dict.fromkeys([*codes, "INTERNAL"]))
+
+
+def make_error_response(entry: Route, status: int, codes: Sequence[str]) -> Json:
+    extra = {401: ("WWW-Authenticate",), 403: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+    text = "\n".join(f"- `{code}`: {CODES[code][1]}" for code in codes)
+    schema = {"$ref": REF.format(name="ErrorAnswer")}
+    response = make_response(entry, text, schema, extra.get(status, ()), limited=status != 401, content_type="application/json")
+    response["content"]["application/json"]["examples"] = {
+        code: {"value": {"success": False, "error": {"code": code, "message": CODES[code][1], "details": None}}}
+        for code in codes
+    }
+    return response
+
+
+def make_response(
+    entry: Route,
+    description: str,
+    schema: Json,
+    headers: Sequence[str] = (),
+    *,
+    limited: bool = True,
+    content_type: str | None = None,
+) -> Json:
+    names = ["X-Correlation-Id", *headers, *(LIMIT_HEADERS if limited and entry.call is not OpenCall else ())]
+    return {
+        "description": description,
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
+        "content": {content_type or entry.content_type: {"schema": schema}},
+    }

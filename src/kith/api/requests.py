@@ -1,0 +1,117 @@
+"""What a request's headers ask for, and reading its body from the wire within the limit."""
+
+import hashlib
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from decimal import Context, Decimal
+from typing import Any
+
+import msgspec
+
+from kith.errors import Exposed, InvalidRequest
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+WAIT_MAX_S = 30
+IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
+
+PREFERENCE = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*")+')
+WAIT = re.compile(r'wait\s*=\s*"?([0-9]+)"?\s*(?:;.*)?', re.IGNORECASE)
+VERSION = re.compile(r'(?:W/)?"?([0-9]{1,10})"?')
+CORRELATION_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+JSON_TYPE = re.compile(rb"\s*application/(?:[\w.+-]*\+)?json\s*(?:;.*)?", re.IGNORECASE)
+
+
+class Disconnected(Exception):
+    """The client went away before its request was whole: nobody is left to answer."""
+
+
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], bytes_max: int) -> bytes:
+    """The whole body. Raises 413 as soon as it is known to be larger than ``bytes_max``."""
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and (len(declared) > 18 or int(declared) > bytes_max):
+        raise make_too_large(bytes_max)
+    parts = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        part = message.get("body", b"")
+        size += len(part)
+        if size > bytes_max:
+            raise make_too_large(bytes_max)
+        parts.append(part)
+        if not message.get("more_body"):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def make_too_large(bytes_max: int) -> Exposed:
+    return Exposed("PAYLOAD_TOO_LARGE", f"The body is larger than {bytes_max} bytes.", {"bytesMax": bytes_max})
+
+
+def check_media_type(content_type: bytes | None) -> None:
+    """Take JSON in every spelling, and a body that is not labelled. Raises 415 for the rest."""
+    if content_type and content_type != b"application/json" and not JSON_TYPE.fullmatch(content_type):
+        given = content_type[:80].decode("latin-1")
+        raise Exposed("UNSUPPORTED_MEDIA_TYPE", f"The body is {given}. Send JSON, as Content-Type: application/json.")
+
+
+def find_wait_s(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """The wait that ``Prefer`` (RFC 7240) asks for in seconds, at most 30; 0 where it asks for none.
+
+    The first ``wait`` counts. What cannot be understood is ignored, as the RFC has it.
+    """
+    given = ",".join(value.decode("latin-1") for name, value in headers if name == b"prefer")
+    for preference in PREFERENCE.findall(given):
+        found = WAIT.fullmatch(preference.strip())
+        if found:
+            digits = found.group(1).lstrip("0") or "0"
+            return min(int(digits[:3]), WAIT_MAX_S)
+    return 0
+
+
+def to_idempotency_key(value: bytes | None) -> str | None:
+    if value is None:
+        return None
+    key = value.decode("latin-1").strip()
+    if not key or len(key) > IDEMPOTENCY_KEY_CHARACTERS_MAX or not (key.isascii() and key.isprintable()):
+        raise InvalidRequest(
+            f"Idempotency-Key: must be 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} printable ASCII characters, not {len(key)}.",
+            {"header": "Idempotency-Key"},
+        )
+    return key
+
+
+def to_version(value: bytes | None) -> int | None:
+    """The version that ``If-Match`` names; None for any."""
+    if value is None or value.strip() == b"*":
+        return None
+    found = VERSION.fullmatch(value.decode("latin-1").strip())
+    if not found:
+        raise InvalidRequest('If-Match: must be one ETag as GET answers it, like "3", or *.', {"header": "If-Match"})
+    return int(found.group(1))
+
+
+def find_correlation_id(headers: Mapping[bytes, bytes]) -> str | None:
+    """The client's own correlation id, where it sent a sane one."""
+    value = headers.get(b"x-correlation-id")
+    return value.decode("ascii") if value is not None and CORRELATION_ID.fullmatch(value) else None
+
+
+def make_fingerprint(method: str, path: str, body: bytes) -> bytes:
+    """SHA-256 of what a request asks for. Bodies that mean the same give the same, whatever the order of their keys."""
+    tree = CANONICAL.decode(body.decode()) if body else None
+    return hashlib.sha256(f"{method} {path}\n".encode() + encode_canonical(tree)).digest()
+
+
+def to_canonical(text: str) -> int | Decimal:
+    """One value for each number, however it is written: 1.0 and 1e0 are 1."""
+    number = Decimal(text)
+    return int(number) if number == number.to_integral_value() else number.normalize(EXACT)
+
+
+EXACT = Context(prec=400)
+CANONICAL = json.JSONDecoder(parse_float=to_canonical)
+encode_canonical = msgspec.json.Encoder(order="deterministic", decimal_format="number").encode

@@ -1,0 +1,84 @@
+"""Answers: the envelopes around the bytes that the engine gives, and the one renderer of errors."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from kith.engine.contacts import Found, Page
+from kith.engine.submit import Operation, Written
+from kith.errors import Exposed
+
+Header = tuple[bytes, bytes]
+
+JSON: Header = (b"content-type", b"application/json")
+
+
+class Answer(msgspec.Struct):
+    """What goes back. ``correlation_id`` is set where the answer is about an operation. ``headers`` may grow."""
+
+    status: int
+    body: bytes
+    headers: list[Header]
+    correlation_id: str | None = None
+
+
+class OperationMark(msgspec.Struct):
+    """What a write's answer says of its operation."""
+
+    id: str
+    status: str
+    position: str | None
+
+
+encode = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode
+
+
+def make_write_answer(written: Written, waited_s: int) -> Answer:
+    """202 with the provisional record; 201 or 200 with the committed one where the client waited for it."""
+    operation = written.operation
+    mark = encode(OperationMark(operation.id, operation.status, operation.position))
+    status = 202 if not written.waited else 201 if written.created else 200
+    headers = [
+        JSON,
+        (b"location", written.location.encode()),
+        (b"operation-location", b"/crm/operations/" + operation.id.encode()),
+    ]
+    if written.waited:
+        headers.append((b"preference-applied", b"wait=%d" % waited_s))
+    if written.replayed:
+        headers.append((b"idempotent-replayed", b"true"))
+    if written.deferred:
+        headers.append((b"x-kith-checks", b"deferred"))
+    return Answer(status, b'{"data":%b,"operation":%b}' % (written.data, mark), headers, operation.id)
+
+
+def make_record_answer(found: Found) -> Answer:
+    """200 with the record and its ETag; 202 and PENDING while its create is not applied."""
+    headers = [JSON, (b"etag", b'"%d"' % found.version)]
+    if found.uncommitted:
+        return Answer(202, b'{"data":%b,"code":"PENDING"}' % found.data, headers)
+    return Answer(200, b'{"data":%b}' % found.data, headers)
+
+
+def make_page_answer(page: Page) -> Answer:
+    return Answer(200, b'{"data":%b,"meta":%b}' % (page.data, encode(page.meta)), [JSON])
+
+
+def make_operation_answer(operation: Operation) -> Answer:
+    return Answer(200, b'{"data":%b}' % operation.to_json(), [JSON], operation.id)
+
+
+def make_plain_answer(body: bytes, content_type: str, status: int = 200, **headers: str) -> Answer:
+    """Bytes as they are. Headers are given by name with _ for -."""
+    lines = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return Answer(status, body, [(b"content-type", content_type.encode()), *lines])
+
+
+def make_error_answer(error: Exposed) -> Answer:
+    headers = [JSON, *((name.lower().encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items())]
+    return Answer(error.status, encode_error(error.code, error.message, error.details), headers)
+
+
+def encode_error(code: str, message: str, details: Mapping[str, Any] | None) -> bytes:
+    return encode({"success": False, "error": {"code": code, "message": message, "details": details}})

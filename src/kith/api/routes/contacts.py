@@ -1,0 +1,137 @@
+"""Contacts over HTTP."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from kith.api import shapes
+from kith.api.calls import ReadCall, WriteCall
+from kith.api.responses import Answer, make_page_answer, make_record_answer, make_write_answer
+from kith.api.routing import route
+from kith.engine import contacts
+from kith.engine.contacts import ContactListing
+from kith.model.contacts import ContactInput, ContactPatch, LifecycleStage, Module, Status
+
+EXAMPLE = {
+    "email": "alice@example.com",
+    "name": "Alice Johnson",
+    "givenName": "Alice",
+    "familyName": "Johnson",
+    "phone": "+1234567890",
+    "lifecycleStage": "LEAD",
+    "properties": {"mrr": 4999, "plan": "Enterprise"},
+}
+
+
+class ContactsQuery(msgspec.Struct, rename="camel", kw_only=True):
+    page: Annotated[int, Meta(ge=1, description="Page number; not together with cursor.")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100, description="Results per page.")] = 20
+    cursor: Annotated[str, Meta(description="meta.nextCursor of the page before.")] | None = None
+    count: Annotated[
+        Literal["exact", "none"], Meta(description="exact: whatever it costs; none: leave the totals out.")
+    ] | None = None
+    search: Annotated[str, Meta(description="Each term begins a word of name, email or phone.")] | None = None
+    status: Annotated[Status, Meta(description="Default: ACTIVE and ARCHIVED.")] | None = None
+    lifecycle_stage: LifecycleStage | None = None
+    module: Annotated[Module, Meta(description="Contacts with this active module.")] | None = None
+    is_identified: bool | None = None
+    created_from: Annotated[str, Meta(description="Created at or after (ISO date).")] | None = msgspec.field(
+        default=None, name="from"
+    )
+    created_to: Annotated[str, Meta(description="Created at or before (ISO date); a bare date includes its day.")] | None = (
+        msgspec.field(default=None, name="to")
+    )
+    sort_by: Literal["createdAt", "lastActivityAt", "email", "name"] = "createdAt"
+    sort_order: Literal["asc", "desc"] = "desc"
+
+
+class SearchQuery(msgspec.Struct, rename="camel", kw_only=True):
+    q: Annotated[str, Meta(min_length=1, max_length=200, description="What was typed so far.", examples=["alice"])]
+    limit: Annotated[int, Meta(ge=1, le=100, description="Results at most.")] = 20
+
+
+@route("GET", "/crm/contacts", tag="Contacts", kind="page", data=shapes.ContactRow, example={"limit": 2, "sortBy": "email"})
+async def list_contacts(call: ReadCall, query: ContactsQuery) -> Answer:
+    """List contacts
+
+    Committed contacts only: use X-Read-After to see a write of your own. Missing values sort last, ties by id.
+    """
+    listing = ContactListing(**msgspec.structs.asdict(query))
+    return make_page_answer(await contacts.list_contacts(call.engine, call.workspace, listing))
+
+
+@route("GET", "/crm/contacts/search", tag="Contacts", kind="page", data=shapes.ContactRow, example={"q": "alice"})
+async def search_contacts(call: ReadCall, query: SearchQuery) -> Answer:
+    """Search contacts
+
+    Typeahead over name, email and phone: every term is the beginning of some word.
+    """
+    return make_page_answer(await contacts.search_contacts(call.engine, call.workspace, query.q, query.limit))
+
+
+@route("GET", "/crm/contacts/{contact_id}", tag="Contacts", kind="record", data=shapes.Contact)
+async def get_contact(call: ReadCall, contact_id: str) -> Answer:
+    """Get a contact
+
+    By number, external id (ctc_…) or email address. Writes that are not applied yet are folded in.
+    """
+    return make_record_answer(await contacts.get_contact(call.engine, call.workspace, contact_id))
+
+
+@route(
+    "POST",
+    "/crm/contacts",
+    tag="Contacts",
+    kind="write",
+    data=shapes.Contact,
+    creates=True,
+    errors=["CONTACT_EMAIL_EXISTS"],
+    example=EXAMPLE,
+)
+async def create_contact(call: WriteCall, body: ContactInput) -> Answer:
+    """Create a contact
+
+    Needs one of email, phone, name, givenName, familyName.
+    """
+    return make_write_answer(await contacts.create_contact(call.engine, call.request, body), call.request.wait_s)
+
+
+@route(
+    "PATCH",
+    "/crm/contacts/{contact_id}",
+    tag="Contacts",
+    kind="write",
+    data=shapes.Contact,
+    errors=["CONTACT_EMAIL_EXISTS"],
+    example={"name": "Alice Smith", "lifecycleStage": "CUSTOMER", "properties": {"mrr": 9999}},
+)
+async def update_contact(call: WriteCall, contact_id: str, body: ContactPatch) -> Answer:
+    """Update a contact
+
+    What is left out stays, null clears, properties merge by key.
+    """
+    written = await contacts.update_contact(call.engine, call.request, contact_id, body)
+    return make_write_answer(written, call.request.wait_s)
+
+
+@route("DELETE", "/crm/contacts/{contact_id}", tag="Contacts", kind="write", data=shapes.Contact)
+async def delete_contact(call: WriteCall, contact_id: str) -> Answer:
+    """Delete a contact
+
+    Sets its status to DELETED; restore brings it back.
+    """
+    return make_write_answer(await contacts.delete_contact(call.engine, call.request, contact_id), call.request.wait_s)
+
+
+@route(
+    "POST",
+    "/crm/contacts/{contact_id}/restore",
+    tag="Contacts",
+    kind="write",
+    data=shapes.Contact,
+    errors=["CONTACT_EMAIL_EXISTS"],
+)
+async def restore_contact(call: WriteCall, contact_id: str) -> Answer:
+    """Restore a deleted contact"""
+    return make_write_answer(await contacts.restore_contact(call.engine, call.request, contact_id), call.request.wait_s)

@@ -1,0 +1,16 @@
+"""Operations over HTTP: what became of a write."""
+
+from kith.api import shapes
+from kith.api.calls import ReadCall
+from kith.api.responses import Answer, make_operation_answer
+from kith.api.routing import route
+from kith.engine import operations
+
+
+@route("GET", "/crm/operations/{operation_id}", tag="Operations", kind="operation", data=shapes.Operation)
+async def get_operation(call: ReadCall, operation_id: str) -> Answer:
+    """Get an operation
+
+    Every write is one. Operations are kept for 7 days.
+    """
+    return make_operation_answer(await operations.get_operation(call.engine, call.workspace, operation_id))

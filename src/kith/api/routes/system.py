@@ -1,0 +1,92 @@
+"""What the server says of itself: health, metrics, and its own documentation. No key is needed."""
+
+import json
+from functools import cache
+from importlib import resources
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from kith.api.calls import OpenCall
+from kith.api.openapi import make_document
+from kith.api.responses import Answer, make_plain_answer
+from kith.api.routing import TABLE, route
+from kith.engine.operations import find_missing_parts
+from kith.errors import NotFound
+
+ASSETS = {
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "start.js": "text/javascript; charset=utf-8",
+}
+PAGE = b"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Kith API</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+</head>
+<body>
+<div id="page"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+START = b'SwaggerUIBundle({url: "/openapi.json", dom_id: "#page", deepLinking: true, persistAuthorization: true});\n'
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+
+
+@route("GET", "/healthz", tag="System", kind="system")
+async def get_health(_call: OpenCall) -> Answer:
+    """Is the process alive?"""
+    return make_plain_answer(b'{"status":"ok"}', "application/json")
+
+
+@route("GET", "/readyz", tag="System", kind="system", errors=["SERVICE_UNAVAILABLE"])
+async def get_readiness(call: OpenCall) -> Answer:
+    """Can it serve?
+
+    503 with the missing parts by name while it cannot.
+    """
+    missing = await find_missing_parts(call.engine)
+    body = {"status": "unavailable" if missing else "ready", "missing": missing}
+    return make_plain_answer(json.dumps(body).encode(), "application/json", 503 if missing else 200)
+
+
+@route("GET", "/metrics", tag="System", kind="system", content_type="text/plain")
+async def get_metrics(_call: OpenCall) -> Answer:
+    """Metrics for Prometheus"""
+    return make_plain_answer(generate_latest(), CONTENT_TYPE_LATEST)
+
+
+@route("GET", "/openapi.json", tag="System", kind="system")
+async def get_openapi(_call: OpenCall) -> Answer:
+    """This description"""
+    return make_plain_answer(load_document(), "application/json")
+
+
+@route("GET", "/docs", tag="System", kind="system", content_type="text/html")
+async def get_docs(_call: OpenCall) -> Answer:
+    """This description, to read and to try"""
+    return make_plain_answer(PAGE, "text/html; charset=utf-8", content_security_policy=POLICY)
+
+
+@route("GET", "/docs/{asset}", tag="System", kind="system", content_type="text/plain")
+async def get_docs_asset(_call: OpenCall, asset: str) -> Answer:
+    """A file of the documentation page"""
+    return make_plain_answer(load_asset(asset), ASSETS[asset], cache_control="public, max-age=3600")
+
+
+@cache
+def load_document() -> bytes:
+    return json.dumps(make_document(TABLE), separators=(",", ":")).encode()
+
+
+def load_asset(name: str) -> bytes:
+    """Raises NOT_FOUND for what the page does not need."""
+    if name not in ASSETS:
+        raise NotFound(f"There is no path /docs/{name[:100]}.")
+    if name == "start.js":
+        return START
+    return resources.files("swagger_ui").joinpath("static", name).read_bytes()

@@ -1,0 +1,112 @@
+"""The shapes of answers, for the documentation only: the bytes themselves come from the engine as they are."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from kith.model.contacts import LifecycleStage, Module, Status
+
+Time = Annotated[str, Meta(description="ISO 8601 in UTC with milliseconds.", examples=["2026-04-10T10:30:00.000Z"])]
+Properties = Annotated[dict[str, Any], Meta(examples=[{"mrr": 4999, "plan": "Enterprise"}])]
+
+
+class ContactFields(msgspec.Struct, rename="camel", kw_only=True):
+    id: Annotated[int | None, Meta(description="The number; null until the create is applied.", examples=[1])]
+    external_id: Annotated[str, Meta(examples=["ctc_01jrfz3x8mfvv8t3n2m6k0q4sb"])]
+    email: Annotated[str | None, Meta(examples=["alice@example.com"])]
+    name: Annotated[str | None, Meta(examples=["Alice Johnson"])]
+    given_name: Annotated[str | None, Meta(examples=["Alice"])]
+    family_name: Annotated[str | None, Meta(examples=["Johnson"])]
+    phone: Annotated[str | None, Meta(examples=["+1234567890"])]
+    avatar: Annotated[str | None, Meta(examples=[None])]
+    status: Annotated[Status, Meta(examples=["ACTIVE"])]
+    lifecycle_stage: Annotated[LifecycleStage, Meta(examples=["LEAD"])]
+    is_identified: Annotated[bool, Meta(description="Whether there is an email or a phone.", examples=[True])]
+    modules: Annotated[list[Module], Meta(description="The active modules.", examples=[["CRM"]])]
+    properties: Properties
+    activity_count: Annotated[int, Meta(examples=[0])]
+    last_activity_at: Annotated[str | None, Meta(examples=[None])]
+    created_at: Time
+    updated_at: Time
+    version: Annotated[int, Meta(description="One more for each applied write to the record.", examples=[1])]
+
+
+class ContactRow(ContactFields, rename="camel", kw_only=True):
+    """A contact in a list."""
+
+    tags: Annotated[list[str], Meta(description="The tags' keys.", examples=[[]])]
+
+
+class CompanyOfContact(msgspec.Struct, rename="camel", kw_only=True):
+    """A company that a contact belongs to."""
+
+    id: int
+    external_id: str
+    name: str | None
+    domain: str | None
+    role: str | None
+    is_primary: bool
+    properties: dict[str, Any]
+
+
+class TagOfRecord(msgspec.Struct, rename="camel", kw_only=True):
+    """A tag that a record carries."""
+
+    id: int
+    external_id: str
+    key: str
+    name: str
+    color: str | None
+
+
+class Contact(ContactFields, rename="camel", kw_only=True):
+    """A contact by itself."""
+
+    companies: Annotated[list[CompanyOfContact], Meta(description="The primary one first.", examples=[[]])]
+    tags: Annotated[list[TagOfRecord], Meta(examples=[[]])]
+    pending: Annotated[bool, Meta(description="There, and true, while a write to the record is not applied.")] = False
+
+
+class OperationMark(msgspec.Struct, rename="camel", kw_only=True):
+    """What a write's answer says of its operation."""
+
+    id: Annotated[str, Meta(examples=["op_01jrfz3x8mfvv8t3n2m6k0q4sb"])]
+    status: Annotated[Literal["PENDING", "APPLIED", "REJECTED"], Meta(examples=["PENDING"])]
+    position: Annotated[str | None, Meta(description="Where it is on the log: opaque; for X-Read-After.")]
+
+
+class Problem(msgspec.Struct, kw_only=True):
+    """What went wrong."""
+
+    code: Annotated[str, Meta(description="Stable; see the error codes.")]
+    message: Annotated[str, Meta(description="For people; it names the thing, the value and the way out.")]
+    details: dict[str, Any] | None
+
+
+class Operation(OperationMark, rename="camel", kw_only=True):
+    """What became of a write. Kept for 7 days."""
+
+    type: Annotated[str, Meta(description="The command.", examples=["CreateContact"])]
+    resource: Annotated[str | None, Meta(examples=["/crm/contacts/ctc_01jrfz3x8mfvv8t3n2m6k0q4sb"])]
+    error: Annotated[Problem | None, Meta(description="Why it was rejected.", examples=[None])]
+    created_at: Time
+    applied_at: Annotated[str | None, Meta(examples=[None])]
+
+
+class PageMeta(msgspec.Struct, rename="camel", kw_only=True):
+    """Where a page is, and how many records there are."""
+
+    page: Annotated[int | None, Meta(description="null when reached by cursor.", examples=[1])]
+    limit: Annotated[int, Meta(examples=[20])]
+    total: Annotated[int, Meta(description="Left out with count=none.", examples=[1])] = 0
+    total_pages: Annotated[int, Meta(description="Left out with count=none.", examples=[1])] = 0
+    total_is_estimate: Annotated[bool, Meta(description="There, and true, when total is the planner's estimate.")] = False
+    next_cursor: Annotated[str | None, Meta(description="null on the last page.", examples=[None])]
+
+
+class ErrorAnswer(msgspec.Struct, kw_only=True):
+    """The one shape of errors."""
+
+    success: Literal[False]
+    error: Problem

@@ -1,0 +1,33 @@
+"""Who a request comes from, by its API key."""
+
+import re
+
+from kith.engine.context import Engine
+from kith.engine.key_cache import Caller
+from kith.engine.keys import KINDS, hash_key
+from kith.errors import Exposed
+
+KEY_FORM = re.compile(rf"kith_(?:{'|'.join(KINDS.values())})_[A-Za-z0-9_-]{{43}}")
+
+
+async def authenticate(engine: Engine, token: str) -> Caller:
+    """Whoever has this key. Raises 401 for one that is unknown, expired or revoked; its kind and scopes are not looked at.
+
+    The hash is the look-up's key, so how long it takes says nothing about the text of any other key.
+    """
+    if not KEY_FORM.fullmatch(token):
+        raise make_refusal("INVALID_API_KEY", "This is not an API key. Keys begin with kith_srv_.")
+    now = engine.clock.now()
+    kept = await engine.keys.look_up(hash_key(token), now)
+    if kept.caller is None:
+        raise make_refusal("INVALID_API_KEY", "This API key is not known here.")
+    if kept.revoked:
+        raise make_refusal("REVOKED_API_KEY", "This API key was revoked.")
+    if kept.caller.expires_at is not None and kept.caller.expires_at <= now:
+        raise make_refusal("EXPIRED_API_KEY", f"This API key expired at {kept.caller.expires_at:%Y-%m-%d %H:%M} UTC.")
+    return kept.caller
+
+
+def make_refusal(code: str, message: str) -> Exposed:
+    challenge = 'Bearer realm="kith", error="invalid_token"'
+    return Exposed(code, message, headers={"WWW-Authenticate": challenge})

@@ -1,0 +1,104 @@
+"""API keys looked up, trusted for a moment, and looked up again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+
+import msgspec
+
+from kith.clock import Clock
+from kith.model.workspaces import Workspace
+from kith.store.access import FoundKey
+
+KEPT_MAX = 10_000
+UNKNOWN_MS = 500
+
+# Requests and batch calls for each second, by tier. An enterprise key has figures of its own; without any, no limit.
+TIER_RATES: Mapping[str, tuple[int, int]] = {
+    "starter": (100, 5),
+    "growth": (500, 20),
+    "scale": (2000, 100),
+    "enterprise": (0, 0),
+}
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """A valid key and its workspace. Rates are calls in each second; 0 is no limit."""
+
+    workspace: Workspace
+    key_id: int
+    kind: str
+    scopes: frozenset[str]
+    tier: str
+    rate_per_s: int
+    batch_per_s: int
+    expires_at: datetime | None = None
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What a look-up found, and when. ``caller`` is None for a key that there is not."""
+
+    caller: Caller | None
+    revoked: bool
+    at: datetime
+
+
+class KeyCache:
+    """The keys looked up lately, by hash: at most ``KEPT_MAX`` known ones and as many unknown ones.
+
+    A known key is looked up again after ``trust_ms``, so that is how long a revoked one may still work. Requests
+    with the same key share one look-up.
+    """
+
+    def __init__(self, find_key: Callable[[bytes], Awaitable[FoundKey | None]], clock: Clock, trust_ms: int) -> None:
+        self._find_key = find_key
+        self._clock = clock
+        self._trust = timedelta(milliseconds=trust_ms)
+        self._distrust = timedelta(milliseconds=min(UNKNOWN_MS, trust_ms))
+        self._known: dict[bytes, Kept] = {}
+        self._unknown: dict[bytes, Kept] = {}
+        self._running: dict[bytes, asyncio.Task[Kept]] = {}
+
+    async def look_up(self, key_hash: bytes, now: datetime) -> Kept:
+        kept = self._known.get(key_hash) or self._unknown.get(key_hash)
+        if kept is not None:
+            age = now - kept.at
+            # A negative age is a clock that was set back: trust nothing from its future.
+            if timedelta(0) <= age < (self._trust if kept.caller else self._distrust):
+                return kept
+        task = self._running.get(key_hash)
+        if task is None:
+            task = asyncio.create_task(self._load(key_hash, now))
+            self._running[key_hash] = task
+            task.add_done_callback(lambda done: self._forget(key_hash, done))
+        return await asyncio.shield(task)
+
+    def _forget(self, key_hash: bytes, done: asyncio.Task[Kept]) -> None:
+        del self._running[key_hash]
+        if not done.cancelled():
+            done.exception()  # those who wait have it; with nobody left it is no news
+
+    async def _load(self, key_hash: bytes, now: datetime) -> Kept:
+        found = await self._find_key(key_hash)
+        kept = Kept(to_caller(found) if found else None, found is not None and found.revoked, now)
+        into, out_of = (self._known, self._unknown) if found else (self._unknown, self._known)
+        out_of.pop(key_hash, None)
+        into.pop(key_hash, None)
+        while len(into) >= KEPT_MAX:
+            del into[next(iter(into))]
+        into[key_hash] = kept
+        return kept
+
+
+def to_caller(key: FoundKey) -> Caller:
+    rate_per_s, batch_per_s = TIER_RATES[key.tier]
+    return Caller(
+        workspace=key.workspace,
+        key_id=key.key_id,
+        kind=key.kind,
+        scopes=key.scopes,
+        tier=key.tier,
+        rate_per_s=rate_per_s if key.rate_per_s is None else key.rate_per_s,
+        batch_per_s=batch_per_s if key.batch_per_s is None else key.batch_per_s,
+        expires_at=key.expires_at,
+    )
