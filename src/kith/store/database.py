@@ -22,6 +22,8 @@ DISCONNECTED = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
+    # What the driver says when the server's farewell arrives while a statement is being sent.
+    asyncpg.InternalClientError,
     asyncpg.IdleSessionTimeoutError,
 )
 
