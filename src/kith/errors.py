@@ -87,7 +87,9 @@ class Unavailable(Exposed):
     """503: a part is down. ``retry_after_s`` goes out as Retry-After."""
 
     def __init__(self, message: str, retry_after_s: int = 1) -> None:
-        super().__init__("SERVICE_UNAVAILABLE", message, {"retryAfter": retry_after_s}, {"Retry-After": str(retry_after_s)})
+        super().__init__(
+            "SERVICE_UNAVAILABLE", message, {"retryAfter": retry_after_s}, {"Retry-After": str(retry_after_s)}
+        )
 
 
 class Internal(KithError):
@@ -96,6 +98,10 @@ class Internal(KithError):
 
 class StartError(Internal):
     """A process cannot start: one line that names the way out."""
+
+
+class NotYet(StartError):
+    """Something that is needed is not there yet: who can wait for it, waits."""
 
 
 class ConflictingWriter(Internal):

@@ -11,7 +11,7 @@ KEY_FORM = re.compile(rf"kith_(?:{'|'.join(KINDS.values())})_[A-Za-z0-9_-]{{43}}
 
 
 async def authenticate(engine: Engine, token: str) -> Caller:
-    """Whoever has this key. Raises 401 for one that is unknown, expired or revoked; its kind and scopes are not looked at.
+    """Whoever has this key, of whatever kind. Raises 401 for one that is unknown, expired or revoked.
 
     The hash is the look-up's key, so how long it takes says nothing about the text of any other key.
     """

@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Literal, get_args
 
 from kith.clock import Clock
 from kith.errors import InvalidRequest, NotFound
@@ -13,10 +14,12 @@ from kith.store.database import Connection
 from kith.store.keys import ApiKey
 from kith.store.workspaces import lock_control
 
+Kind = Literal["server", "sending", "public"]
+Tier = Literal["starter", "growth", "scale", "enterprise"]
 KINDS: Mapping[str, str] = {"server": "srv", "sending": "snd", "public": "pub"}
-SCOPES = ("crm:read", "crm:write", "crm:admin")
+SCOPES: Sequence[str] = ("crm:read", "crm:write", "crm:admin")
 DEFAULT_SCOPES = ("crm:read", "crm:write")
-TIERS = ("starter", "growth", "scale", "enterprise")
+TIERS: Sequence[str] = get_args(Tier)
 SECRET_BYTES = 32
 UNLIMITED = 0
 

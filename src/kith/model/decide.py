@@ -102,9 +102,7 @@ def _update(state: State, contact: Contact, command: UpdateContact, at: datetime
     email = fields.get("email")
     if email and (holder := state.find_holder(email)) and holder.external_id != contact.external_id:
         return _email_exists(email, holder)
-    changes = {
-        field: (old, new) for field, new in fields.items() if (old := getattr(contact, field)) != new
-    }
+    changes = {field: (old, new) for field, new in fields.items() if (old := getattr(contact, field)) != new}
     if properties:
         merged = {**contact.properties, **properties}
         merged = {key: value for key, value in merged.items() if value is not None}

@@ -62,6 +62,21 @@ class State:
         assert contact_id in self._contacts, f"contact {contact_id} was not loaded"
         return self._contacts[contact_id]
 
+    def find_named(self, name: int | str) -> Contact | None:
+        """The loaded contact with this number or external id."""
+        if isinstance(name, str):
+            return self._contacts.get(name)
+        return next((contact for contact in self._contacts.values() if contact and contact.number == name), None)
+
+    def find_by_email(self, email: str) -> Contact | None:
+        """The loaded live contact with this email."""
+        holder = self._holders.get(email)
+        return self._contacts.get(holder) if holder is not None else None
+
+    def peek_contact(self, contact_id: str) -> Contact | None:
+        """The record if it is loaded and there."""
+        return self._contacts.get(contact_id)
+
     def find_holder(self, email: str) -> Contact | None:
         """The live contact that has the email."""
         assert email in self._holders, "an email's claim was not loaded"

@@ -40,7 +40,11 @@ def normalise_email(text: str) -> str | None:
     check_storable(trimmed)
     try:
         checked = validate_email(
-            trimmed, check_deliverability=False, allow_empty_local=False, globally_deliverable=False, test_environment=True
+            trimmed,
+            check_deliverability=False,
+            allow_empty_local=False,
+            globally_deliverable=False,
+            test_environment=True,
         )
     except EmailNotValidError as error:
         raise ValueError(f"{trimmed[:80]!r} is not an email address: {error}") from None
@@ -126,7 +130,9 @@ def check_number(value: int | float | Decimal) -> None:
     if not number.is_finite():
         raise ValueError("is not a finite number.")
     if abs(number.adjusted()) > NUMBER_EXPONENT_MAX or len(number.as_tuple().digits) > NUMBER_DIGITS_MAX:
-        raise ValueError(f"is out of range: at most {NUMBER_DIGITS_MAX} digits, and 10 to the power of ±{NUMBER_EXPONENT_MAX}.")
+        raise ValueError(
+            f"is out of range: at most {NUMBER_DIGITS_MAX} digits, and 10 to the power of ±{NUMBER_EXPONENT_MAX}."
+        )
 
 
 def same_json(one: Any, other: Any) -> bool:

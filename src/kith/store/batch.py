@@ -216,7 +216,13 @@ async def insert_events(connection: Connection, shard: int, rows: list[EventRow]
 
 
 async def insert_dead_letter(
-    connection: Connection, shard: int, position: int, workspace_id: int, operation_id: str | None, entry: bytes, reason: str
+    connection: Connection,
+    shard: int,
+    position: int,
+    workspace_id: int,
+    operation_id: str | None,
+    entry: bytes,
+    reason: str,
 ) -> None:
     await connection.execute(
         _OPERATIONS["insert_dead_letter"], shard, position, workspace_id, operation_id, entry, reason

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import asyncpg
 
-from kith.errors import Exposed, StartError, Unavailable
+from kith.errors import Exposed, NotYet, StartError, Unavailable
 from kith.settings import Settings
 
 Role = Literal["reader", "query", "writer"]
@@ -72,7 +72,7 @@ class Database:
                 reset=_keep_as_it_is,
             )
         except DISCONNECTED as error:
-            raise StartError(f"PostgreSQL does not answer ({error}). Is it running, and is KITH_DATABASE_URL right?") from error
+            raise make_unreachable(error) from error
         except asyncpg.InvalidAuthorizationSpecificationError as error:
             raise StartError(f"PostgreSQL refuses the connection: {error}. Check KITH_DATABASE_URL.") from error
         except asyncpg.InvalidCatalogNameError as error:
@@ -106,6 +106,10 @@ class Database:
             await asyncio.wait_for(self._pool.close(), 2)
         except (TimeoutError, *DISCONNECTED):
             self._pool.terminate()
+
+
+def make_unreachable(error: Exception) -> NotYet:
+    return NotYet(f"PostgreSQL does not answer ({error}). Is it running, and is KITH_DATABASE_URL right?")
 
 
 async def _keep_as_it_is(connection: Connection) -> None:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import asyncpg
 
-from kith.errors import StartError
-from kith.store.database import CONNECT_TIMEOUT_S, DISCONNECTED, Connection
+from kith.errors import NotYet, StartError
+from kith.store.database import CONNECT_TIMEOUT_S, DISCONNECTED, Connection, make_unreachable
 
 _LOCK = 0x6B697468  # "kith"
 _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
@@ -39,7 +39,7 @@ async def migrate(url: str, partitions: int = 16) -> list[Migration]:
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
     except (*DISCONNECTED, asyncpg.PostgresError) as error:
-        raise StartError(f"PostgreSQL does not answer ({error}). Is it running, and is KITH_DATABASE_URL right?") from error
+        raise make_unreachable(error) from error
     try:
         server = connection.get_server_version()
         if server.major < POSTGRES_VERSION_MIN:
@@ -52,7 +52,8 @@ async def migrate(url: str, partitions: int = 16) -> list[Migration]:
 
 async def _apply_missing(connection: Connection, partitions: int) -> list[Migration]:
     await connection.execute(
-        "CREATE TABLE IF NOT EXISTS schema_migrations (version int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL)"
+        "CREATE TABLE IF NOT EXISTS schema_migrations"
+        " (version int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL)"
     )
     done = {row["version"] for row in await connection.fetch("SELECT version FROM schema_migrations")}
     migrations = load_migrations()
@@ -74,7 +75,8 @@ def check_not_newer(done: set[int], migrations: list[Migration]) -> None:
     known = migrations[-1].version
     if done and max(done) > known:
         raise StartError(
-            f"The database's schema is version {max(done)}, this program knows {known}. Install the newer Kith that made it."
+            f"The database's schema is version {max(done)}, this program knows {known}."
+            " Install the newer Kith that made it."
         )
 
 
@@ -96,8 +98,8 @@ async def check_schema(connection: Connection) -> None:
     """Raise StartError unless the schema is exactly this program's."""
     migrations = load_migrations()
     if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
-        raise StartError("The database has no Kith schema yet. Run `kith init`, or start with `kith serve`.")
+        raise NotYet("The database has no Kith schema yet. Run `kith init`, or start with `kith serve`.")
     done = {row["version"] for row in await connection.fetch("SELECT version FROM schema_migrations")}
     check_not_newer(done, migrations)
     if missing := [migration.version for migration in migrations if migration.version not in done]:
-        raise StartError(f"The database's schema lacks migration {missing[0]}. Run `kith init` to bring it up to date.")
+        raise NotYet(f"The database's schema lacks migration {missing[0]}. Run `kith init` to bring it up to date.")

@@ -1,0 +1,217 @@
+"""From the tree to SQL. The only writer of a FROM outside ``store``: each carries its workspace.
+
+Values are parameters, names come from the catalogue: no text of a query reaches the SQL.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from kith.cql.ast import After, And, Comparison, Condition, Query, Search, Sort, Value
+from kith.cql.catalogue import Entity, Field
+from kith.model.search import to_tsquery
+
+COUNTED_ROWS_MAX = 10_000
+SEARCH_CANDIDATES_MAX = 1000
+GUARD = "c.shard = $1 AND c.workspace_id = $2"
+LIVE = "c.status IN ('ACTIVE', 'ARCHIVED')"
+NOTHING = "false"
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """SQL and its values, in the order of their numbers."""
+
+    sql: str
+    values: tuple[Any, ...]
+
+
+class _Values:
+    """The parameters of a statement; the first two are the guard's."""
+
+    def __init__(self, shard: int, workspace_id: int) -> None:
+        self.workspace_id = workspace_id
+        self.values: list[Any] = [shard, workspace_id]
+
+    def add(self, value: Any) -> str:
+        self.values.append(value)
+        return f"${len(self.values)}"
+
+
+def compile_page(entity: Entity, query: Query, shard: int, workspace_id: int) -> Statement:
+    """One row: ``page`` (a JSON array), ``keys`` and ``ids`` of its rows, ``more`` (whether rows follow)."""
+    values = _Values(shard, workspace_id)
+    condition = _to_sql(entity, query.where, values)
+    rows = _compile_rows(entity, query, condition, values)
+    limit = values.add(query.limit)
+    return Statement(
+        f"SELECT coalesce(json_agg(document) FILTER (WHERE n <= {limit}), '[]')::text AS page,"
+        f" array_agg(key) FILTER (WHERE n <= {limit}) AS keys, array_agg(id) FILTER (WHERE n <= {limit}) AS ids,"
+        f" count(*) > {limit} AS more"
+        f" FROM (SELECT {make_document(entity, with_links=False)} AS document, c.key::text AS key, c.id,"
+        f" row_number() OVER () AS n FROM ({rows}) c) page",
+        tuple(values.values),
+    )
+
+
+def compile_count(entity: Entity, where: And, shard: int, workspace_id: int, *, exact: bool) -> Statement:
+    """One value: how many rows fit, counted up to ``COUNTED_ROWS_MAX`` + 1 unless ``exact``."""
+    values = _Values(shard, workspace_id)
+    condition = _to_sql(entity, where, values)
+    rows = f"SELECT 1 FROM {entity.table} c WHERE {GUARD} AND {condition}"
+    if not exact:
+        rows += f" LIMIT {COUNTED_ROWS_MAX + 1}"
+    return Statement(f"SELECT count(*) FROM ({rows}) counted", tuple(values.values))
+
+
+def compile_estimate(entity: Entity, where: And, shard: int, workspace_id: int) -> Statement:
+    """The planner's plan for all rows that fit, as JSON."""
+    values = _Values(shard, workspace_id)
+    condition = _to_sql(entity, where, values)
+    sql = f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {entity.table} c WHERE {GUARD} AND {condition}"
+    return Statement(sql, tuple(values.values))
+
+
+def compile_get(entity: Entity, by: Literal["id", "externalId", "email"]) -> str:
+    """The statement that gets one record: its document, id and version, by $3. An email finds live ones only."""
+    field = entity.find_field(by)
+    assert field is not None
+    live = f" AND {LIVE}" if by == "email" else ""
+    return (
+        f"SELECT {make_document(entity, with_links=True)}::text AS document, c.id, c.external_id, c.version"
+        f" FROM {entity.table} c WHERE {GUARD} AND {field.column} = $3{live}"
+    )
+
+
+def compile_typeahead(entity: Entity, query: str, limit: int, shard: int, workspace_id: int) -> Statement | None:
+    """The best ``limit`` live records for what was typed so far; None where there is nothing to look for.
+
+    First those whose email begins with it, then those whose name does, each from its index; then those with a word
+    for each term, the most recently active of ``SEARCH_CANDIDATES_MAX`` candidates first. A tier is only looked at
+    when those above it did not fill the page.
+    """
+    tsquery = to_tsquery(query, workspace_id)
+    if tsquery is None:
+        return None
+    values = _Values(shard, workspace_id)
+    typed = query.strip().lower()
+    start, end, words, most = (
+        values.add(typed),
+        values.add(typed + "\U0010ffff"),
+        values.add(tsquery),
+        values.add(limit),
+    )
+    columns = make_columns(entity)
+    begins = {key: f"(c.{key} >= {start} AND c.{key} < {end})" for key in ("email", "name_key")}
+    source = f"FROM {entity.table} c WHERE {GUARD} AND {LIVE}"
+    rows = (
+        f"(SELECT {columns} {source} AND {begins['email']} ORDER BY c.email, c.id LIMIT {most})"
+        f" UNION ALL (SELECT {columns} {source} AND {begins['name_key']} AND {begins['email']} IS NOT TRUE"
+        f" ORDER BY c.name_key, c.id LIMIT {most})"
+        f" UNION ALL (SELECT * FROM (SELECT {columns} {source} AND c.words @@ {words}::tsquery"
+        f" AND {begins['email']} IS NOT TRUE AND {begins['name_key']} IS NOT TRUE LIMIT {SEARCH_CANDIDATES_MAX}) c"
+        f" ORDER BY c.last_activity_at DESC NULLS LAST, c.created_at DESC, c.id DESC LIMIT {most})"
+    )
+    document = make_document(entity, with_links=False)
+    return Statement(
+        f"SELECT coalesce(json_agg(document), '[]')::text FROM"
+        f" (SELECT {document} AS document FROM ({rows}) c LIMIT {most}) page",
+        tuple(values.values),
+    )
+
+
+def make_document(entity: Entity, *, with_links: bool) -> str:
+    """The SQL of a record's public JSON; ``with_links`` as a single answer shows it."""
+    parts = [f"'{field.name}', {_to_shown(field)}" for field in entity.fields]
+    if with_links:
+        parts.append("'companies', '[]'::json")
+    parts.append("'tags', '[]'::json")
+    return f"json_build_object({', '.join(parts)})"
+
+
+def make_columns(entity: Entity) -> str:
+    """The columns that a document is made of."""
+    return "c.id, c.external_id, c.email, c.name, c.given_name, c.family_name, c.phone, c.avatar, c.status, " + (
+        "c.lifecycle_stage, c.modules, c.properties, c.activity_count, c.last_activity_at, c.created_at, c.updated_at,"
+        " c.version"
+    )
+
+
+def _to_shown(field: Field) -> str:
+    if field.kind == "DATETIME":
+        return f"""to_char({field.column}, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+    return field.column
+
+
+def _compile_rows(entity: Entity, query: Query, condition: str, values: _Values) -> str:
+    """The rows of a page and one more, in order, with their sort ``key``.
+
+    A nullable key is read in two parts, values and then missing ones, because an index holds nulls at one end only;
+    PostgreSQL does not begin the second part when the first fills the page.
+    """
+    field = entity.find_field(query.sort.field)
+    assert field is not None and field.key is not None
+    most = values.add(query.offset + query.limit + 1)
+    columns = f"{make_columns(entity)}, {field.key} AS key"
+    source = f"FROM {entity.table} c WHERE {GUARD} AND {condition}"
+    direction = "DESC" if query.sort.descending else "ASC"
+    order = f"{field.key} {direction}, c.id {direction}"
+    parts: list[str] = []
+    after = query.after
+    if after is None or after.key is not None:
+        there = f" AND {field.key} IS NOT NULL" if field.nullable else ""
+        behind = f" AND {_compile_after(field, after, query.sort, values)}" if after else ""
+        parts.append(f"SELECT {columns} {source}{there}{behind} ORDER BY {order} LIMIT {most}")
+    if field.nullable:
+        # Within the missing ones this order is that of the index, read from the end where the nulls are.
+        nulls = f"{field.key} {direction} NULLS {'FIRST' if query.sort.descending else 'LAST'}, c.id {direction}"
+        behind = ""
+        if after is not None and after.key is None:
+            behind = f" AND c.id {'<' if query.sort.descending else '>'} {values.add(after.id)}"
+        parts.append(f"SELECT {columns} {source} AND {field.key} IS NULL{behind} ORDER BY {nulls} LIMIT {most}")
+    rows = parts[0] if len(parts) == 1 else " UNION ALL ".join(f"({part})" for part in parts)
+    return f"SELECT * FROM ({rows}) c OFFSET {values.add(query.offset)} LIMIT {values.add(query.limit + 1)}"
+
+
+def _compile_after(field: Field, after: After, sort: Sort, values: _Values) -> str:
+    assert after.key is not None
+    key: str | datetime = datetime.fromisoformat(after.key) if field.kind == "DATETIME" else after.key
+    cast = "::timestamptz" if field.kind == "DATETIME" else "::text"
+    return f"({field.key}, c.id) {'<' if sort.descending else '>'} ({values.add(key)}{cast}, {values.add(after.id)}::bigint)"
+
+
+def _to_sql(entity: Entity, condition: Condition, values: _Values) -> str:
+    if isinstance(condition, And):
+        return " AND ".join(_to_sql(entity, term, values) for term in condition.terms) or "true"
+    if isinstance(condition, Search):
+        tsquery = to_tsquery(condition.query, values.workspace_id)
+        return f"c.words @@ {values.add(tsquery)}::tsquery" if tsquery else NOTHING
+    return _compare(entity, condition, values)
+
+
+def _compare(entity: Entity, comparison: Comparison, values: _Values) -> str:
+    field = entity.find_field(comparison.field)
+    assert field is not None
+    if comparison.field == "status" and comparison.operator == "in":
+        # Written out: the indexes on live and on unusual records are found by the text of their condition.
+        return f"{field.column} IN ({', '.join(_quote_enum(value) for value in _list(comparison.value))})"
+    if comparison.field == "status":
+        return f"{field.column} = {_quote_enum(str(comparison.value))}"
+    if field.kind == "BOOLEAN":
+        return field.column if comparison.value else f"NOT {field.column}"
+    if comparison.operator == "in":
+        return f"{field.column} = ANY ({values.add(list(_list(comparison.value)))})"
+    if comparison.operator == "has_any":
+        return f"{field.column} && {values.add(list(_list(comparison.value)))}"
+    sign = {"eq": "=", "gte": ">=", "lt": "<", "lte": "<="}[comparison.operator]
+    return f"{field.column} {sign} {values.add(comparison.value)}"
+
+
+def _list(value: Value) -> Sequence[Any]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _quote_enum(value: Any) -> str:
+    assert value in ("ACTIVE", "ARCHIVED", "MERGED", "DELETED")
+    return f"'{value}'"

@@ -1,0 +1,1 @@
+"""The verbs: submit, apply, query. Every surface uses these and nothing else."""

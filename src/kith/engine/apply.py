@@ -1,0 +1,164 @@
+"""The one way through: the writer takes batches from the log and applies each in one transaction."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from kith.clock import Clock
+from kith.engine.decisions import Outcome, Placed, decide_batch, list_keys, list_operations, make_operation
+from kith.errors import ConflictingWriter
+from kith.log.port import Entry, Log
+from kith.model.codec import Undecodable, decode_envelope
+from kith.model.commands import to_resource, to_type
+from kith.model.decide import Rejected
+from kith.model.events import REJECTED
+from kith.settings import Settings
+from kith.store import batch as store
+from kith.store.database import DISCONNECTED, Connection, Database
+from kith.store.queries import load_queries
+
+TRIES_ALONE_MAX = 3
+RECONNECT_S = 0.25
+_LOG = load_queries("log")
+logger = structlog.get_logger(__name__)
+
+
+class Writer:
+    """Applies the log of the shards that it owns. One for each partition; the cursor refuses a second."""
+
+    def __init__(self, database: Database, log: Log, clock: Clock, settings: Settings) -> None:
+        self._database = database
+        self._log = log
+        self._clock = clock
+        self._batch_max = settings.batch_commands_max
+        self._poll_s = settings.poll_ms / 1000
+        self._positions: dict[int, int] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Apply what comes until told to stop; the batch at hand is finished. Raises ConflictingWriter."""
+        while not stop.is_set():
+            try:
+                if await self.drain(stop) == 0 and not stop.is_set():
+                    await self._log.wait(self._poll_s)
+            except (*DISCONNECTED, TimeoutError) as error:
+                logger.warning("the database is gone; trying again", error=str(error))
+                self._positions.clear()
+                await asyncio.sleep(RECONNECT_S)
+
+    async def drain(self, stop: asyncio.Event | None = None) -> int:
+        """Apply all that is on the log now; the number of entries."""
+        applied = 0
+        while not (stop and stop.is_set()):
+            if not self._positions:
+                await self.load_positions()
+            heads = await self._log.load_heads()
+            behind = [shard for shard, head in heads.items() if head > self._positions.get(shard, 0)]
+            if not behind:
+                break
+            for shard in behind:
+                applied += await self._apply_next(shard)
+        return applied
+
+    async def load_positions(self) -> None:
+        """Begin where the cursors stand: they are the truth."""
+        rows = await self._database.fetch(_LOG["load_cursors"])
+        self._positions = {row["shard"]: row["position"] for row in rows}
+
+    async def _apply_next(self, shard: int) -> int:
+        entries = await self._log.read(shard, self._positions.get(shard, 0), self._batch_max)
+        if entries:
+            await self._apply(shard, entries)
+        return len(entries)
+
+    async def _apply(self, shard: int, entries: Sequence[Entry]) -> None:
+        """Apply the entries; where they cannot be applied together, halve until the one that fails stands alone."""
+        tries = 1 if len(entries) > 1 else TRIES_ALONE_MAX
+        for remaining in range(tries - 1, -1, -1):
+            try:
+                await self._apply_batch(shard, entries)
+                return
+            except (ConflictingWriter, *DISCONNECTED, TimeoutError):
+                raise
+            except Exception as error:
+                logger.warning("a batch failed", shard=shard, entries=len(entries), error=repr(error))
+                if remaining == 0 and len(entries) == 1:
+                    await self._set_aside(shard, entries[0], repr(error))
+                    return
+        middle = len(entries) // 2
+        await self._apply(shard, entries[:middle])
+        await self._apply(shard, entries[middle:])
+
+    async def _apply_batch(self, shard: int, entries: Sequence[Entry]) -> None:
+        placed: list[Placed] = []
+        poison: list[tuple[Entry, str]] = []
+        for entry in entries:
+            try:
+                placed.append(Placed(entry.position, decode_envelope(entry.data)))
+            except Undecodable as error:
+                poison.append((entry, str(error)))
+        last = entries[-1].position
+        async with self._database.acquire() as connection, connection.transaction():
+            await store.move_cursor(connection, shard, self._positions.get(shard, 0), last)
+            if placed:
+                outcome = await self._decide(connection, shard, placed)
+                await _save(connection, shard, outcome)
+            for entry, reason in poison:
+                await store.insert_dead_letter(
+                    connection, shard, entry.position, entry.workspace_id, None, entry.data, reason
+                )
+                logger.error("an entry cannot be decoded", shard=shard, position=entry.position, reason=reason)
+            await store.notify_applied(connection, shard, last)
+        self._positions[shard] = last
+
+    async def _decide(self, connection: Connection, shard: int, placed: list[Placed]) -> Outcome:
+        known = await store.load_known_operations(connection, shard, *list_operations(placed))
+        contacts = await store.load_contacts(connection, shard, list_keys(placed))
+        workspaces = sorted({one.envelope.workspace_id for one in placed})
+        counters = await store.load_counters(connection, shard, workspaces)
+        return decide_batch(placed, contacts, counters, known, self._clock.now())
+
+    async def _set_aside(self, shard: int, entry: Entry, reason: str) -> None:
+        """Keep the entry with its reason, end its operation as REJECTED, and go on behind it."""
+        placed = Placed(entry.position, decode_envelope(entry.data))
+        envelope = placed.envelope
+        rejected = Rejected(
+            "INTERNAL", "The command could not be applied; the operator finds it among the dead letters."
+        )
+        async with self._database.acquire() as connection, connection.transaction():
+            await store.move_cursor(connection, shard, self._positions.get(shard, 0), entry.position)
+            counters = await store.load_counters(connection, shard, [envelope.workspace_id])
+            counter = counters[envelope.workspace_id]
+            event = store.EventRow(
+                workspace_id=envelope.workspace_id,
+                sequence=counter.next_event_sequence,
+                type=REJECTED,
+                resource=to_resource(envelope.command),
+                operation_id=envelope.operation_id,
+                at=envelope.at,
+                data={"type": to_type(envelope.command), "code": rejected.code, "message": rejected.message},
+            )
+            counter = store.CounterRow(
+                workspace_id=envelope.workspace_id,
+                next_contact_number=counter.next_contact_number,
+                next_event_sequence=counter.next_event_sequence + 1,
+            )
+            operation = make_operation(placed, rejected, self._clock.now())
+            await store.insert_dead_letter(
+                connection, shard, entry.position, envelope.workspace_id, envelope.operation_id, entry.data, reason
+            )
+            await _save(connection, shard, Outcome(operations=[operation], events=[event], counters=[counter]))
+            await store.notify_applied(connection, shard, entry.position)
+        self._positions[shard] = entry.position
+        logger.error("an entry was set aside", shard=shard, position=entry.position, reason=reason)
+
+
+async def _save(connection: Connection, shard: int, outcome: Outcome) -> None:
+    """One statement for each kind of row, none for kinds that the batch does not have."""
+    await store.release_emails(connection, shard, outcome.releases)
+    await store.update_contacts(connection, shard, outcome.updates)
+    await store.insert_contacts(connection, shard, outcome.inserts)
+    await store.insert_operations(connection, shard, outcome.operations)
+    await store.insert_events(connection, shard, outcome.events)
+    await store.add_totals(connection, shard, outcome.totals)
+    await store.save_counters(connection, shard, outcome.counters)

@@ -1,0 +1,81 @@
+"""The engine of a process that serves requests: what the verbs need, opened and closed together."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import msgspec
+
+from kith.clock import Clock, SystemClock
+from kith.engine.key_cache import KeyCache
+from kith.engine.loading import Loader
+from kith.engine.progress import Progress
+from kith.log.port import Log
+from kith.log.postgres import PostgresLog
+from kith.pending.memory import MemoryPending
+from kith.pending.port import Pending
+from kith.settings import Settings
+from kith.store.access import find_key
+from kith.store.database import Database
+from kith.store.migrate import check_schema
+
+
+class Installation(msgspec.Struct, frozen=True):
+    """What was fixed when the installation was made. ``secret`` signs cursors."""
+
+    partitions: int
+    secret: bytes
+
+
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """``database`` is for named statements, ``queries`` for compiled ones."""
+
+    settings: Settings
+    clock: Clock
+    installation: Installation
+    database: Database
+    queries: Database
+    log: Log
+    pending: Pending
+    progress: Progress
+    loader: Loader
+    keys: KeyCache
+
+
+async def load_installation(database: Database) -> Installation:
+    """Raises StartError unless the schema is this program's."""
+    async with database.acquire() as connection:
+        await check_schema(connection)
+        row = await connection.fetchrow("SELECT partitions, secret FROM installation")
+    assert row is not None
+    return Installation(partitions=row["partitions"], secret=row["secret"])
+
+
+@asynccontextmanager
+async def open_engine(settings: Settings, url: str, clock: Clock | None = None) -> AsyncIterator[Engine]:
+    """Open everything, foresee the writes that are on the log but not applied, and close it all at the end."""
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        database = await Database.open(url, settings, "reader")
+        stack.push_async_callback(database.close)
+        queries = await Database.open(url, settings, "query")
+        stack.push_async_callback(queries.close)
+        installation = await load_installation(database)
+        pending = MemoryPending()
+        log = PostgresLog(database, url, settings)
+        stack.push_async_callback(log.close)
+        progress = Progress(database, url, settings.poll_ms, pending.drop_applied)
+        stack.push_async_callback(progress.close)
+        engine = Engine(
+            settings=settings,
+            clock=clock,
+            installation=installation,
+            database=database,
+            queries=queries,
+            log=log,
+            pending=pending,
+            progress=progress,
+            loader=Loader(database),
+            keys=KeyCache(partial(find_key, database), clock, settings.key_cache_ms),
+        )
+        yield engine

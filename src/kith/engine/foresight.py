@@ -1,0 +1,60 @@
+"""At the start of a process that serves: foresee again the writes that are on the log but not applied."""
+
+from kith.engine.context import Engine
+from kith.engine.decisions import Placed
+from kith.engine.loading import Keys
+from kith.engine.submit import Attempt, WriteRequest, foresee, predict
+from kith.errors import Exposed
+from kith.model.codec import Undecodable, decode_envelope
+from kith.model.commands import Envelope
+from kith.model.state import touches
+from kith.model.workspaces import Workspace
+
+TAIL_PAGE = 500
+
+
+async def rebuild_pending(engine: Engine) -> int:
+    """Put the tail of every shard's log into the overlay; the number of writes foreseen."""
+    await engine.progress.refresh()
+    foreseen = 0
+    for shard, head in (await engine.log.load_heads()).items():
+        after = engine.progress.get_applied(shard)
+        while after < head:
+            entries = await engine.log.read(shard, after, TAIL_PAGE)
+            if not entries:
+                break
+            for entry in entries:
+                try:
+                    envelope = decode_envelope(entry.data)
+                except Undecodable:
+                    continue
+                foreseen += await _foresee_again(engine, shard, Placed(entry.position, envelope))
+            after = entries[-1].position
+    return foreseen
+
+
+async def _foresee_again(engine: Engine, shard: int, placed: Placed) -> bool:
+    envelope = placed.envelope
+    asked = touches(envelope.command)
+    keys = Keys(external_ids=tuple(asked.contacts), emails=tuple(asked.emails))
+    contacts = await engine.loader.load(shard, envelope.workspace_id, keys)
+    state = foresee(engine.pending, envelope.workspace_id, contacts, keys)
+    state.know_absent(asked)
+    try:
+        write, _ = predict(state, _to_attempt(shard, envelope), envelope.command)
+    except Exposed:
+        return False
+    engine.pending.put(write)
+    engine.pending.settle(write.operation_id, placed.position)
+    return True
+
+
+def _to_attempt(shard: int, envelope: Envelope) -> Attempt:
+    keyed = envelope.idempotency
+    request = WriteRequest(
+        workspace=Workspace(shard=shard, id=envelope.workspace_id, name=""),
+        key_id=envelope.key_id,
+        idempotency_key="known" if keyed else None,
+        fingerprint=bytes.fromhex(keyed.fingerprint) if keyed else b"",
+    )
+    return Attempt(request=request, operation_id=envelope.operation_id, at=envelope.at)

@@ -1,0 +1,25 @@
+"""Whether what a process needs is there."""
+
+import asyncpg
+
+from kith.engine.context import Engine
+from kith.store.database import DISCONNECTED
+from kith.store.queries import load_queries
+
+_LOG = load_queries("log")
+
+
+async def find_missing_parts(engine: Engine) -> list[str]:
+    """A sentence for each part that does not answer; empty when requests can be served."""
+    try:
+        await engine.database.fetch(_LOG["load_cursors"])
+    except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError) as error:
+        return [f"PostgreSQL does not answer: {error or type(error).__name__}"]
+    return []
+
+
+async def load_lag(engine: Engine) -> dict[int, int]:
+    """Commands that are accepted and not applied, by shard."""
+    heads = await engine.log.load_heads()
+    cursors = {row["shard"]: row["position"] for row in await engine.database.fetch(_LOG["load_cursors"])}
+    return {shard: head - cursors.get(shard, 0) for shard, head in heads.items()}

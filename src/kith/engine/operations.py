@@ -1,0 +1,153 @@
+"""Operations: what became of a command, and waiting for it."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from kith.clock import to_iso
+from kith.engine.context import Engine
+from kith.errors import CODES, Exposed, InvalidId, InvalidRequest, NotFound
+from kith.ids import parse_id, time_of
+from kith.model.workspaces import Workspace
+from kith.store.queries import load_queries
+
+READ_AFTER_WAIT_S = 5.0
+_SQL = load_queries("operations")
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """``number`` is the place on the shard's log, None until the log has acknowledged the command."""
+
+    id: str
+    type: str
+    status: str
+    shard: int
+    number: int | None
+    resource: str
+    created_at: datetime
+    error: dict[str, Any] | None = None
+    applied_at: datetime | None = None
+    fingerprint: str | None = None
+    answer: bytes | None = None
+
+    @property
+    def position(self) -> str | None:
+        """The position as clients see it: opaque, but good for X-Read-After."""
+        return f"{self.shard}-{self.number}" if self.number is not None else None
+
+    def to_json(self) -> bytes:
+        return msgspec.json.encode(
+            {
+                "id": self.id,
+                "status": self.status,
+                "type": self.type,
+                "position": self.position,
+                "resource": self.resource,
+                "error": self.error,
+                "createdAt": to_iso(self.created_at),
+                "appliedAt": to_iso(self.applied_at) if self.applied_at else None,
+            }
+        )
+
+    def to_error(self) -> Exposed:
+        """The error that a rejected operation would have been answered with."""
+        error = self.error or {"code": "INTERNAL", "message": "The command could not be applied."}
+        code = error["code"] if error["code"] in CODES else "INTERNAL"
+        return Exposed(code, error["message"], error.get("details"))
+
+
+async def get_operation(engine: Engine, workspace: Workspace, operation_id: str) -> Operation:
+    """Raises InvalidId where it is no operation's id, NotFound where the workspace has none such."""
+    if (parsed := parse_id(operation_id)) is None or parsed[0] != "op":
+        raise InvalidId(f"{operation_id[:80]!r} is not the id of an operation (op_…).")
+    operation = await find_operation(engine, workspace, operation_id)
+    if operation is None:
+        raise NotFound(
+            f"No operation {operation_id} is known; they are kept for {engine.settings.operation_retention_d} days."
+        )
+    return operation
+
+
+async def find_operation(engine: Engine, workspace: Workspace, operation_id: str) -> Operation | None:
+    """The operation as it is now: pending, applied or rejected."""
+    with engine.pending.reading():
+        committed = await find_committed(engine, workspace, operation_id)
+        return committed or find_pending(engine, workspace, operation_id)
+
+
+def find_pending(engine: Engine, workspace: Workspace, operation_id: str) -> Operation | None:
+    found = engine.pending.find_operation(workspace.id, operation_id)
+    if found is None:
+        return None
+    write, number = found
+    return Operation(
+        id=write.operation_id,
+        type=write.type,
+        status="PENDING",
+        shard=write.shard,
+        number=number,
+        resource=write.resource,
+        created_at=write.created_at,
+        fingerprint=write.fingerprint,
+        answer=write.answer,
+    )
+
+
+async def find_committed(engine: Engine, workspace: Workspace, operation_id: str) -> Operation | None:
+    parsed = parse_id(operation_id)
+    assert parsed is not None
+    # A UUIDv7 tells its own time, which is the operation's: one partition is looked at instead of all.
+    made_at = time_of(parsed[1])
+    now = engine.clock.now()
+    first = made_at or now - timedelta(days=engine.settings.operation_retention_d + 1)
+    end = made_at + timedelta(milliseconds=1) if made_at else now + timedelta(days=1)
+    row = await engine.database.fetchrow(
+        _SQL["find_operation"], workspace.shard, workspace.id, operation_id, first, end
+    )
+    if row is None:
+        return None
+    return Operation(
+        id=row["id"],
+        type=row["type"],
+        status=row["status"],
+        shard=workspace.shard,
+        number=row["position"],
+        resource=row["resource"],
+        created_at=row["created_at"],
+        error=msgspec.json.decode(row["error"]) if row["error"] else None,
+        applied_at=row["applied_at"],
+        fingerprint=row["fingerprint"],
+        answer=row["answer"].encode() if row["answer"] else None,
+    )
+
+
+async def wait_until_readable(engine: Engine, workspace: Workspace, token: str, wait_s: float) -> None:
+    """Wait until the writer has passed a position, or the position of an operation (X-Read-After).
+
+    ``wait_s`` 0 means the default. Raises READ_AFTER_TIMEOUT past the wait, InvalidRequest where the token is none.
+    """
+    position = await _to_position(engine, workspace, token)
+    if position is None:
+        return
+    wait_s = wait_s or READ_AFTER_WAIT_S
+    if not await engine.progress.wait(workspace.shard, position, wait_s):
+        raise Exposed(
+            "READ_AFTER_TIMEOUT", f"The write at {token[:80]} was not applied within {wait_s:g} s. Ask again."
+        )
+
+
+async def _to_position(engine: Engine, workspace: Workspace, token: str) -> int | None:
+    """None where nothing needs to be waited for."""
+    parsed = parse_id(token)
+    if parsed and parsed[0] == "op":
+        operation = await find_operation(engine, workspace, token)
+        if operation is None:
+            raise InvalidRequest(f"X-Read-After names {token}, an operation that this workspace does not have.")
+        return operation.number
+    shard, _, number = token.partition("-")
+    if not (shard.isascii() and shard.isdecimal() and number.isascii() and number.isdecimal() and len(number) <= 18):
+        raise InvalidRequest("X-Read-After takes the id of an operation or the position from a write's answer.")
+    if int(shard) != workspace.shard:
+        raise InvalidRequest("X-Read-After names a position that this workspace's writes never have.")
+    return int(number)

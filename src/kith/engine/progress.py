@@ -1,0 +1,79 @@
+"""How far the writer is: the applied position of each shard, and whoever waits for it."""
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from itertools import count
+
+import asyncpg
+import structlog
+
+from kith.store.database import DISCONNECTED, Database
+from kith.store.listener import Listener
+from kith.store.queries import load_queries
+
+_SQL = load_queries("log")
+logger = structlog.get_logger(__name__)
+
+
+class Progress:
+    """Hears of every applied batch, and looks for itself now and then in case a notification was lost."""
+
+    def __init__(self, database: Database, url: str, poll_ms: int, on_applied: Callable[[int, int], None]) -> None:
+        self._database = database
+        self._poll_s = poll_ms / 1000
+        self._on_applied = on_applied
+        self._applied: dict[int, int] = {}
+        self._waiting: dict[int, list[tuple[int, int, asyncio.Future[None]]]] = {}
+        self._order = count()
+        self._listener = Listener(url, "kith_applied", self._hear)
+        self._poll = asyncio.create_task(self._look_again(), name="poll cursors")
+
+    def get_applied(self, shard: int) -> int:
+        return self._applied.get(shard, 0)
+
+    async def wait(self, shard: int, position: int, timeout_s: float) -> bool:
+        """Whether the position was applied within the time."""
+        if self.get_applied(shard) >= position:
+            return True
+        passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting.setdefault(shard, []), (position, next(self._order), passed))
+        try:
+            await asyncio.wait_for(passed, timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    async def refresh(self) -> None:
+        """Read the cursors."""
+        for row in await self._database.fetch(_SQL["load_cursors"]):
+            self.advance(row["shard"], row["position"])
+
+    def advance(self, shard: int, position: int) -> None:
+        if position <= self._applied.get(shard, 0):
+            return
+        self._applied[shard] = position
+        self._on_applied(shard, position)
+        waiting = self._waiting.get(shard)
+        while waiting and waiting[0][0] <= position:
+            passed = heapq.heappop(waiting)[2]
+            if not passed.done():
+                passed.set_result(None)
+
+    async def close(self) -> None:
+        self._poll.cancel()
+        await asyncio.gather(self._poll, return_exceptions=True)
+        await self._listener.close()
+
+    def _hear(self, payload: str) -> None:
+        shard, _, position = payload.partition(" ")
+        if position:
+            self.advance(int(shard), int(position))
+
+    async def _look_again(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll_s)
+            try:
+                await self.refresh()
+            except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError) as error:
+                logger.debug("cursors cannot be read", error=str(error))

@@ -1,0 +1,130 @@
+"""The one way out: a page of a query, its totals, and cursors that are signed and bound to their query."""
+
+import base64
+import hashlib
+import hmac
+from typing import Any, Literal
+
+import msgspec
+
+from kith.cql.ast import After, And, Comparison, Query
+from kith.cql.catalogue import Entity
+from kith.cql.compile import COUNTED_ROWS_MAX, Statement, compile_count, compile_estimate, compile_page
+from kith.engine.context import Engine
+from kith.errors import Exposed, InvalidRequest
+from kith.model.workspaces import Workspace
+from kith.store.queries import load_queries
+
+Count = Literal["default", "exact", "none"]
+PAGED_ROWS_MAX = 10_000
+MAC_BYTES = 16
+_TOTALS = load_queries("totals")
+
+
+class Page(msgspec.Struct, frozen=True):
+    """``data`` is a JSON array as the database made it."""
+
+    data: bytes
+    meta: dict[str, Any]
+
+
+async def run_query(
+    engine: Engine, workspace: Workspace, entity: Entity, query: Query, count: Count, page: int | None
+) -> Page:
+    """The page and its meta; ``page`` is None where a cursor led here."""
+    statement = compile_page(entity, query, workspace.shard, workspace.id)
+    row = await _fetch(engine, query, statement)
+    ids, keys = row["ids"] or [], row["keys"] or []
+    following = After(keys[-1], ids[-1]) if row["more"] else None
+    meta: dict[str, Any] = {"page": page, "limit": query.limit}
+    if count != "none":
+        total, estimated = await count_rows(engine, workspace, entity, query.where, exact=count == "exact")
+        meta["total"] = total
+        meta["totalPages"] = -(-total // query.limit)
+        if estimated:
+            meta["totalIsEstimate"] = True
+    meta["nextCursor"] = make_cursor(engine, workspace, query, following) if following else None
+    return Page(row["page"].encode(), meta)
+
+
+async def count_rows(
+    engine: Engine, workspace: Workspace, entity: Entity, where: And, *, exact: bool
+) -> tuple[int, bool]:
+    """(how many rows fit, whether that is an estimate): kept totals first, then a bounded count, then the planner."""
+    kept = to_kept_total(where)
+    if kept is not None:
+        statuses, stages = kept
+        total = await engine.database.fetchval(
+            _TOTALS["sum"], workspace.shard, workspace.id, entity.name, statuses, stages
+        )
+        return int(total), False
+    counting = compile_count(entity, where, workspace.shard, workspace.id, exact=exact)
+    counted = int(await engine.queries.fetchval(counting.sql, *counting.values))
+    if exact or counted <= COUNTED_ROWS_MAX:
+        return counted, False
+    planning = compile_estimate(entity, where, workspace.shard, workspace.id)
+    plan = msgspec.json.decode(await engine.queries.fetchval(planning.sql, *planning.values))
+    return max(int(plan[0]["Plan"]["Plan Rows"]), COUNTED_ROWS_MAX + 1), True
+
+
+def to_kept_total(where: And) -> tuple[list[str], list[str] | None] | None:
+    """(statuses, lifecycle stages or None for all) where the writer keeps this total, else None."""
+    statuses: list[str] = []
+    stages: list[str] | None = None
+    for term in where.terms:
+        if not isinstance(term, Comparison) or term.operator not in ("eq", "in"):
+            return None
+        values = [str(value) for value in (term.value if isinstance(term.value, tuple) else (term.value,))]
+        if term.field == "status" and not statuses:
+            statuses = values
+        elif term.field == "lifecycleStage" and stages is None:
+            stages = values
+        else:
+            return None
+    return statuses, stages
+
+
+def check_depth(page: int, limit: int) -> int:
+    """The offset of a page. Raises InvalidRequest beyond the rows that pages by number reach."""
+    offset = (page - 1) * limit
+    if offset + limit > PAGED_ROWS_MAX:
+        raise InvalidRequest(
+            f"page {page} of {limit} lies beyond {PAGED_ROWS_MAX:,} rows. Go on with meta.nextCursor of the page before"
+            " (cursor=…): it reaches any depth in constant time.",
+            {"parameter": "page"},
+        )
+    return offset
+
+
+def make_cursor(engine: Engine, workspace: Workspace, query: Query, after: After) -> str:
+    payload = msgspec.json.encode(after)
+    return base64.urlsafe_b64encode(_sign(engine, workspace, query, payload) + payload).rstrip(b"=").decode()
+
+
+def read_cursor(engine: Engine, workspace: Workspace, query: Query, cursor: str) -> After:
+    """Raises INVALID_CURSOR where it was not made for this query in this workspace."""
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        mac, payload = raw[:MAC_BYTES], raw[MAC_BYTES:]
+        if hmac.compare_digest(mac, _sign(engine, workspace, query, payload)):
+            return msgspec.json.decode(payload, type=After)
+    except (ValueError, msgspec.MsgspecError):
+        pass
+    raise Exposed(
+        "INVALID_CURSOR",
+        "The cursor does not belong to this query. Send the same parameters as for the page it came with, or start over.",
+        {"parameter": "cursor"},
+    )
+
+
+def _sign(engine: Engine, workspace: Workspace, query: Query, payload: bytes) -> bytes:
+    """What binds a cursor to its workspace, filter and order; not to its limit."""
+    asked = msgspec.json.encode((workspace.id, query.entity, query.where, query.sort))
+    return hmac.digest(engine.installation.secret, asked + b"\x00" + payload, hashlib.sha256)[:MAC_BYTES]
+
+
+async def _fetch(engine: Engine, query: Query, statement: Statement) -> Any:
+    # A page without conditions of the client's own has the same good plan for every tenant.
+    plain = all(isinstance(term, Comparison) and term.field == "status" for term in query.where.terms)
+    database = engine.database if plain else engine.queries
+    return await database.fetchrow(statement.sql, *statement.values)

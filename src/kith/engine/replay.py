@@ -1,0 +1,100 @@
+"""Replay: apply the log again, to an empty database, and compare every table with what is there."""
+
+import secrets
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import msgspec
+
+from kith.clock import SystemClock
+from kith.engine.apply import Writer
+from kith.errors import StartError
+from kith.log.port import Entry
+from kith.settings import Settings
+from kith.store.comparison import TABLES, WRONG_TOTALS, find_difference
+from kith.store.database import Connection, Database
+from kith.store.migrate import migrate
+from kith.store.queries import load_queries
+
+_LOG = load_queries("log")
+
+
+class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
+    """``entries`` were applied again; ``differences`` is empty where every table came out equal."""
+
+    entries: int
+    tables: list[str]
+    differences: list[str]
+
+
+class _AppliedLog:
+    """The part of a log that is applied, as one snapshot of the database shows it."""
+
+    def __init__(self, connection: Connection, cursors: dict[int, int]) -> None:
+        self._connection = connection
+        self._cursors = cursors
+
+    async def append(self, shard: int, workspace_id: int, data: bytes) -> int:
+        raise StartError("A replay only reads.")
+
+    async def read(self, shard: int, after: int, limit: int) -> list[Entry]:
+        limit = min(limit, self._cursors[shard] - after)
+        rows = await self._connection.fetch(_LOG["read"], shard, after, limit)
+        return [Entry(row[0], row[1], row[2]) for row in rows]
+
+    async def load_heads(self) -> dict[int, int]:
+        return self._cursors
+
+    async def wait(self, timeout_s: float) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+
+async def replay_check(url: str, settings: Settings) -> ReplayReport:
+    """Replay into a scratch database on the same server, which is dropped at the end.
+
+    Raises StartError where the log was trimmed: then it does not hold all that made the tables.
+    """
+    source = await asyncpg.connect(url, server_settings={"timezone": "UTC"})
+    scratch = f"kith_replay_{secrets.token_hex(6)}"
+    try:
+        await source.execute(f"CREATE DATABASE {scratch}")
+        try:
+            async with source.transaction(isolation="repeatable_read", readonly=True):
+                return await _replay(source, make_url(url, scratch), settings)
+        finally:
+            await source.execute(f"DROP DATABASE {scratch} WITH (FORCE)")
+    finally:
+        await source.close()
+
+
+async def _replay(source: Connection, scratch_url: str, settings: Settings) -> ReplayReport:
+    partitions = await source.fetchval("SELECT partitions FROM installation")
+    cursors = {row["shard"]: row["position"] for row in await source.fetch(_LOG["load_cursors"])}
+    for shard, position in cursors.items():
+        first = await source.fetchval(_LOG["load_first"], shard)
+        if position > 0 and first != 1:
+            raise StartError(
+                f"The log of partition {shard} begins at {first or position + 1}: older entries were trimmed, so it"
+                " cannot be replayed from the start. KITH_LOG_RETENTION_H keeps entries longer."
+            )
+    await migrate(scratch_url, partitions)
+    database = await Database.open(scratch_url, settings, "writer", connections_max=2)
+    try:
+        writer = Writer(database, _AppliedLog(source, cursors), SystemClock(), settings)
+        entries = await writer.drain()
+        async with database.acquire() as replayed:
+            found = [await find_difference(source, replayed, table) for table in TABLES]
+        wrong = await source.fetch(WRONG_TOTALS)
+    finally:
+        await database.close()
+    differences = [difference for difference in found if difference]
+    differences += [f"totals: {dict(row)}" for row in wrong]
+    return ReplayReport(entries=entries, tables=list(TABLES), differences=differences)
+
+
+def make_url(url: str, database: str) -> str:
+    """The same server, another database."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))

@@ -1,0 +1,254 @@
+"""The one way in: predict what a command will do, put it on the log, answer with what is foreseen.
+
+The prediction is the writer's own ``decide`` on the committed state with the pending writes folded in. Between
+reading the overlay and joining the log's queue nothing is awaited, so writes of this process are foreseen in the
+order in which they stand on the log.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import msgspec
+
+from kith.engine.context import Engine
+from kith.engine.loading import Keys
+from kith.engine.operations import Operation, find_committed, find_operation, find_pending
+from kith.errors import Exposed
+from kith.ids import Prefix, derive_id, new_id
+from kith.model.codec import encode_envelope
+from kith.model.commands import Command, Envelope, Idempotency, to_resource, to_type
+from kith.model.contacts import Contact, to_json
+from kith.model.decide import Rejected, decide, fold
+from kith.model.events import Event
+from kith.model.state import State, touches
+from kith.model.workspaces import Workspace
+from kith.pending.port import Pending, PendingWrite
+
+IDEMPOTENCY_WINDOW = timedelta(hours=24)
+
+
+class WriteRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, and how the request wants to be taken. ``wait_s`` 0: do not wait."""
+
+    workspace: Workspace
+    key_id: int
+    idempotency_key: str | None = None
+    fingerprint: bytes = b""
+    if_version: int | None = None
+    wait_s: float = 0
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a write. ``data`` is the record's JSON: provisional, or committed where ``waited``."""
+
+    data: bytes
+    operation: Operation
+    location: str
+    created: bool
+    replayed: bool = False
+    waited: bool = False
+    deferred: bool = False
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """A write on its way: when, as which operation. Ids derive from the Idempotency-Key where there is one."""
+
+    request: WriteRequest
+    operation_id: str
+    at: datetime
+
+    def make_id(self, prefix: Prefix) -> str:
+        """The id of what the command makes."""
+        if self.request.idempotency_key is None:
+            return new_id(prefix, self.at)
+        return derive_id(prefix, self.operation_id)
+
+
+def begin(engine: Engine, request: WriteRequest) -> Attempt:
+    at = engine.clock.now()
+    key = request.idempotency_key
+    operation_id = new_id("op", at) if key is None else _derive_operation_id(request, at)
+    return Attempt(request=request, operation_id=operation_id, at=at)
+
+
+async def find_replayed(engine: Engine, attempt: Attempt) -> Written | None:
+    """The first answer to a request whose Idempotency-Key was used within the last 24 hours, if it was.
+
+    Raises IDEMPOTENCY_KEY_REUSED where it was used with another request.
+    """
+    request = attempt.request
+    if request.idempotency_key is None:
+        return None
+    yesterday = _derive_operation_id(request, attempt.at - timedelta(days=1))
+    for operation_id in (attempt.operation_id, yesterday):
+        operation = await find_operation(engine, request.workspace, operation_id)
+        if operation is not None and operation.created_at > attempt.at - IDEMPOTENCY_WINDOW:
+            return _to_replayed(request, operation)
+    return None
+
+
+async def submit(engine: Engine, attempt: Attempt, keys: Keys, make_command: Callable[[State], Command]) -> Written:
+    """Foresee, append, and answer; a refusal that can be foreseen is raised as its error.
+
+    ``keys`` are loaded first; ``make_command`` gets the state with them in it, and may raise.
+    """
+    request = attempt.request
+    workspace = request.workspace
+    with engine.pending.reading():
+        contacts = await engine.loader.load(workspace.shard, workspace.id, keys)
+        # From here to the append's place in the queue nothing may be awaited.
+        if request.idempotency_key is not None and (known := find_pending(engine, workspace, attempt.operation_id)):
+            return _to_replayed(request, known)
+        state = foresee(engine.pending, workspace.id, contacts, keys)
+        command = make_command(state)
+        state.know_absent(touches(command))
+        write, envelope = predict(state, attempt, command)
+        engine.pending.put(write)
+        appended = engine.log.append(workspace.shard, workspace.id, encode_envelope(envelope))
+        try:
+            position = await appended
+        except BaseException:
+            engine.pending.discard(attempt.operation_id)
+            raise
+        engine.pending.settle(attempt.operation_id, position)
+    return Written(
+        data=write.answer,
+        operation=_to_operation(write, position),
+        location=write.resource,
+        created=_makes_something(write.type),
+    )
+
+
+def foresee(pending: Pending, workspace_id: int, contacts: list[Contact], keys: Keys) -> State:
+    """The committed state with the pending writes folded in."""
+    state = State()
+    state.know_contacts(contacts)
+    numbers = {contact.external_id: contact.number for contact in contacts}
+    emails = set(keys.emails) | {contact.email for contact in contacts if contact.email}
+    for contact_id in {*keys.external_ids, *numbers}:
+        foreseen = pending.find_contact(workspace_id, contact_id)
+        if foreseen:
+            state.know_contacts([_with_number(foreseen, numbers.get(contact_id))])
+            if foreseen.email:
+                emails.add(foreseen.email)
+    for email in emails:
+        moves, holder = pending.find_holder(workspace_id, email)
+        if not moves:
+            continue
+        if holder and (contact := pending.find_contact(workspace_id, holder)):
+            state.know_contacts([_with_number(contact, numbers.get(holder))])
+        state.know_holder(email, holder)
+    return state
+
+
+def predict(state: State, attempt: Attempt, command: Command) -> tuple[PendingWrite, Envelope]:
+    """What the command is foreseen to do, and its envelope. Raises the error of a foreseen refusal."""
+    request = attempt.request
+    decision = decide(state, command, attempt.at)
+    if isinstance(decision, Rejected):
+        raise Exposed(decision.code, decision.message, decision.details)
+    holders: dict[str, str | None] = {}
+    for event in decision.events:
+        holders.update(list_moved_emails(state, event))
+        fold(state, event)
+    contact = state.find_contact(command.contact_id)
+    assert contact is not None
+    answer = to_json(contact, pending=True)
+    keyed = request.idempotency_key is not None
+    fingerprint = request.fingerprint.hex()
+    write = PendingWrite(
+        operation_id=attempt.operation_id,
+        type=to_type(command),
+        shard=request.workspace.shard,
+        workspace_id=request.workspace.id,
+        resource=to_resource(command),
+        created_at=attempt.at,
+        fingerprint=fingerprint if keyed else None,
+        answer=answer,
+        contacts=tuple(event.contact for event in decision.events),
+        holders=holders,
+    )
+    envelope = Envelope(
+        operation_id=attempt.operation_id,
+        workspace_id=request.workspace.id,
+        at=attempt.at,
+        key_id=request.key_id,
+        command=command,
+        idempotency=Idempotency(fingerprint=fingerprint, answer=msgspec.Raw(answer)) if keyed else None,
+    )
+    return write, envelope
+
+
+def list_moved_emails(state: State, event: Event) -> dict[str, str | None]:
+    """The emails that the event sets free (None) or gives to its contact, seen before it is folded."""
+    before = state.peek_contact(event.contact.external_id)
+    old = before.claimed_email if before else None
+    new = event.contact.claimed_email
+    if old == new:
+        return {}
+    moved: dict[str, str | None] = {}
+    if old is not None:
+        moved[old] = None
+    if new is not None:
+        moved[new] = event.contact.external_id
+    return moved
+
+
+async def wait_for(engine: Engine, written: Written, workspace: Workspace, wait_s: float) -> Written | None:
+    """The write once it is applied, without its record; None when the wait is over first. Raises its rejection."""
+    number = written.operation.number
+    if written.operation.status == "PENDING" and (
+        number is None or not await engine.progress.wait(workspace.shard, number, wait_s)
+    ):
+        return None
+    operation = await find_committed(engine, workspace, written.operation.id)
+    if operation is None:
+        return None
+    if operation.status == "REJECTED":
+        raise operation.to_error()
+    return msgspec.structs.replace(written, operation=operation, waited=True)
+
+
+def _derive_operation_id(request: WriteRequest, at: datetime) -> str:
+    """The operation of an Idempotency-Key on a day: two requests that race name the same one."""
+    parts = (str(request.workspace.id), str(request.key_id), f"{at:%Y-%m-%d}", request.idempotency_key or "")
+    return derive_id("op", *parts)
+
+
+def _to_replayed(request: WriteRequest, operation: Operation) -> Written:
+    if operation.fingerprint != request.fingerprint.hex():
+        raise Exposed(
+            "IDEMPOTENCY_KEY_REUSED",
+            "This Idempotency-Key was used with another request within 24 hours. Use a new key for a new request.",
+            {"operationId": operation.id},
+        )
+    assert operation.answer is not None
+    return Written(
+        data=operation.answer,
+        operation=operation,
+        location=operation.resource,
+        created=_makes_something(operation.type),
+        replayed=True,
+    )
+
+
+def _to_operation(write: PendingWrite, position: int) -> Operation:
+    return Operation(
+        id=write.operation_id,
+        type=write.type,
+        status="PENDING",
+        shard=write.shard,
+        number=position,
+        resource=write.resource,
+        created_at=write.created_at,
+    )
+
+
+def _makes_something(command_type: str) -> bool:
+    return command_type.startswith("Create")
+
+
+def _with_number(contact: Contact, number: int | None) -> Contact:
+    if contact.number is not None or number is None:
+        return contact
+    return msgspec.structs.replace(contact, number=number)

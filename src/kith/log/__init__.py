@@ -1,0 +1,1 @@
+"""The log: where a write is accepted. A port, and its implementations."""

@@ -1,0 +1,37 @@
+"""The port of the log: what every implementation promises, and the contract test holds each to."""
+
+from typing import NamedTuple, Protocol
+
+
+class Entry(NamedTuple):
+    """A command on the log. ``position`` counts from 1 in each shard, without gaps."""
+
+    position: int
+    workspace_id: int
+    data: bytes
+
+
+class Log(Protocol):
+    """An append-only sequence of entries for each shard."""
+
+    async def append(self, shard: int, workspace_id: int, data: bytes) -> int:
+        """Returns the position once the entry is durable. Appends of one process keep the order of their calls.
+
+        Raises Unavailable when that cannot be had in time; the entry may then be on the log or not, and may be
+        appended again: the writer applies an operation once.
+        """
+        ...
+
+    async def read(self, shard: int, after: int, limit: int) -> list[Entry]:
+        """Entries behind ``after`` in order, each once, none left out; fewer than ``limit`` only at the end."""
+        ...
+
+    async def load_heads(self) -> dict[int, int]:
+        """The last position of each shard, 0 where nothing was ever appended."""
+        ...
+
+    async def wait(self, timeout_s: float) -> None:
+        """Returns when there may be news since the last call, or after the timeout."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,109 @@
+"""The log in a PostgreSQL table.
+
+The head row of a shard is locked by an append until it commits, so positions have no gaps and become visible in
+their order. Appends that arrive while one commits go together into the next: under load a commit serves many.
+"""
+
+import asyncio
+from typing import NamedTuple
+
+import stamina
+
+from kith.errors import Unavailable
+from kith.log.port import Entry
+from kith.settings import Settings
+from kith.store.database import DISCONNECTED, Database
+from kith.store.listener import Listener
+from kith.store.queries import load_queries
+
+_SQL = load_queries("log")
+APPEND_ENTRIES_MAX = 1000
+
+
+class _Waiting(NamedTuple):
+    workspace_id: int
+    data: bytes
+    done: "asyncio.Future[int]"
+
+
+class PostgresLog:
+    """See ``kith.log.port.Log``."""
+
+    def __init__(self, database: Database, url: str, settings: Settings) -> None:
+        self._database = database
+        self._timeout_s = settings.append_timeout_ms / 1000
+        self._waiting: dict[int, list[_Waiting]] = {}
+        self._flushing: dict[int, asyncio.Task[None]] = {}
+        self._news = asyncio.Event()
+        self._listener: Listener | None = None
+        self._url = url
+
+    async def append(self, shard: int, workspace_id: int, data: bytes) -> int:
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(shard, []).append(_Waiting(workspace_id, data, done))
+        if shard not in self._flushing:
+            self._flushing[shard] = asyncio.create_task(self._flush(shard))
+        return await done
+
+    async def read(self, shard: int, after: int, limit: int) -> list[Entry]:
+        rows = await self._database.fetch(_SQL["read"], shard, after, limit)
+        return [Entry(row[0], row[1], row[2]) for row in rows]
+
+    async def load_heads(self) -> dict[int, int]:
+        return {row["shard"]: row["position"] for row in await self._database.fetch(_SQL["load_heads"])}
+
+    async def wait(self, timeout_s: float) -> None:
+        if self._listener is None:
+            self._listener = Listener(self._url, "kith_log", lambda _: self._news.set())
+        try:
+            await asyncio.wait_for(self._news.wait(), timeout_s)
+        except TimeoutError:
+            return
+        self._news.clear()
+
+    async def close(self) -> None:
+        """Append what still waits, then stop listening."""
+        await asyncio.gather(*self._flushing.values(), return_exceptions=True)
+        if self._listener:
+            await self._listener.close()
+
+    async def _flush(self, shard: int) -> None:
+        """Append group after group until nothing waits."""
+        waiting = self._waiting[shard]
+        try:
+            while waiting:
+                group = waiting[:APPEND_ENTRIES_MAX]
+                del waiting[:APPEND_ENTRIES_MAX]
+                await self._append_group(shard, group)
+        finally:
+            del self._flushing[shard]
+
+    async def _append_group(self, shard: int, group: list[_Waiting]) -> None:
+        """Append a group and tell each caller. A lost connection leaves open whether it was appended: try again."""
+        workspace_ids = [one.workspace_id for one in group]
+        entries = [one.data for one in group]
+        try:
+            async for attempt in stamina.retry_context(
+                on=(*DISCONNECTED, TimeoutError),
+                attempts=None,
+                timeout=self._timeout_s,
+                wait_initial=0.05,
+                wait_max=0.5,
+            ):
+                with attempt:
+                    async with asyncio.timeout(self._timeout_s):
+                        last = await self._database.fetchval(_SQL["append"], shard, workspace_ids, entries)
+        except Exception as error:
+            failure = error
+            if isinstance(error, (*DISCONNECTED, TimeoutError)):
+                failure = Unavailable(
+                    "The log does not take writes right now. Try again; with an Idempotency-Key it is safe.", 2
+                )
+            for one in group:
+                if not one.done.done():
+                    one.done.set_exception(failure)
+            return
+        first = last - len(group) + 1
+        for n, one in enumerate(group):
+            if not one.done.done():
+                one.done.set_result(first + n)

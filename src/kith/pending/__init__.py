@@ -1,0 +1,1 @@
+"""Pending: writes that are accepted and not applied yet. A port, and its implementations."""

@@ -1,0 +1,113 @@
+"""The pending overlay in the memory of the one API process."""
+
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from kith.model.contacts import Contact
+from kith.pending.port import PendingWrite
+
+Key = tuple[int, str]
+Value = TypeVar("Value")
+
+
+class MemoryPending:
+    """See ``kith.pending.port.Pending``. For each record and email, the foreseen values in the order of their writes."""
+
+    def __init__(self) -> None:
+        self._writes: dict[str, PendingWrite] = {}
+        self._positions: dict[str, int] = {}
+        self._contacts: dict[Key, dict[str, Contact]] = {}
+        self._holders: dict[Key, dict[str, str | None]] = {}
+        self._acknowledged: dict[int, deque[tuple[int, str]]] = defaultdict(deque)
+        self._applied: dict[int, int] = {}
+        self._readers: dict[int, bool] = {}
+        self._next_reader = 0
+        self._dropping: deque[tuple[int, str]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._writes)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        reader = self._next_reader
+        self._next_reader += 1
+        self._readers[reader] = True
+        try:
+            yield
+        finally:
+            del self._readers[reader]
+            if self._dropping:
+                self._drop_unread()
+
+    def find_contact(self, workspace_id: int, contact_id: str) -> Contact | None:
+        foreseen = self._contacts.get((workspace_id, contact_id))
+        return next(reversed(foreseen.values())) if foreseen else None
+
+    def find_holder(self, workspace_id: int, email: str) -> tuple[bool, str | None]:
+        foreseen = self._holders.get((workspace_id, email))
+        return (True, next(reversed(foreseen.values()))) if foreseen else (False, None)
+
+    def find_operation(self, workspace_id: int, operation_id: str) -> tuple[PendingWrite, int | None] | None:
+        write = self._writes.get(operation_id)
+        if write is None or write.workspace_id != workspace_id:
+            return None
+        return write, self._positions.get(operation_id)
+
+    def put(self, write: PendingWrite) -> None:
+        operation_id = write.operation_id
+        self._writes[operation_id] = write
+        for contact in write.contacts:
+            self._contacts.setdefault((write.workspace_id, contact.external_id), {})[operation_id] = contact
+        for email, holder in write.holders.items():
+            self._holders.setdefault((write.workspace_id, email), {})[operation_id] = holder
+
+    def settle(self, operation_id: str, position: int) -> None:
+        write = self._writes.get(operation_id)
+        if write is None:
+            return
+        self._positions[operation_id] = position
+        if position <= self._applied.get(write.shard, 0):
+            self._drop_later(operation_id)
+        else:
+            self._acknowledged[write.shard].append((position, operation_id))
+
+    def discard(self, operation_id: str) -> None:
+        self._forget(operation_id)
+
+    def drop_applied(self, shard: int, position: int) -> None:
+        self._applied[shard] = max(position, self._applied.get(shard, 0))
+        acknowledged = self._acknowledged[shard]
+        while acknowledged and acknowledged[0][0] <= position:
+            self._drop_later(acknowledged.popleft()[1])
+
+    def _drop_later(self, operation_id: str) -> None:
+        """Drop it once every read that began before now has ended: such a read may not see the write applied."""
+        if not self._readers:
+            self._forget(operation_id)
+        else:
+            self._dropping.append((self._next_reader, operation_id))
+
+    def _drop_unread(self) -> None:
+        oldest = next(iter(self._readers), self._next_reader)
+        while self._dropping and self._dropping[0][0] <= oldest:
+            self._forget(self._dropping.popleft()[1])
+
+    def _forget(self, operation_id: str) -> None:
+        write = self._writes.pop(operation_id, None)
+        self._positions.pop(operation_id, None)
+        if write is None:
+            return
+        for contact in write.contacts:
+            _remove(self._contacts, (write.workspace_id, contact.external_id), operation_id)
+        for email in write.holders:
+            _remove(self._holders, (write.workspace_id, email), operation_id)
+
+
+def _remove(foreseen: dict[Key, dict[str, Value]], key: Key, operation_id: str) -> None:
+    values = foreseen.get(key)
+    if values is not None:
+        values.pop(operation_id, None)
+        if not values:
+            del foreseen[key]

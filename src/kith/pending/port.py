@@ -1,0 +1,65 @@
+"""The port of the pending overlay: an aid to foresight, never the truth.
+
+It holds what the accepted, not yet applied writes are foreseen to make of records and claims. Losing it costs
+foresight (a refusal comes later, from the writer), never data.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from kith.model.contacts import Contact
+
+
+class PendingWrite(msgspec.Struct, frozen=True, kw_only=True):
+    """An accepted write. ``holders`` maps each email that changes hands to its new holder, None when set free."""
+
+    operation_id: str
+    type: str
+    shard: int
+    workspace_id: int
+    resource: str
+    created_at: datetime
+    fingerprint: str | None
+    answer: bytes
+    contacts: tuple[Contact, ...]
+    holders: Mapping[str, str | None]
+
+
+class Pending(Protocol):
+    """What is foreseen, by record, by claim and by operation."""
+
+    def reading(self) -> AbstractContextManager[None]:
+        """While it is open, nothing is dropped: what the database shows and what is held here leave no gap."""
+        ...
+
+    def find_contact(self, workspace_id: int, contact_id: str) -> Contact | None:
+        """The record as the last pending write on it leaves it, None where none is pending."""
+        ...
+
+    def find_holder(self, workspace_id: int, email: str) -> tuple[bool, str | None]:
+        """(whether a pending write moves this email, who holds it then)."""
+        ...
+
+    def find_operation(self, workspace_id: int, operation_id: str) -> tuple[PendingWrite, int | None] | None:
+        """(the write, its position once the log has acknowledged it)."""
+        ...
+
+    def put(self, write: PendingWrite) -> None:
+        """Foresee a write, before it is appended: claims are taken now."""
+        ...
+
+    def settle(self, operation_id: str, position: int) -> None:
+        """The log has acknowledged the write."""
+        ...
+
+    def discard(self, operation_id: str) -> None:
+        """The write did not reach the log: it is foreseen no more."""
+        ...
+
+    def drop_applied(self, shard: int, position: int) -> None:
+        """The writer has passed the position: the database knows better from here on."""
+        ...

@@ -1,0 +1,130 @@
+"""The composition root of the parts: settings in, a running API, writer or worker out."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+import uvicorn
+
+from kith.api.app import build_app
+from kith.clock import SystemClock
+from kith.engine.apply import Writer
+from kith.engine.context import load_installation, open_engine
+from kith.engine.foresight import rebuild_pending
+from kith.engine.maintenance import run_maintenance
+from kith.errors import NotYet, StartError
+from kith.log.postgres import PostgresLog
+from kith.settings import Settings
+from kith.store.database import Database
+from kith.store.embedded import find_embedded_url
+
+WAIT_FOR_PARTS_S = 0.5
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+logger = structlog.get_logger(__name__)
+Part = TypeVar("Part")
+
+
+def get_database_url(settings: Settings) -> str:
+    """The database that the settings name, or the one that runs in the data folder. Raises StartError."""
+    url = settings.database_url or find_embedded_url(Path(settings.data))
+    if url is None:
+        raise StartError(
+            f"No server runs in {settings.data!r}. Start `kith serve`, or set KITH_DATABASE_URL to your PostgreSQL."
+        )
+    return url
+
+
+async def run_api(settings: Settings) -> None:
+    """Serve HTTP until told to stop."""
+    url = get_database_url(settings)
+    async with _open_patiently(lambda: open_engine(settings, url)) as engine:
+        foreseen = await rebuild_pending(engine)
+        config = uvicorn.Config(
+            build_app(engine),
+            host=settings.host,
+            port=settings.port,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            date_header=True,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=settings.shutdown_grace_s,
+            http="httptools",
+            loop="none",
+        )
+        server = uvicorn.Server(config)
+        _announce(f"Kith's API listens on http://{settings.host}:{settings.port} ({foreseen} writes pending)")
+        await server.serve()
+
+
+async def run_writer(settings: Settings) -> None:
+    """Apply the log until told to stop. Raises ConflictingWriter where another writer owns the partitions."""
+    url = get_database_url(settings)
+    stop = listen_for_stop()
+    async with _open_patiently(lambda: _open_writer(settings, url)) as writer:
+        _announce("Kith's writer applies the log")
+        await writer.run(stop)
+
+
+async def run_worker(settings: Settings) -> None:
+    """Do what is due by time until told to stop."""
+    url = get_database_url(settings)
+    stop = listen_for_stop()
+    async with _open_patiently(lambda: _open_database(settings, url)) as database:
+        _announce("Kith's worker is ready")
+        await run_maintenance(database, SystemClock(), settings, stop)
+
+
+def listen_for_stop() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+@asynccontextmanager
+async def _open_writer(settings: Settings, url: str) -> AsyncIterator[Writer]:
+    async with _open_database(settings, url) as database:
+        log = PostgresLog(database, url, settings)
+        try:
+            yield Writer(database, log, SystemClock(), settings)
+        finally:
+            await log.close()
+
+
+@asynccontextmanager
+async def _open_database(settings: Settings, url: str) -> AsyncIterator[Database]:
+    database = await Database.open(url, settings, "writer", connections_max=4)
+    try:
+        await load_installation(database)
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def _open_patiently(open_part: Callable[[], AbstractAsyncContextManager[Part]]) -> AsyncIterator[Part]:
+    """Wait, with a clear message, for what is not there yet."""
+    told = ""
+    async with AsyncExitStack() as stack:
+        while True:
+            try:
+                opened = await stack.enter_async_context(open_part())
+                break
+            except NotYet as error:
+                if str(error) != told:
+                    logger.warning("waiting", reason=str(error))
+                    told = str(error)
+                await asyncio.sleep(WAIT_FOR_PARTS_S)
+        yield opened
+
+
+def _announce(line: str) -> None:
+    print(line, flush=True)

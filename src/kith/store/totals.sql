@@ -1,0 +1,4 @@
+-- name: sum
+SELECT coalesce(sum(count), 0)::bigint FROM totals
+WHERE shard = $1 AND workspace_id = $2 AND entity = $3 AND status = ANY ($4::text[])
+  AND ($5::text[] IS NULL OR stage = ANY ($5::text[]));
