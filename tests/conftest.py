@@ -1,11 +1,18 @@
 """What every test may ask for: servers, databases, workspaces with keys, and a client that speaks HTTP."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 
+import httpx2
 import hypothesis
 import pytest
 
+from kith.clock import FixedClock
+from kith.engine.context import Engine
+from kith.engine.replay import replay_check
+from kith.model.workspaces import Workspace
+from tests.kit import SETTINGS, Kit, open_kit
 from tests.postgres import REQUIRED, Cluster, start_server
 
 hypothesis.settings.register_profile("default", deadline=None)
@@ -66,3 +73,75 @@ async def each_postgres(
 async def database_url(postgres: Cluster) -> str:
     """A database of the test's own, with the newest schema and nothing in it."""
     return await postgres.make_database()
+
+
+@pytest.fixture(scope="session")
+async def kit(postgres: Cluster) -> AsyncIterator[Kit]:
+    """The Kith that tests share, each in workspaces of its own. At the end its log is replayed and compared."""
+    url = await postgres.make_database()
+    async with open_kit(url) as opened:
+        yield opened
+        await opened.drain()
+    report = await replay_check(url, SETTINGS)
+    assert not report.differences, "the log applied again gives other tables:\n" + "\n".join(report.differences)
+
+
+@pytest.fixture
+def engine(kit: Kit) -> Engine:
+    return kit.engine
+
+
+@pytest.fixture
+def drain(kit: Kit) -> Callable[[], Awaitable[None]]:
+    """``await drain()`` applies everything that was accepted, now: the way in which tests wait."""
+    return kit.drain
+
+
+@pytest.fixture
+async def living_writer(kit: Kit) -> AsyncIterator[None]:
+    """The writer works by itself during this test."""
+    async with kit.living_writer():
+        yield
+
+
+@pytest.fixture
+async def workspace(kit: Kit) -> Workspace:
+    return await kit.make_workspace()
+
+
+@pytest.fixture
+async def other_workspace(kit: Kit) -> Workspace:
+    return await kit.make_workspace()
+
+
+@pytest.fixture
+async def client(kit: Kit, workspace: Workspace) -> AsyncIterator[httpx2.AsyncClient]:
+    """Speaks HTTP with a key of ``workspace`` that may do everything, as often as it likes."""
+    async with kit.open_client(await kit.make_key(workspace)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def other_client(kit: Kit, other_workspace: Workspace) -> AsyncIterator[httpx2.AsyncClient]:
+    async with kit.open_client(await kit.make_key(other_workspace)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def own_kit(database_url: str) -> AsyncIterator[Kit]:
+    """A Kith of the test's own, for tests that break things."""
+    async with open_kit(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """Stands still until told to ``advance(seconds)``."""
+    return FixedClock(datetime(2026, 3, 4, 5, 6, 7, 890_000, tzinfo=UTC))
+
+
+@pytest.fixture
+async def timed_kit(database_url: str, clock: FixedClock) -> AsyncIterator[Kit]:
+    """A Kith of the test's own that lives by ``clock``."""
+    async with open_kit(database_url, clock=clock) as opened:
+        yield opened

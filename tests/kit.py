@@ -1,0 +1,100 @@
+"""The whole of Kith in one process, for tests: an engine, a writer that is told when to work, and clients."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import httpx2
+
+from kith.api.app import App, build_app
+from kith.clock import Clock, SystemClock
+from kith.engine.apply import Writer
+from kith.engine.context import Engine, open_engine
+from kith.engine.keys import SCOPES, create_key
+from kith.engine.maintenance import maintain
+from kith.engine.workspaces import create_workspace
+from kith.log.postgres import PostgresLog
+from kith.model.workspaces import Workspace
+from kith.settings import Settings
+from kith.store.database import Database
+
+# A poll so rare that only notifications can be what wakes a test's writer in time.
+SETTINGS = Settings(poll_ms=10_000, append_timeout_ms=2000)
+
+
+@dataclass
+class Kit:
+    """What ``open_kit`` opens. ``drain`` is how a test waits for its writes: it applies everything now."""
+
+    url: str
+    engine: Engine
+    writer: Writer
+    app: App
+    _live: bool = False
+    _numbers: "count[int]" = field(default_factory=lambda: count(1))
+
+    async def drain(self) -> None:
+        """Returns when all that was accepted is applied and can be read."""
+        if self._live:
+            for shard, position in (await self.engine.log.load_heads()).items():
+                assert await self.engine.progress.wait(shard, position, 10), "the writer is stuck"
+            return
+        await self.writer.drain()
+        await self.engine.progress.refresh()
+
+    @asynccontextmanager
+    async def living_writer(self) -> AsyncIterator[None]:
+        """The writer at work by itself, as in production; for tests of waiting."""
+        stop = asyncio.Event()
+        self._live = True
+        running = asyncio.create_task(self.writer.run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            self._live = False
+            # It looks at ``stop`` when it hears of news or stops waiting for them; a test has no time for that.
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+            await self.writer.load_positions()
+
+    async def make_workspace(self, name: str | None = None) -> Workspace:
+        async with self.engine.database.acquire() as connection:
+            return await create_workspace(connection, self.engine.clock, name or f"workspace {next(self._numbers)}")
+
+    async def make_key(
+        self, workspace: Workspace, scopes: Sequence[str] = SCOPES, *, rate_per_s: int | None = 0, **more: Any
+    ) -> str:
+        """A key's text: a server key with every scope and no limit, unless told otherwise."""
+        async with self.engine.database.acquire() as connection:
+            text, _ = await create_key(
+                connection, self.engine.clock, workspace, scopes=scopes, rate_per_s=rate_per_s, **more
+            )
+        return text
+
+    @asynccontextmanager
+    async def open_client(self, key: str | None = None) -> AsyncIterator[httpx2.AsyncClient]:
+        """A client that speaks HTTP to the application, with the key if there is one."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        transport = httpx2.ASGITransport(app=self.app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://kith.test", headers=headers) as client:
+            yield client
+
+
+@asynccontextmanager
+async def open_kit(url: str, settings: Settings = SETTINGS, clock: Clock | None = None) -> AsyncIterator[Kit]:
+    """Everything on a database that has the schema."""
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(open_engine(settings, url, clock))
+        database = await Database.open(url, settings, "writer")
+        stack.push_async_callback(database.close)
+        # As in production, the writer has a log of its own.
+        log = PostgresLog(database, url, settings)
+        stack.push_async_callback(log.close)
+        writer = Writer(database, log, clock or SystemClock(), settings)
+        await maintain(database, clock or SystemClock(), settings)
+        yield Kit(url, engine, writer, build_app(engine))
