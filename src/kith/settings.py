@@ -104,3 +104,9 @@ def to_value(setting: Setting, given: str | int) -> str | int:
     if number < setting.minimum:
         raise StartError(f"{setting.variable} is {number}; it must be at least {setting.minimum}.")
     return number
+
+
+def to_environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment in which a child process has the same settings."""
+    environ = os.environ if environ is None else environ
+    return {**environ, **{setting.variable: str(getattr(settings, setting.name)) for setting in SETTINGS}}

@@ -24,6 +24,7 @@ from typing import Self
 from urllib.parse import quote
 
 from kith.errors import StartError
+from kith.settings import Settings
 from kith.store.binaries import (
     ENVIRONMENT,
     Account,
@@ -143,6 +144,17 @@ def find_embedded_url(data: Path) -> str | None:
     except OSError:
         return None
     return to_url(folder)
+
+
+def get_database_url(settings: Settings) -> str:
+    """The database that is set, else that of the server which runs in the data folder. Raises StartError."""
+    url = settings.database_url or find_embedded_url(Path(settings.data))
+    if url is None:
+        raise StartError(
+            f"No server runs in the data folder {Path(settings.data).absolute()}. "
+            "Start one with `kith serve`, name its folder with --data, or set KITH_DATABASE_URL."
+        )
+    return url
 
 
 def die_with_parent(sign: signal.Signals) -> Callable[[], None]:

@@ -1,0 +1,129 @@
+"""The commands that start processes, and the tree of all commands."""
+
+import asyncio
+import contextlib
+import sys
+from typing import Annotated
+
+import typer
+import uvloop
+
+from kith import __version__
+from kith.cli import keys, show, workspaces
+from kith.cli.connect import Data, connect
+from kith.cli.output import AsJson, print_error, print_json
+from kith.clock import SystemClock
+from kith.engine.installation import make_first
+from kith.engine.keys import new_key_text
+from kith.engine.workspaces import DEFAULT_WORKSPACE
+from kith.errors import KithError, StartError
+from kith.processes.logs import configure_logs
+from kith.processes.supervise import raise_when_stopped
+from kith.processes.supervise import serve as supervise
+from kith.settings import Settings, load_settings
+from kith.store.embedded import get_database_url
+from kith.store.migrate import migrate
+
+app = typer.Typer(
+    name="kith",
+    help="A CRM engine. `kith serve` starts everything; the other commands work beside a running server.",
+    no_args_is_help=True,
+    # A traceback with local variables would show keys.
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(workspaces.app, name="workspaces")
+app.add_typer(keys.app, name="keys")
+show.add_commands(app)
+
+Host = Annotated[str | None, typer.Option(help="The address that the API listens on.", show_default="127.0.0.1")]
+Port = Annotated[int | None, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535, show_default="8000")]
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 refused or failed (one line says why), 2 used wrongly."""
+    try:
+        app()
+    except KithError as error:
+        print_error(error, "--json" in sys.argv)
+        sys.exit(1)
+    except OSError as error:
+        print_error(StartError(str(error)), "--json" in sys.argv)
+        sys.exit(1)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kith {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Nothing of its own: what all commands share stands in the tree above."""
+
+
+@app.command()
+def serve(host: Host = None, port: Port = None, data: Data = None) -> None:
+    """Start everything: PostgreSQL in the data folder (or KITH_DATABASE_URL), the API, the writer, the worker."""
+    settings = load_settings(host=host, port=port, data=data)
+    configure_logs(settings.log_level)
+    supervise(settings)
+
+
+@app.command()
+def init(data: Data = None, as_json: AsJson = False) -> None:
+    """Make the schema, the workspace `default` and a first admin key, printed once. Run again, it changes nothing."""
+    settings = load_settings(data=data)
+    key = asyncio.run(initialise(settings, get_database_url(settings)))
+    if as_json:
+        print_json({"workspace": DEFAULT_WORKSPACE, "key": key})
+    elif key is None:
+        typer.echo("There is nothing to do: the schema is up to date, and there are keys already.")
+    else:
+        typer.echo(f"The admin key, which is shown only now:\n\n  {key}\n")
+
+
+async def initialise(settings: Settings, url: str) -> str | None:
+    """The key's text where this made one."""
+    await migrate(url, settings.partitions)
+    text = new_key_text("server")
+    connection = await connect(url)
+    try:
+        return text if await make_first(connection, SystemClock(), text) else None
+    finally:
+        await connection.close()
+
+
+@app.command()
+def api(host: Host = None, port: Port = None, data: Data = None) -> None:
+    """Run the API alone."""
+    run_part("api", load_settings(host=host, port=port, data=data))
+
+
+@app.command()
+def writer(data: Data = None) -> None:
+    """Run the writer alone: it applies the log."""
+    run_part("writer", load_settings(data=data))
+
+
+@app.command()
+def worker(data: Data = None) -> None:
+    """Run the worker alone: it does what is due by time, such as trimming the log."""
+    run_part("worker", load_settings(data=data))
+
+
+def run_part(name: str, settings: Settings) -> None:
+    """Until the process is told to stop; that is a success."""
+    from kith.processes import compose  # noqa: PLC0415 - the whole server; other commands start faster without it
+
+    configure_logs(settings.log_level)
+    run = {"api": compose.run_api, "writer": compose.run_writer, "worker": compose.run_worker}[name]
+    # What a part does with a signal is its own from when it is ready; before that, and after, it just ends.
+    raise_when_stopped()
+    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(settings))

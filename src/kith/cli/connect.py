@@ -1,0 +1,39 @@
+"""How commands find the database: the one that is set, else that of the server that runs in the data folder."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+
+import asyncpg
+import typer
+
+from kith.errors import StartError
+from kith.settings import Settings
+from kith.store.database import Connection
+from kith.store.embedded import get_database_url
+from kith.store.migrate import check_schema
+
+Data = Annotated[str | None, typer.Option("--data", help="The data folder of the server.", metavar="FOLDER")]
+T = TypeVar("T")
+
+
+def run_connected(settings: Settings, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """Does the work on a connection to a database of this program's schema. Raises StartError without one."""
+    url = get_database_url(settings)
+
+    async def run() -> T:
+        connection = await connect(url)
+        try:
+            await check_schema(connection)
+            return await work(connection)
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
+async def connect(url: str) -> Connection:
+    try:
+        return await asyncpg.connect(url, timeout=5)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise StartError(f"PostgreSQL cannot be reached ({error}). Is KITH_DATABASE_URL right?") from error
