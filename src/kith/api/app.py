@@ -91,8 +91,10 @@ def build_app(engine: Engine) -> App:
     return app
 
 
-async def answer_request(engine: Engine, router: Router, limiter: Limiter, exchange: Exchange, receive: Receive) -> Answer:
-    """Raises Exposed for everything that is refused, in this order: key, limit, path, scope, query, body, the verb's own."""
+async def answer_request(
+    engine: Engine, router: Router, limiter: Limiter, exchange: Exchange, receive: Receive
+) -> Answer:
+    """Raises Exposed for what is refused, in this order: key, limit, path, scope, query, body, the verb's own."""
     caller = await admit(engine, limiter, exchange) if exchange.guarded else None
     scope = exchange.scope
     route, values = router.get_route(exchange.method, exchange.path, scope.get("raw_path") or exchange.path.encode())
@@ -192,7 +194,9 @@ async def send_answer(exchange: Exchange, answer: Answer, send: Send) -> None:
     body = b"" if exchange.method == "HEAD" else answer.body
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-    log.debug("Answered.", method=exchange.method, path=exchange.path, status=answer.status, correlation_id=correlation_id)
+    log.debug(
+        "Answered.", method=exchange.method, path=exchange.path, status=answer.status, correlation_id=correlation_id
+    )
 
 
 def make_correlation_id(exchange: Exchange) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal, DecimalException
 from difflib import get_close_matches
 from functools import cache
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -70,12 +71,7 @@ def read_carefully(raw: bytes, shape: type[T]) -> T:
     tree = parse_json(raw)
     if not isinstance(tree, dict):
         raise InvalidRequest(f"The body must be a JSON object, not {to_words(tree)}.")
-    invalid = []
-    for place, message in find_bad_values(tree):
-        invalid.append((place, message))
-        if len(invalid) == PROBLEMS_MAX:
-            break
-    invalid += find_bad_fields({name: value for name, value in tree.items() if not any(find_bad_values({name: value}))}, shape)
+    invalid = list(islice(find_faults(tree, shape), PROBLEMS_MAX))
     missing = [
         (field.encode_name, "is needed.")
         for field in msgspec.structs.fields(shape)
@@ -97,7 +93,8 @@ def parse_json(raw: bytes) -> Any:
     except UnicodeDecodeError:
         raise InvalidRequest("The body is not UTF-8.") from None
     except json.JSONDecodeError as error:
-        raise InvalidRequest(f"The body is not JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from None
+        place = f"line {error.lineno}, column {error.colno}"
+        raise InvalidRequest(f"The body is not JSON: {error.msg} ({place}).") from None
     except RecursionError:
         raise InvalidRequest(f"The body is nested deeper than {DEPTH_MAX} levels.") from None
     return tree
@@ -139,21 +136,20 @@ def find_bad_values(tree: Any) -> Iterator[tuple[str, str]]:
             yield place, "must not have a NUL character (\\u0000)."
 
 
-def find_bad_fields(tree: dict[str, Any], shape: type[msgspec.Struct]) -> list[tuple[str, str]]:
-    """(field, message) of fields that the shape does not know or whose type is another."""
+def find_faults(tree: dict[str, Any], shape: type[msgspec.Struct]) -> Iterator[tuple[str, str]]:
+    """(field, message) of every field that is not known, or whose value it cannot take."""
     known = {field.encode_name: field for field in msgspec.structs.fields(shape)}
-    problems = []
     for name, value in tree.items():
-        if len(problems) == PROBLEMS_MAX:
-            break
-        if name not in known:
-            problems.append((to_printable(name), f"is not a field here.{suggest(name, known)}"))
-            continue
-        try:
-            msgspec.convert({name: value}, make_single(shape, name))
-        except msgspec.ValidationError as error:
-            problems.append(explain(str(error), value, known[name].type))
-    return problems
+        faults = list(islice(find_bad_values({name: value}), PROBLEMS_MAX))
+        if faults:
+            yield from faults
+        elif name not in known:
+            yield to_printable(name), f"is not a field here.{suggest(name, known)}"
+        else:
+            try:
+                msgspec.convert({name: value}, make_single(shape, name))
+            except msgspec.ValidationError as error:
+                yield explain(str(error), value, known[name].type)
 
 
 @cache

@@ -25,10 +25,10 @@ BODY_ERRORS = ("PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "INVALID_FIELD")
 WRITE_ERRORS = ("IDEMPOTENCY_KEY_REUSED",)
 
 DESCRIPTION = """\
-Every write is a command on a log. It answers **202** with a provisional record as soon as the command is durable, and is \
-applied a moment later. `Prefer: wait=5` waits for that and answers 201 or 200 with the committed record.
+Every write is a command on a log. It answers **202** with a provisional record as soon as the command is durable, \
+and is applied a moment later. `Prefer: wait=5` waits for that and answers 201 or 200 with the committed record.
 
-`:id` in a path is a number, an external id (`ctc_…`), or for contacts an email address.
+An id in a path is a number, an external id (`ctc_…`), or for contacts an email address.
 """
 
 HEADERS: Mapping[str, tuple[str, Json]] = {
@@ -41,14 +41,19 @@ HEADERS: Mapping[str, tuple[str, Json]] = {
     "Location": ("The resource.", {"type": "string"}),
     "Operation-Location": ("The operation.", {"type": "string"}),
     "Preference-Applied": ("`wait=N`, where the wait was honoured.", {"type": "string"}),
-    "Idempotent-Replayed": ("`true`, where this Idempotency-Key was seen before.", {"type": "string", "enum": ["true"]}),
+    "Idempotent-Replayed": (
+        "`true`, where this Idempotency-Key was seen before.",
+        {"type": "string", "enum": ["true"]},
+    ),
     "X-Kith-Checks": ("`deferred`, where only the writer can tell whether the write is refused.", {"type": "string"}),
-    "ETag": ('The record\'s version in quotes, for If-Match.', {"type": "string", "examples": ['"1"']}),
+    "ETag": ("The record's version in quotes, for If-Match.", {"type": "string", "examples": ['"1"']}),
+    "Content-Location": ("The record's own path, by its external id.", {"type": "string"}),
     "WWW-Authenticate": ("How to send a key, and what is wrong with this one.", {"type": "string"}),
     "Retry-After": ("Seconds to wait.", {"type": "integer"}),
     "Allow": ("The methods that the path takes.", {"type": "string"}),
 }
 LIMIT_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit", "RateLimit-Policy")
+RECORD_HEADERS = ("ETag", "Content-Location", "Preference-Applied")
 WRITE_HEADERS = ("Location", "Operation-Location", "Idempotent-Replayed", "X-Kith-Checks")
 
 REQUEST_HEADERS: Mapping[str, tuple[str, Json]] = {
@@ -67,7 +72,7 @@ REQUEST_HEADERS: Mapping[str, tuple[str, Json]] = {
 
 def make_document(table: Sequence[Route]) -> Json:
     """The whole document as JSON values."""
-    structs = [*list_structs(table), shapes.OperationMark, shapes.PageMeta, shapes.ErrorAnswer]
+    structs = [*list_structs(table), shapes.OperationMark, shapes.PageMeta, shapes.SearchMeta, shapes.ErrorAnswer]
     _, schemas = msgspec.json.schema_components(dict.fromkeys(structs), ref_template=REF)
     paths: dict[str, Json] = {}
     for entry in table:
@@ -125,7 +130,7 @@ def make_parameters(entry: Route) -> list[Json]:
     if entry.query is not None:
         found += make_query_parameters(entry.query, entry.example or {})
     if issubclass(entry.call, WriteCall):
-        names = ["Prefer", "Idempotency-Key", *(["If-Match"] if entry.method in ("PATCH", "DELETE") else [])]
+        names = ["Prefer", "Idempotency-Key", *([] if entry.creates else ["If-Match"])]
     elif entry.call is OpenCall:
         names = []
     else:
@@ -141,9 +146,9 @@ def make_query_parameters(query: type[msgspec.Struct], example: Mapping[str, Any
     _, schemas = msgspec.json.schema_components([query], ref_template=REF)
     described = schemas[query.__name__]
     found = []
-    for name, schema in described["properties"].items():
-        options = [option for option in schema.pop("anyOf", []) if option != {"type": "null"}]
-        schema |= options[0] if options else {}
+    for name, nullable in described["properties"].items():
+        options = [option for option in nullable.get("anyOf", []) if option != {"type": "null"}]
+        schema = {key: value for key, value in nullable.items() if key != "anyOf"} | (options[0] if options else {})
         if "enum" in schema:
             schema["enum"] = [value for value in schema["enum"] if value is not None]
         if schema.get("default") is None:
@@ -156,7 +161,9 @@ def make_query_parameters(query: type[msgspec.Struct], example: Mapping[str, Any
     return found
 
 
-def make_parameter(name: str, place: str, schema: Json, *, required: bool = False, description: str | None = None) -> Json:
+def make_parameter(
+    name: str, place: str, schema: Json, *, required: bool = False, description: str | None = None
+) -> Json:
     parameter: Json = {"name": name, "in": place, "required": required, "schema": schema}
     if description:
         parameter["description"] = description
@@ -179,15 +186,19 @@ def list_answers(entry: Route) -> Iterable[tuple[int, Json]]:
     match entry.kind:
         case "write":
             body = make_envelope(data=data, operation={"$ref": REF.format(name="OperationMark")})
-            done = (201, "Made, and applied: the client waited for it.") if entry.creates else (200, "Applied: the client waited.")
+            done = "Applied: the client waited for it."
             yield 202, make_response(entry, "Accepted: on the log, not applied yet.", body, WRITE_HEADERS)
-            yield done[0], make_response(entry, done[1], body, (*WRITE_HEADERS, "Preference-Applied"))
+            yield (
+                201 if entry.creates else 200,
+                make_response(entry, done, body, (*WRITE_HEADERS, "Preference-Applied")),
+            )
         case "record":
             pending = make_envelope(data=data, code={"const": "PENDING"})
-            yield 200, make_response(entry, "The record.", make_envelope(data=data), ("ETag", "Preference-Applied"))
-            yield 202, make_response(entry, "The record, whose create is not applied yet.", pending, ("ETag",))
-        case "page":
-            page = make_envelope(data={"type": "array", "items": data}, meta={"$ref": REF.format(name="PageMeta")})
+            yield 200, make_response(entry, "The record.", make_envelope(data=data), RECORD_HEADERS)
+            yield 202, make_response(entry, "The record, whose create is not applied yet.", pending, RECORD_HEADERS)
+        case "page" | "search":
+            meta = {"$ref": REF.format(name="PageMeta" if entry.kind == "page" else "SearchMeta")}
+            page = make_envelope(data={"type": "array", "items": data}, meta=meta)
             yield 200, make_response(entry, "A page of records.", page, ("Preference-Applied",))
         case "operation":
             yield 200, make_response(entry, "The operation.", make_envelope(data=data), ("Preference-Applied",))
@@ -213,7 +224,7 @@ def list_codes(entry: Route) -> list[str]:
     if issubclass(entry.call, WriteCall):
         codes += [*BODY_ERRORS, *WRITE_ERRORS]
         codes += ["MISSING_FIELD", "VALIDATION_ERROR"] if entry.body is not None else []
-        codes += ["VERSION_MISMATCH"] if entry.method in ("PATCH", "DELETE") else []
+        codes += [] if entry.creates else ["VERSION_MISMATCH"]
     return list(dict.fromkeys([*codes, "INTERNAL"]))
 
 
@@ -221,7 +232,10 @@ def make_error_response(entry: Route, status: int, codes: Sequence[str]) -> Json
     extra = {401: ("WWW-Authenticate",), 403: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
     text = "\n".join(f"- `{code}`: {CODES[code][1]}" for code in codes)
     schema = {"$ref": REF.format(name="ErrorAnswer")}
-    response = make_response(entry, text, schema, extra.get(status, ()), limited=status != 401, content_type="application/json")
+    limited = status != 401
+    response = make_response(
+        entry, text, schema, extra.get(status, ()), limited=limited, content_type="application/json"
+    )
     response["content"]["application/json"]["examples"] = {
         code: {"value": {"success": False, "error": {"code": code, "message": CODES[code][1], "details": None}}}
         for code in codes

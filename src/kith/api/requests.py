@@ -78,7 +78,7 @@ def to_idempotency_key(value: bytes | None) -> str | None:
     key = value.decode("latin-1").strip()
     if not key or len(key) > IDEMPOTENCY_KEY_CHARACTERS_MAX or not (key.isascii() and key.isprintable()):
         raise InvalidRequest(
-            f"Idempotency-Key: must be 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} printable ASCII characters, not {len(key)}.",
+            f"Idempotency-Key: must be 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} printable ASCII characters.",
             {"header": "Idempotency-Key"},
         )
     return key

@@ -5,8 +5,10 @@ from typing import Any
 
 import msgspec
 
-from kith.engine.contacts import Found, Page
-from kith.engine.submit import Operation, Written
+from kith.engine.contacts import Found
+from kith.engine.operations import Operation
+from kith.engine.query import Page
+from kith.engine.submit import WriteRequest, Written
 from kith.errors import Exposed
 
 Header = tuple[bytes, bytes]
@@ -34,7 +36,7 @@ class OperationMark(msgspec.Struct):
 encode = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode
 
 
-def make_write_answer(written: Written, waited_s: int) -> Answer:
+def make_write_answer(written: Written, request: WriteRequest) -> Answer:
     """202 with the provisional record; 201 or 200 with the committed one where the client waited for it."""
     operation = written.operation
     mark = encode(OperationMark(operation.id, operation.status, operation.position))
@@ -45,7 +47,7 @@ def make_write_answer(written: Written, waited_s: int) -> Answer:
         (b"operation-location", b"/crm/operations/" + operation.id.encode()),
     ]
     if written.waited:
-        headers.append((b"preference-applied", b"wait=%d" % waited_s))
+        headers.append((b"preference-applied", b"wait=%d" % request.wait_s))
     if written.replayed:
         headers.append((b"idempotent-replayed", b"true"))
     if written.deferred:
@@ -55,7 +57,7 @@ def make_write_answer(written: Written, waited_s: int) -> Answer:
 
 def make_record_answer(found: Found) -> Answer:
     """200 with the record and its ETag; 202 and PENDING while its create is not applied."""
-    headers = [JSON, (b"etag", b'"%d"' % found.version)]
+    headers = [JSON, (b"etag", b'"%d"' % found.version), (b"content-location", found.location.encode())]
     if found.uncommitted:
         return Answer(202, b'{"data":%b,"code":"PENDING"}' % found.data, headers)
     return Answer(200, b'{"data":%b}' % found.data, headers)
@@ -76,8 +78,8 @@ def make_plain_answer(body: bytes, content_type: str, status: int = 200, **heade
 
 
 def make_error_answer(error: Exposed) -> Answer:
-    headers = [JSON, *((name.lower().encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items())]
-    return Answer(error.status, encode_error(error.code, error.message, error.details), headers)
+    headers = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items()]
+    return Answer(error.status, encode_error(error.code, error.message, error.details), [JSON, *headers])
 
 
 def encode_error(code: str, message: str, details: Mapping[str, Any] | None) -> bytes:

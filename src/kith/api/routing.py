@@ -17,7 +17,7 @@ from kith.api.responses import Answer
 from kith.errors import Exposed, InvalidRequest, NotFound
 
 Handler = Callable[..., Awaitable[Answer]]
-Kind = Literal["write", "record", "page", "operation", "system"]
+Kind = Literal["write", "record", "page", "search", "operation", "system"]
 
 
 class NoBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -110,7 +110,7 @@ def route(
 def check_route(entry: Route, names: Sequence[str]) -> None:
     """Refuse, at import, a handler that does not fit its path or leaves a path under /crm without a key."""
     inputs = [*entry.parameters, *(name for name in ("body", "query") if getattr(entry, name))]
-    assert sorted(names[1:]) == sorted(inputs), f"{entry.method} {entry.path} takes {names[1:]}, its path and types {inputs}"
+    assert sorted(names[1:]) == sorted(inputs), f"{entry.method} {entry.path}: {names[1:]} is not {inputs}"
     assert (entry.call is not OpenCall) == is_guarded(entry.path), f"{entry.path}: only paths under /crm take a key"
 
 
@@ -178,7 +178,9 @@ def make_refusal(node: Node, method: str, path: str) -> Exposed:
         return NotFound(f"There is no path {path[:200]}.")
     allowed = ", ".join(sorted({*node.routes, *(["HEAD"] if "GET" in node.routes else [])}))
     return Exposed(
-        "METHOD_NOT_ALLOWED", f"{path[:200]} does not take {method[:20]}. It takes {allowed}.", headers={"Allow": allowed}
+        "METHOD_NOT_ALLOWED",
+        f"{path[:200]} does not take {method[:20]}. It takes {allowed}.",
+        headers={"Allow": allowed},
     )
 
 

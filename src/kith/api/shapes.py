@@ -101,8 +101,16 @@ class PageMeta(msgspec.Struct, rename="camel", kw_only=True):
     limit: Annotated[int, Meta(examples=[20])]
     total: Annotated[int, Meta(description="Left out with count=none.", examples=[1])] = 0
     total_pages: Annotated[int, Meta(description="Left out with count=none.", examples=[1])] = 0
-    total_is_estimate: Annotated[bool, Meta(description="There, and true, when total is the planner's estimate.")] = False
+    total_is_estimate: Annotated[bool, Meta(description="There, and true, when total is the planner's estimate.")] = (
+        False
+    )
     next_cursor: Annotated[str | None, Meta(description="null on the last page.", examples=[None])]
+
+
+class SearchMeta(msgspec.Struct, rename="camel", kw_only=True):
+    """A typeahead has one page and counts nothing."""
+
+    limit: Annotated[int, Meta(examples=[20])]
 
 
 class ErrorAnswer(msgspec.Struct, kw_only=True):

@@ -11,6 +11,7 @@ from kith.api.responses import Answer, make_page_answer, make_record_answer, mak
 from kith.api.routing import route
 from kith.engine import contacts
 from kith.engine.contacts import ContactListing
+from kith.engine.query import Count
 from kith.model.contacts import ContactInput, ContactPatch, LifecycleStage, Module, Status
 
 EXAMPLE = {
@@ -24,34 +25,32 @@ EXAMPLE = {
 }
 
 
+From = Annotated[str, Meta(description="Created at or after (ISO date).", examples=["2026-04-10"])]
+To = Annotated[str, Meta(description="Created at or before (ISO date); a bare date includes its day.")]
+
+
 class ContactsQuery(msgspec.Struct, rename="camel", kw_only=True):
     page: Annotated[int, Meta(ge=1, description="Page number; not together with cursor.")] | None = None
     limit: Annotated[int, Meta(ge=1, le=100, description="Results per page.")] = 20
     cursor: Annotated[str, Meta(description="meta.nextCursor of the page before.")] | None = None
-    count: Annotated[
-        Literal["exact", "none"], Meta(description="exact: whatever it costs; none: leave the totals out.")
-    ] | None = None
+    count: Annotated[Count, Meta(description="exact: whatever it costs; none: leave the totals out.")] = "default"
     search: Annotated[str, Meta(description="Each term begins a word of name, email or phone.")] | None = None
     status: Annotated[Status, Meta(description="Default: ACTIVE and ARCHIVED.")] | None = None
     lifecycle_stage: LifecycleStage | None = None
     module: Annotated[Module, Meta(description="Contacts with this active module.")] | None = None
     is_identified: bool | None = None
-    created_from: Annotated[str, Meta(description="Created at or after (ISO date).")] | None = msgspec.field(
-        default=None, name="from"
-    )
-    created_to: Annotated[str, Meta(description="Created at or before (ISO date); a bare date includes its day.")] | None = (
-        msgspec.field(default=None, name="to")
-    )
+    created_from: From | None = msgspec.field(default=None, name="from")
+    created_to: To | None = msgspec.field(default=None, name="to")
     sort_by: Literal["createdAt", "lastActivityAt", "email", "name"] = "createdAt"
     sort_order: Literal["asc", "desc"] = "desc"
 
 
 class SearchQuery(msgspec.Struct, rename="camel", kw_only=True):
-    q: Annotated[str, Meta(min_length=1, max_length=200, description="What was typed so far.", examples=["alice"])]
+    q: Annotated[str, Meta(min_length=1, description="What was typed so far.", examples=["alice"])]
     limit: Annotated[int, Meta(ge=1, le=100, description="Results at most.")] = 20
 
 
-@route("GET", "/crm/contacts", tag="Contacts", kind="page", data=shapes.ContactRow, example={"limit": 2, "sortBy": "email"})
+@route("GET", "/crm/contacts", tag="Contacts", kind="page", data=shapes.ContactRow, example={"sortBy": "email"})
 async def list_contacts(call: ReadCall, query: ContactsQuery) -> Answer:
     """List contacts
 
@@ -61,7 +60,7 @@ async def list_contacts(call: ReadCall, query: ContactsQuery) -> Answer:
     return make_page_answer(await contacts.list_contacts(call.engine, call.workspace, listing))
 
 
-@route("GET", "/crm/contacts/search", tag="Contacts", kind="page", data=shapes.ContactRow, example={"q": "alice"})
+@route("GET", "/crm/contacts/search", tag="Contacts", kind="search", data=shapes.ContactRow, example={"q": "alice"})
 async def search_contacts(call: ReadCall, query: SearchQuery) -> Answer:
     """Search contacts
 
@@ -94,7 +93,7 @@ async def create_contact(call: WriteCall, body: ContactInput) -> Answer:
 
     Needs one of email, phone, name, givenName, familyName.
     """
-    return make_write_answer(await contacts.create_contact(call.engine, call.request, body), call.request.wait_s)
+    return make_write_answer(await contacts.create_contact(call.engine, call.request, body), call.request)
 
 
 @route(
@@ -112,7 +111,7 @@ async def update_contact(call: WriteCall, contact_id: str, body: ContactPatch) -
     What is left out stays, null clears, properties merge by key.
     """
     written = await contacts.update_contact(call.engine, call.request, contact_id, body)
-    return make_write_answer(written, call.request.wait_s)
+    return make_write_answer(written, call.request)
 
 
 @route("DELETE", "/crm/contacts/{contact_id}", tag="Contacts", kind="write", data=shapes.Contact)
@@ -121,7 +120,7 @@ async def delete_contact(call: WriteCall, contact_id: str) -> Answer:
 
     Sets its status to DELETED; restore brings it back.
     """
-    return make_write_answer(await contacts.delete_contact(call.engine, call.request, contact_id), call.request.wait_s)
+    return make_write_answer(await contacts.delete_contact(call.engine, call.request, contact_id), call.request)
 
 
 @route(
@@ -134,4 +133,4 @@ async def delete_contact(call: WriteCall, contact_id: str) -> Answer:
 )
 async def restore_contact(call: WriteCall, contact_id: str) -> Answer:
     """Restore a deleted contact"""
-    return make_write_answer(await contacts.restore_contact(call.engine, call.request, contact_id), call.request.wait_s)
+    return make_write_answer(await contacts.restore_contact(call.engine, call.request, contact_id), call.request)

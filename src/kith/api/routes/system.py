@@ -10,7 +10,7 @@ from kith.api.calls import OpenCall
 from kith.api.openapi import make_document
 from kith.api.responses import Answer, make_plain_answer
 from kith.api.routing import TABLE, route
-from kith.engine.operations import find_missing_parts
+from kith.engine.health import find_missing_parts
 from kith.errors import NotFound
 
 ASSETS = {
@@ -34,7 +34,9 @@ PAGE = b"""<!doctype html>
 </html>
 """
 START = b'SwaggerUIBundle({url: "/openapi.json", dom_id: "#page", deepLinking: true, persistAuthorization: true});\n'
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+)
 
 
 @route("GET", "/healthz", tag="System", kind="system")
