@@ -5,6 +5,7 @@ import contextlib
 import sys
 from typing import Annotated
 
+import msgspec
 import typer
 import uvloop
 
@@ -18,7 +19,7 @@ from kith.engine.keys import new_key_text
 from kith.engine.workspaces import DEFAULT_WORKSPACE
 from kith.errors import KithError, StartError
 from kith.processes.logs import configure_logs
-from kith.processes.supervise import raise_when_stopped
+from kith.processes.supervise import check_port, raise_when_stopped
 from kith.processes.supervise import serve as supervise
 from kith.settings import Settings, load_settings
 from kith.store.embedded import get_database_url
@@ -102,7 +103,8 @@ async def initialise(settings: Settings, url: str) -> str | None:
 @app.command()
 def api(host: Host = None, port: Port = None, data: Data = None) -> None:
     """Run the API alone."""
-    run_part("api", load_settings(host=host, port=port, data=data))
+    settings = load_settings(host=host, port=port, data=data)
+    run_part("api", msgspec.structs.replace(settings, port=check_port(settings.host, settings.port)))
 
 
 @app.command()

@@ -4,7 +4,6 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -16,26 +15,16 @@ from kith.engine.apply import Writer
 from kith.engine.context import load_installation, open_engine
 from kith.engine.foresight import rebuild_pending
 from kith.engine.maintenance import run_maintenance
-from kith.errors import NotYet, StartError
+from kith.errors import NotYet
 from kith.log.postgres import PostgresLog
 from kith.settings import Settings
 from kith.store.database import Database
-from kith.store.embedded import find_embedded_url
+from kith.store.embedded import get_database_url
 
 WAIT_FOR_PARTS_S = 0.5
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 logger = structlog.get_logger(__name__)
 Part = TypeVar("Part")
-
-
-def get_database_url(settings: Settings) -> str:
-    """The database that the settings name, or the one that runs in the data folder. Raises StartError."""
-    url = settings.database_url or find_embedded_url(Path(settings.data))
-    if url is None:
-        raise StartError(
-            f"No server runs in {settings.data!r}. Start `kith serve`, or set KITH_DATABASE_URL to your PostgreSQL."
-        )
-    return url
 
 
 async def run_api(settings: Settings) -> None:
@@ -65,8 +54,8 @@ async def run_api(settings: Settings) -> None:
 async def run_writer(settings: Settings) -> None:
     """Apply the log until told to stop. Raises ConflictingWriter where another writer owns the partitions."""
     url = get_database_url(settings)
-    stop = listen_for_stop()
     async with _open_patiently(lambda: _open_writer(settings, url)) as writer:
+        stop = listen_for_stop()
         _announce("Kith's writer applies the log")
         await writer.run(stop)
 
@@ -74,8 +63,8 @@ async def run_writer(settings: Settings) -> None:
 async def run_worker(settings: Settings) -> None:
     """Do what is due by time until told to stop."""
     url = get_database_url(settings)
-    stop = listen_for_stop()
     async with _open_patiently(lambda: _open_database(settings, url)) as database:
+        stop = listen_for_stop()
         _announce("Kith's worker is ready")
         await run_maintenance(database, SystemClock(), settings, stop)
 
