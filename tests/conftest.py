@@ -1,8 +1,9 @@
 """What every test may ask for: servers, databases, workspaces with keys, and a client that speaks HTTP."""
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx2
 import hypothesis
@@ -14,6 +15,7 @@ from kith.engine.replay import replay_check
 from kith.model.workspaces import Workspace
 from tests.kit import SETTINGS, Kit, open_kit
 from tests.postgres import REQUIRED, Cluster, start_server
+from tests.serving import Served, serving
 
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
@@ -48,6 +50,16 @@ def list_forbidden_skips(reporter: pytest.TerminalReporter) -> list[pytest.TestR
     """Where every service has to be there, a skipped test is a failure."""
     skipped = reporter.stats.get("skipped", []) if REQUIRED else []
     return [report for report in skipped if ROOT_ONLY not in str(report.longrepr)]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """The log of a server that a failed test has used belongs to its report."""
+    report = yield
+    served = getattr(item, "funcargs", {}).get("serve")
+    if report.failed and isinstance(served, Served):
+        report.sections.append(("kith serve", served.log.read_text()))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -145,3 +157,10 @@ async def timed_kit(database_url: str, clock: FixedClock) -> AsyncIterator[Kit]:
     """A Kith of the test's own that lives by ``clock``."""
     async with open_kit(database_url, clock=clock) as opened:
         yield opened
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Served]:
+    """A real ``kith serve`` on a free port, with its data in a folder of the test's own."""
+    with serving(tmp_path) as served:
+        yield served

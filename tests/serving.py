@@ -1,0 +1,82 @@
+"""``kith serve`` as a real process in a folder of its own, on a free port of the loopback."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+STOP_TIMEOUT_S = 15
+
+
+@dataclass
+class Served:
+    """A running ``kith serve``: where it answers, what it said, and its admin key."""
+
+    process: "subprocess.Popen[str]"
+    url: str
+    data: Path
+    greeting: str
+    log: Path
+
+    @property
+    def key(self) -> str:
+        return (self.data / "admin.key").read_text().strip()
+
+    def open_client(self) -> httpx2.Client:
+        return httpx2.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30)
+
+    def stop(self) -> int:
+        """The exit status after SIGTERM; killed where it does not stop in time."""
+        self.process.terminate()
+        try:
+            return self.process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
+def make_environment(**settings: str) -> Mapping[str, str]:
+    """This process's, without the settings of Kith that somebody may have; then the given ones."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KITH_")}
+    return {**kept, **{f"KITH_{name.upper()}": value for name, value in settings.items()}}
+
+
+def start(folder: Path, **settings: str) -> Served:
+    """Start it with its data below ``folder`` and wait until it says that it is ready. Fails with its log."""
+    data, log = folder / ".kith", folder / "serve.log"
+    with log.open("a") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "kith", "serve", "--port", "0", "--data", str(data)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            cwd=folder,
+            env=make_environment(**settings),
+        )
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if ready := re.fullmatch(r"Kith is ready on (http://\S+)\n", line):
+            return Served(process, ready[1], data, "".join(said), log)
+    raise AssertionError(f"kith serve ended with status {process.wait()}:\n{''.join(said)}{log.read_text()}")
+
+
+@contextmanager
+def serving(folder: Path, **settings: str) -> Iterator[Served]:
+    served = start(folder, **settings)
+    try:
+        yield served
+    finally:
+        if served.process.poll() is None:
+            served.stop()
+        if served.process.stdout is not None:
+            served.process.stdout.close()
