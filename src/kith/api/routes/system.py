@@ -2,7 +2,8 @@
 
 import json
 from functools import cache
-from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -91,4 +92,12 @@ def load_asset(name: str) -> bytes:
         raise NotFound(f"There is no path /docs/{name[:100]}.")
     if name == "start.js":
         return START
-    return resources.files("swagger_ui").joinpath("static", name).read_bytes()
+    return (find_assets() / name).read_bytes()
+
+
+@cache
+def find_assets() -> Path:
+    """Where the package of Swagger UI's files is; it is not imported, for its code is of no use here."""
+    package = find_spec("swagger_ui")
+    assert package is not None and package.submodule_search_locations
+    return Path(package.submodule_search_locations[0], "static")
