@@ -17,14 +17,14 @@ async def authenticate(engine: Engine, token: str) -> Caller:
     """
     if not KEY_FORM.fullmatch(token):
         raise make_refusal("INVALID_API_KEY", "This is not an API key. Keys begin with kith_srv_.")
-    now = engine.clock.now()
-    kept = await engine.keys.look_up(hash_key(token), now)
+    kept = await engine.keys.look_up(hash_key(token))
     if kept.caller is None:
         raise make_refusal("INVALID_API_KEY", "This API key is not known here.")
     if kept.revoked:
         raise make_refusal("REVOKED_API_KEY", "This API key was revoked.")
-    if kept.caller.expires_at is not None and kept.caller.expires_at <= now:
-        raise make_refusal("EXPIRED_API_KEY", f"This API key expired at {kept.caller.expires_at:%Y-%m-%d %H:%M} UTC.")
+    expires_at = kept.caller.expires_at
+    if expires_at is not None and expires_at <= engine.clock.now():
+        raise make_refusal("EXPIRED_API_KEY", f"This API key expired at {expires_at:%Y-%m-%d %H:%M} UTC.")
     return kept.caller
 
 

@@ -59,7 +59,8 @@ class KeyCache:
         self._unknown: dict[bytes, Kept] = {}
         self._running: dict[bytes, asyncio.Task[Kept]] = {}
 
-    async def look_up(self, key_hash: bytes, now: datetime) -> Kept:
+    async def look_up(self, key_hash: bytes) -> Kept:
+        now = self._clock.now()
         kept = self._known.get(key_hash) or self._unknown.get(key_hash)
         if kept is not None:
             age = now - kept.at
