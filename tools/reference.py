@@ -1,11 +1,17 @@
-"""Writes the reference pages that the program itself is the source of: settings, errors, command line, HTTP interface.
+"""Writes the reference pages whose source is the program itself: settings, errors, command line, HTTP interface.
 
 ``make docs`` runs it; ``tests/test_docs.py`` fails while a page is not what it would write.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
 
+import typer
+
+from kith.api.openapi import make_document
+from kith.api.routes import TABLE
+from kith.cli.app import app
 from kith.errors import CODES
 from kith.settings import SETTINGS
 
@@ -14,14 +20,14 @@ NOTICE = "<!-- Written by `make docs` from the program itself. -->"
 
 
 SETTINGS_PAGE = """
-Each is an environment variable, read once when a process starts; `kith settings` lists them with the values in force. A
-value that cannot be used ends the start with one line that names the variable.
+Each is an environment variable, read once when a process starts; `kith settings` lists them with the values in
+force. A value that cannot be used ends the start with one line that names the variable.
 """
 
 ERRORS_PAGE = """
-Every error answers with the same shape. `code` is stable and made for programs, `message` is for people: it names the
-thing, the value and the way out. `details` is null or an object; where fields are wrong, `details.fields` lists them
-all as `{field, message}`.
+Every error answers with the same shape. `code` is stable and made for programs, `message` is for people: it names
+the thing, the value and the way out. `details` is null or an object; where fields are wrong, `details.fields` lists
+them all as `{field, message}`.
 
 ```json
 {"success": false, "error": {"code": "NOT_FOUND", "message": "…", "details": null}}
@@ -29,9 +35,38 @@ all as `{field, message}`.
 
 %s
 
-A 500 says nothing but the correlation id (`X-Correlation-Id`), which the structured log has too. An operation that ends
-REJECTED carries the `{code, message, details}` that the write would have been refused with. `PENDING` is no error: it
-stands beside the `data` of a record whose create is accepted and not yet applied, with status 202.
+A 500 says nothing but the correlation id (`X-Correlation-Id`), which the structured log has too. An operation that
+ends REJECTED carries the `{code, message, details}` that the write would have been refused with. `PENDING` is no
+error: it stands beside the `data` of a record whose create is accepted and not yet applied, with status 202.
+"""
+
+
+CLI_PAGE = """
+Every command takes `--help`; those that answer something take `--json`. They work beside a running server: they
+find its database through `KITH_DATABASE_URL`, else through the data folder (`--data`, or `KITH_DATA`). Exit status:
+0 done, 1 refused or failed (one line on standard error says why), 2 used wrongly. `kith --install-completion` sets
+up completion by tab.
+"""
+
+API_PAGE = """
+The same as `/openapi.json` (OpenAPI 3.1, with every schema, status and header) and `/docs` of a running server, in
+short.
+
+**Key.** Under `/crm`: `Authorization: Bearer <key>` or `X-API-Key: <key>`, a server key with the scope that the
+endpoint names.
+
+**Answers.** `{"data": …}`; lists add `meta`, writes add `operation`. Errors have [one shape](errors.md). Every
+answer has `X-Correlation-Id`, and under `/crm` the state of the key's rate limit (`X-RateLimit-Limit`,
+`-Remaining`, `-Reset`, and the fields `RateLimit` and `RateLimit-Policy`).
+
+**Ids.** Where a path has a contact's id it takes the number (`id`), the external id (`ctc_…`) or the email address.
+
+**Writes** answer 202 with a provisional record as soon as the command is on disk. `Prefer: wait=N` (at most 30 s)
+waits until it is applied: 201 for what was made, 200 for the rest. `Idempotency-Key` makes a retry safe for 24
+hours. `If-Match: "<version>"` on PATCH and DELETE refuses with 412 when the record has moved on.
+
+**Reads** of one record fold in what is accepted and not yet applied. Lists and searches show what is applied;
+`X-Read-After: <position or operation id>` makes any read wait for a write.
 """
 
 
@@ -48,6 +83,99 @@ def make_errors_page() -> str:
     return make_page("Errors", ERRORS_PAGE % make_table(("Code", "Status", "Meaning"), rows))
 
 
+def make_cli_page() -> str:
+    sections = [make_command_section(words, command) for words, command in walk_commands("kith", get_tree())]
+    return make_page("Command line", CLI_PAGE, *sections)
+
+
+def get_tree() -> Any:
+    return typer.main.get_command(app)
+
+
+def walk_commands(words: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """Every command that does something, by the words that it is called with, in alphabetical order."""
+    if not hasattr(command, "commands"):
+        yield words, command
+        return
+    for name, below in sorted(command.commands.items()):
+        yield from walk_commands(f"{words} {name}", below)
+
+
+def make_command_section(words: str, command: Any) -> str:
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    rows = [make_option_row(p) for p in command.params if p.param_type_name == "option" and "--json" not in p.opts]
+    title = " ".join([words, *(f"<{argument.name}>" for argument in arguments)])
+    table = [make_table(("Option", "Default", "Meaning"), rows)] if rows else []
+    return "\n\n".join([f"## `{title}`", command.help, *table])
+
+
+def make_option_row(option: Any) -> tuple[str, ...]:
+    names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
+    if option.required:
+        default = "(needed)"
+    elif isinstance(option.show_default, str):
+        default = option.show_default
+    else:
+        default = "" if option.default is None or option.default is False else f"`{option.default}`"
+    choices = find_choices(option)
+    return names, default, (option.help or "") + (f" One of {', '.join(choices)}." if choices else "")
+
+
+def find_choices(option: Any) -> tuple[str, ...]:
+    """The values of a ``Literal`` type, also of an optional one."""
+    annotation = option.type_descriptor.annotation
+    kinds = [annotation, *get_args(annotation)]
+    return next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
+
+
+def make_api_page() -> str:
+    document = make_document(TABLE)
+    sections = []
+    for tag in document["tags"]:
+        sections.append(f"## {tag['name']}\n\n{tag['description']}")
+        sections += [
+            make_endpoint_section(entry.method, entry.path, document) for entry in TABLE if entry.tag == tag["name"]
+        ]
+    return make_page("HTTP interface", API_PAGE, *sections)
+
+
+def make_endpoint_section(method: str, path: str, document: Mapping[str, Any]) -> str:
+    operation = document["paths"][path][method.lower()]
+    parts = [f"### {method} {path}", "\n\n".join(filter(None, (operation["summary"], operation.get("description"))))]
+    queries = [p for p in operation.get("parameters", []) if p["in"] == "query"]
+    if queries:
+        parts.append(make_table(("Query", "Default", "Meaning"), [make_query_row(query) for query in queries]))
+    headers = [f"`{p['name']}`" for p in operation.get("parameters", []) if p["in"] == "header"]
+    if headers:
+        parts.append(f"Request headers: {', '.join(headers)}.")
+    if "requestBody" in operation:
+        [(_, body)] = operation["requestBody"]["content"].items()
+        fields = resolve(body["schema"], document)["properties"]
+        parts.append(f"Body: {', '.join(f'`{name}`' for name in fields)}.")
+    parts.append(f"Answers {', '.join(sorted(operation['responses']))}.")
+    return "\n\n".join(parts)
+
+
+def make_query_row(query: Mapping[str, Any]) -> tuple[str, ...]:
+    schema = query["schema"]
+    meaning = query.get("description", "")
+    if "enum" in schema:
+        meaning = f"{meaning} One of {', '.join(f'`{value}`' for value in schema['enum'])}.".strip()
+    elif "maximum" in schema:
+        meaning = f"{meaning} {schema['minimum']} to {schema['maximum']}.".strip()
+    elif schema.get("type") == "boolean":
+        meaning = f"{meaning} `true` or `false`.".strip()
+    default = "(needed)" if query.get("required") else f"`{schema['default']}`" if "default" in schema else ""
+    return f"`{query['name']}`", default, meaning
+
+
+def resolve(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "$ref" not in schema:
+        return schema
+    found: Mapping[str, Any] = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]
+    return found
+
+
 def make_page(title: str, *parts: str) -> str:
     return "\n\n".join((f"# {title}", NOTICE, *(part.strip() for part in parts))) + "\n"
 
@@ -60,6 +188,8 @@ def make_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": make_settings_page,
     "errors.md": make_errors_page,
+    "cli.md": make_cli_page,
+    "api.md": make_api_page,
 }
 
 
