@@ -1,6 +1,8 @@
 """What the worker does by the clock: partitions made ahead, old operations and applied commands let go."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import asyncpg
@@ -13,9 +15,11 @@ from kith.store.partitions import drop_operations, make_partitions
 from kith.store.queries import load_queries
 
 EVERY_S = 600
+ANALYZE_EVERY_S = 1
 RETRY_S = 5
 TRIM_ENTRIES_MAX = 10_000
 _LOG = load_queries("log")
+_MAINTENANCE = load_queries("maintenance")
 logger = structlog.get_logger(__name__)
 
 
@@ -43,16 +47,32 @@ async def trim_log(database: Database, clock: Clock, settings: Settings) -> int:
     return trimmed
 
 
+async def analyze_grown(database: Database) -> list[str]:
+    """Tell the planner how large young tables have become, sooner than autovacuum does; the tables' names.
+
+    Until it knows, it takes them for tiny, where every index looks as good as the right one.
+    """
+    grown = [row["name"] for row in await database.fetch(_MAINTENANCE["list_grown"])]
+    for table in grown:
+        await database.execute(f"ANALYZE {table}")
+    return grown
+
+
 async def run_maintenance(database: Database, clock: Clock, settings: Settings, stop: asyncio.Event) -> None:
-    """A round now and then, until told to stop."""
+    """Rounds of everything, and of what is due more often, until told to stop."""
+    await asyncio.gather(
+        _repeat(lambda: maintain(database, clock, settings), EVERY_S, stop),
+        _repeat(lambda: analyze_grown(database), ANALYZE_EVERY_S, stop),
+    )
+
+
+async def _repeat(work: Callable[[], Awaitable[object]], every_s: float, stop: asyncio.Event) -> None:
     while not stop.is_set():
-        wait_s = EVERY_S
+        wait_s = every_s
         try:
-            await maintain(database, clock, settings)
+            await work()
         except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError) as error:
             logger.warning("maintenance did not finish; trying again", error=str(error))
             wait_s = RETRY_S
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), wait_s)
-        except TimeoutError:
-            continue

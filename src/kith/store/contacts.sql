@@ -1,22 +1,26 @@
 -- name: load_contacts
 -- One JSON document for each contact named by external id, number or live email, and for the live holders of
 -- the emails of the DELETED among them (a restore needs to know). Arrays come in pairs: workspace, key.
+-- Each OFFSET keeps the planner from turning a join round while the table is young and it takes it for empty.
 WITH named AS (
-  SELECT c.* FROM unnest($2::int[], $3::text[]) AS wanted (workspace_id, external_id)
-  JOIN contacts c ON c.shard = $1 AND c.workspace_id = wanted.workspace_id AND c.external_id = wanted.external_id
+  SELECT c.* FROM unnest($2::int[], $3::text[]) AS wanted (workspace_id, external_id) CROSS JOIN LATERAL (
+    SELECT * FROM contacts c
+    WHERE c.shard = $1 AND c.workspace_id = wanted.workspace_id AND c.external_id = wanted.external_id OFFSET 0) c
   UNION ALL
-  SELECT c.* FROM unnest($4::int[], $5::bigint[]) AS wanted (workspace_id, id)
-  JOIN contacts c ON c.shard = $1 AND c.workspace_id = wanted.workspace_id AND c.id = wanted.id
+  SELECT c.* FROM unnest($4::int[], $5::bigint[]) AS wanted (workspace_id, id) CROSS JOIN LATERAL (
+    SELECT * FROM contacts c WHERE c.shard = $1 AND c.workspace_id = wanted.workspace_id AND c.id = wanted.id OFFSET 0) c
   UNION ALL
-  SELECT c.* FROM unnest($6::int[], $7::text[]) AS wanted (workspace_id, email)
-  JOIN contacts c ON c.shard = $1 AND c.workspace_id = wanted.workspace_id AND c.email = wanted.email
-    AND c.status IN ('ACTIVE', 'ARCHIVED')
+  SELECT c.* FROM unnest($6::int[], $7::text[]) AS wanted (workspace_id, email) CROSS JOIN LATERAL (
+    SELECT * FROM contacts c
+    WHERE c.shard = $1 AND c.workspace_id = wanted.workspace_id AND c.email = wanted.email
+      AND c.status IN ('ACTIVE', 'ARCHIVED') OFFSET 0) c
 ), found AS (
   SELECT * FROM named
   UNION ALL
-  SELECT c.* FROM named
-  JOIN contacts c ON c.shard = $1 AND c.workspace_id = named.workspace_id AND c.email = named.email
-    AND c.status IN ('ACTIVE', 'ARCHIVED')
+  SELECT c.* FROM named CROSS JOIN LATERAL (
+    SELECT * FROM contacts c
+    WHERE c.shard = $1 AND c.workspace_id = named.workspace_id AND c.email = named.email
+      AND c.status IN ('ACTIVE', 'ARCHIVED') OFFSET 0) c
   WHERE named.status = 'DELETED'
 )
 SELECT workspace_id, json_build_object(

@@ -48,6 +48,9 @@ def make_server_settings(role: Role, settings: Settings) -> dict[str, str]:
     if role == "query":
         # A plan made for nobody in particular is wrong for a tenant of unusual size.
         chosen["plan_cache_mode"] = "force_custom_plan"
+    else:
+        # Named statements look keys up. While a table is young the planner takes it for tiny and would read it whole.
+        chosen["enable_hashjoin"] = chosen["enable_mergejoin"] = "off"
     return chosen
 
 

@@ -65,15 +65,9 @@ CREATE TABLE contacts (
   created_at timestamptz NOT NULL,
   updated_at timestamptz NOT NULL,
   version int NOT NULL,
-  words tsvector NOT NULL,
-  -- get by number; ties of every sort
-  PRIMARY KEY (shard, workspace_id, id)
+  words tsvector NOT NULL
 ) WITH (fillfactor = 85);
 
--- get by external id; the writer's load of a batch
-CREATE UNIQUE INDEX contacts_external_id ON contacts (shard, workspace_id, external_id);
--- get by email; one live contact for each email, whatever the writer believes
-CREATE UNIQUE INDEX contacts_live_email ON contacts (shard, workspace_id, email) WHERE status IN ('ACTIVE', 'ARCHIVED');
 -- list by createdAt (the default order), from and to
 CREATE INDEX contacts_created ON contacts (shard, workspace_id, created_at, id);
 -- list by lastActivityAt
@@ -88,6 +82,15 @@ CREATE INDEX contacts_stage ON contacts (shard, workspace_id, lifecycle_stage, c
 CREATE INDEX contacts_unusual ON contacts (shard, workspace_id, status, created_at, id) WHERE status <> 'ACTIVE';
 -- search: words begin with the workspace's number, so that one index serves all
 CREATE INDEX contacts_words ON contacts USING gin (words) WITH (fastupdate = on, gin_pending_list_limit = 256);
+
+-- The unique ones come last: of indexes that look equally good, as all do while the table is young, the planner takes
+-- the newest.
+-- get by number; ties of every sort
+ALTER TABLE contacts ADD PRIMARY KEY (shard, workspace_id, id);
+-- get by external id; the writer's load of a batch
+CREATE UNIQUE INDEX contacts_external_id ON contacts (shard, workspace_id, external_id);
+-- get by email; one live contact for each email, whatever the writer believes
+CREATE UNIQUE INDEX contacts_live_email ON contacts (shard, workspace_id, email) WHERE status IN ('ACTIVE', 'ARCHIVED');
 
 -- Counts that are kept, not computed: contacts by status and lifecycle stage.
 CREATE TABLE totals (
