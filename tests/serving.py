@@ -48,6 +48,19 @@ def make_environment(**settings: str) -> Mapping[str, str]:
     return {**kept, **{f"KITH_{name.upper()}": value for name, value in settings.items()}}
 
 
+def run_kith(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """A command to its end, as a program or a script runs it."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "kith", *arguments],
+        env=make_environment(**settings),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def start(folder: Path, **settings: str) -> Served:
     """Start it with its data below ``folder`` and wait until it says that it is ready. Fails with its log."""
     data, log = folder / ".kith", folder / "serve.log"

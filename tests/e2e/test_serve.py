@@ -6,7 +6,6 @@ import signal
 import socket
 import stat
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -15,18 +14,57 @@ import psutil
 import pytest
 
 from kith.store.embedded import EmbeddedPostgres, find_embedded_url
-from tests.e2e.serving import RESTART_LIMIT_S, Serving, list_living, run_kith, start_serving
+from tests.serving import Served, run_kith, serving
+
+STOP_LIMIT_S = 10
+RESTART_LIMIT_S = 10
+PARTS = ("postgres", "api", "writer", "worker")
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
+    return tmp_path / ".kith"
 
 
-@pytest.fixture
-def serving(data: Path) -> Iterator[Serving]:
-    with start_serving(data) as running:
-        yield running
+def list_family(served: Served) -> list[psutil.Process]:
+    """The process and all below it."""
+    process = psutil.Process(served.process.pid)
+    return [process, *process.children(recursive=True)]
+
+
+def list_living(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that are still there shortly after all should have ended."""
+    _, living = psutil.wait_procs(processes, timeout=5)
+    return [process for process in living if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def find_part(served: Served, name: str) -> psutil.Process:
+    for process in psutil.Process(served.process.pid).children():
+        command = process.cmdline()
+        if command[-1] == name or Path(command[0]).name == name:
+            return process
+    raise AssertionError(f"{name} does not run")
+
+
+def stop(served: Served, sign: signal.Signals = signal.SIGTERM) -> int:
+    """The exit status; nothing of the family may be left."""
+    family = list_family(served)
+    served.process.send_signal(sign)
+    status = served.process.wait(STOP_LIMIT_S)
+    assert list_living(family) == []
+    return status
+
+
+def create_contact(served: Served, email: str) -> httpx2.Response:
+    """Answered when it is applied. The same again is a retry."""
+    with served.open_client() as client:
+        headers = {"Prefer": "wait=10", "Idempotency-Key": email}
+        return client.post("/crm/contacts", json={"email": email}, headers=headers)
+
+
+def has_contact(served: Served, email: str) -> bool:
+    with served.open_client() as client:
+        return client.get(f"/crm/contacts/{email}").status_code == 200
 
 
 def refuse(*arguments: str, **settings: str) -> str:
@@ -39,75 +77,75 @@ def refuse(*arguments: str, **settings: str) -> str:
 
 
 def test_a_first_start_shows_a_key_that_works_and_later_starts_keep_it_to_themselves(data: Path) -> None:
-    with start_serving(data) as first:
+    with serving(data.parent) as first:
         key = first.key
         assert stat.S_IMODE((data / "admin.key").stat().st_mode) == 0o600
-        assert f"  {key}\n" in first.said
-        assert f"curl {first.url}/crm/contacts" in first.said
+        assert f"  {key}\n" in first.greeting
+        assert f"curl {first.url}/crm/contacts" in first.greeting
         assert httpx2.get(f"{first.url}/readyz").status_code == 200
-        assert first.create_contact("ada@example.com").status_code == 201
-        assert first.stop() == 0
-    with start_serving(data) as second:
+        assert create_contact(first, "ada@example.com").status_code == 201
+        assert stop(first) == 0
+    with serving(data.parent) as second:
         assert second.key == key
-        assert key not in second.said
-        assert str(data / "admin.key") in second.said
-        assert second.get_contact("ada@example.com").status_code == 200
+        assert key not in second.greeting
+        assert str(data / "admin.key") in second.greeting
+        assert has_contact(second, "ada@example.com")
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_stops_everything_in_order_even_with_connections_open(serving: Serving, sign: signal.Signals) -> None:
-    address = httpx2.URL(serving.url)
+def test_a_signal_stops_everything_in_order_even_with_connections_open(serve: Served, sign: signal.Signals) -> None:
+    address = httpx2.URL(serve.url)
     with socket.create_connection((address.host, address.port or 80)) as client:
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: kith\r\n\r\n")
         assert client.recv(12) == b"HTTP/1.1 200"
-        assert serving.stop(sign) == 0
-    assert "killed" not in serving.log.read_text()
+        assert stop(serve, sign) == 0
+    assert "killed" not in serve.log.read_text()
     with pytest.raises(httpx2.ConnectError):
-        httpx2.get(f"{serving.url}/healthz")
+        httpx2.get(f"{serve.url}/healthz")
 
 
 def test_a_killed_supervisor_leaves_no_orphans_and_nothing_acknowledged_is_lost(data: Path) -> None:
-    with start_serving(data) as first:
-        assert first.create_contact("ada@example.com").status_code == 201
-        family = first.family()
+    with serving(data.parent) as first:
+        assert create_contact(first, "ada@example.com").status_code == 201
+        family = list_family(first)
         first.process.kill()
         first.process.wait()
-        with start_serving(data) as second:
+        with serving(data.parent) as second:
             assert list_living(family) == []
-            assert second.get_contact("ada@example.com").status_code == 200
-            assert second.stop() == 0
+            assert has_contact(second, "ada@example.com")
+            assert stop(second) == 0
 
 
-@pytest.mark.parametrize("name", ["postgres", "api", "writer", "worker"])
-def test_a_killed_part_is_back_within_10_s_and_nothing_is_lost(serving: Serving, name: str) -> None:
-    assert serving.create_contact("before@example.com").status_code == 201
-    part = serving.find_part(name)
+@pytest.mark.parametrize("name", PARTS)
+def test_a_killed_part_is_back_within_10_s_and_nothing_is_lost(serve: Served, name: str) -> None:
+    assert create_contact(serve, "before@example.com").status_code == 201
+    part = find_part(serve, name)
     part.kill()
     list_living([part])
     deadline = time.monotonic() + RESTART_LIMIT_S
-    while not is_created(serving, "after@example.com"):
+    while not is_created(serve, "after@example.com"):
         assert time.monotonic() < deadline
-    assert serving.get_contact("before@example.com").status_code == 200
-    assert serving.stop() == 0
+    assert has_contact(serve, "before@example.com")
+    assert stop(serve) == 0
 
 
-def is_created(serving: Serving, email: str) -> bool:
+def is_created(serve: Served, email: str) -> bool:
     try:
-        return serving.create_contact(email).status_code == 201
+        return create_contact(serve, email).status_code == 201
     except httpx2.TransportError:
         return False
 
 
-def test_all_parts_killed_at_once_are_back(serving: Serving) -> None:
-    assert serving.create_contact("before@example.com").status_code == 201
-    parts = [serving.find_part(name) for name in ("postgres", "api", "writer", "worker")]
+def test_all_parts_killed_at_once_are_back(serve: Served) -> None:
+    assert create_contact(serve, "before@example.com").status_code == 201
+    parts = [find_part(serve, name) for name in PARTS]
     for part in parts:
         part.kill()
     list_living(parts)
     deadline = time.monotonic() + RESTART_LIMIT_S
-    while not is_created(serving, "after@example.com"):
+    while not is_created(serve, "after@example.com"):
         assert time.monotonic() < deadline
-    assert serving.get_contact("before@example.com").status_code == 200
+    assert has_contact(serve, "before@example.com")
 
 
 def test_a_taken_port_is_one_line_and_nothing_was_started(data: Path) -> None:
@@ -124,10 +162,10 @@ def test_a_foreign_address_is_one_line(data: Path) -> None:
     assert "--host" in refuse("--data", str(data), "--host", "no.such.host.invalid", "--port", "0")
 
 
-def test_a_second_server_on_the_same_folder_is_refused_naming_the_first(serving: Serving) -> None:
-    line = refuse("--data", str(serving.data), "--port", "0")
-    assert f"in use by process {serving.process.pid}" in line
-    assert serving.stop() == 0
+def test_a_second_server_on_the_same_folder_is_refused_naming_the_first(serve: Served) -> None:
+    line = refuse("--data", str(serve.data), "--port", "0")
+    assert f"in use by process {serve.process.pid}" in line
+    assert stop(serve) == 0
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(data: Path) -> None:
@@ -136,8 +174,8 @@ def test_a_folder_that_cannot_be_written_is_one_line(data: Path) -> None:
 
 
 def test_a_newer_schema_is_one_line_and_everything_is_stopped_again(data: Path) -> None:
-    with start_serving(data) as serving:
-        assert serving.stop() == 0
+    with serving(data.parent) as serve:
+        assert stop(serve) == 0
     with EmbeddedPostgres.start(data):
         asked = run_kith("status", "--data", str(data))
         assert asked.returncode == 0
@@ -161,24 +199,25 @@ def age_schema(data: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"KITH_PORT": "many"}, "KITH_PORT is 'many'"),
-        ({"KITH_LOG_LEVEL": "loud"}, "KITH_LOG_LEVEL is 'loud'"),
-        ({"KITH_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, "KITH_DATABASE_URL"),
-        ({"KITH_DATABASE_URL": "mysql://somewhere"}, "KITH_DATABASE_URL"),
+        ({"port": "many"}, "KITH_PORT is 'many'"),
+        ({"log_level": "loud"}, "KITH_LOG_LEVEL is 'loud'"),
+        ({"database_url": "postgresql://nobody@127.0.0.1:1/none"}, "KITH_DATABASE_URL"),
+        ({"database_url": "mysql://somewhere"}, "KITH_DATABASE_URL"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_one_line(data: Path, settings: dict[str, str], reason: str) -> None:
-    arguments = [] if "KITH_PORT" in settings else ["--port", "0"]
+    arguments = [] if "port" in settings else ["--port", "0"]
     assert reason in refuse("--data", str(data), *arguments, **settings)
 
 
 def test_a_database_of_the_users_own_is_used_instead(data: Path, database_url: str) -> None:
-    with start_serving(data, KITH_DATABASE_URL=database_url) as serving:
-        assert serving.create_contact("ada@example.com").status_code == 201
+    with serving(data.parent, database_url=database_url) as serve:
+        assert create_contact(serve, "ada@example.com").status_code == 201
         assert not (data / "postgresql").exists()
-        assert serving.stop() == 0
-    other = data.with_name("other")
-    with start_serving(other, KITH_DATABASE_URL=database_url) as again:
-        assert "has keys already" in again.said
-        assert not (other / "admin.key").exists()
-        assert again.stop() == 0
+        assert stop(serve) == 0
+    other = data.parent / "other"
+    other.mkdir()
+    with serving(other, database_url=database_url) as again:
+        assert "has keys already" in again.greeting
+        assert not (again.data / "admin.key").exists()
+        assert stop(again) == 0

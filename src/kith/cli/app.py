@@ -44,7 +44,7 @@ Port = Annotated[int | None, typer.Option(help="The port; 0 takes a free one.", 
 def main() -> None:
     """Exit codes: 0 done, 1 refused or failed (one line says why), 2 used wrongly."""
     try:
-        app()
+        app(prog_name="kith")
     except KithError as error:
         print_error(error, "--json" in sys.argv)
         sys.exit(1)

@@ -1,0 +1,231 @@
+"""The command line from outside: what it prints, in which form, and with which exit code."""
+
+import json
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kith.settings import SETTINGS
+from tests.postgres import Cluster
+from tests.serving import Served, make_environment, run_kith
+
+COMMANDS = [
+    "serve",
+    "init",
+    "api",
+    "writer",
+    "worker",
+    "settings",
+    "status",
+    "openapi",
+    "replay",
+    "workspaces create",
+    "workspaces list",
+    "workspaces set",
+    "keys create",
+    "keys list",
+    "keys revoke",
+]
+
+
+def read_json(ran: "subprocess.CompletedProcess[str]") -> Any:
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+class Terminal:
+    """Runs commands on one database."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def run(self, *arguments: str) -> Any:
+        """What a command that succeeds prints as JSON."""
+        return read_json(run_kith(*arguments, "--json", database_url=self._url))
+
+    def show(self, *arguments: str) -> str:
+        """What a command that succeeds prints for people."""
+        ran = run_kith(*arguments, database_url=self._url)
+        assert (ran.returncode, "\x1b" in ran.stdout) == (0, False), ran.stderr
+        return ran.stdout
+
+    def refuse(self, *arguments: str, code: int = 1) -> str:
+        """The error of a command that does not."""
+        ran = run_kith(*arguments, database_url=self._url)
+        assert (ran.returncode, ran.stdout) == (code, "")
+        return ran.stderr
+
+
+@pytest.fixture
+async def empty_database_url(postgres: Cluster) -> str:
+    return await postgres.make_database(empty=True)
+
+
+@pytest.fixture
+def terminal(database_url: str) -> Terminal:
+    return Terminal(database_url)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    ran = run_kith(*command.split(), "--help")
+    assert ran.returncode == 0
+    assert f"kith {command}" in ran.stdout
+    assert "\x1b" not in ran.stdout
+
+
+def test_the_list_of_commands_is_whole() -> None:
+    shown = {
+        f"{group} {name}".strip()
+        for group in ("", "workspaces", "keys")
+        for name in re.findall(r"^  ([a-z]+) {2,}", run_kith(*group.split(), "--help").stdout, re.MULTILINE)
+    }
+    assert shown - {"workspaces", "keys"} == set(COMMANDS)
+
+
+def test_init_makes_the_first_workspace_and_key_and_changes_nothing_when_run_again(terminal: Terminal) -> None:
+    first = terminal.run("init")
+    assert first["workspace"] == "default"
+    assert first["key"].startswith("kith_srv_")
+    assert terminal.run("init") == {"workspace": "default", "key": None}
+    assert "nothing to do" in terminal.show("init")
+    (key,) = terminal.run("keys", "list")
+    assert (key["workspace"], key["tier"]) == ("default", "enterprise")
+    assert key["scopes"] == ["crm:read", "crm:write", "crm:admin"]
+
+
+def test_workspaces_are_made_listed_and_changed(terminal: Terminal) -> None:
+    made = terminal.run("workspaces", "create", "größe", "--timezone", "Europe/Berlin")
+    assert made.items() >= {"id": 1, "name": "größe", "timezone": "Europe/Berlin", "strictProperties": False}.items()
+    changed = terminal.run("workspaces", "set", "größe", "--strict-properties", "on")
+    assert changed == {**made, "strictProperties": True}
+    assert terminal.run("workspaces", "list") == [changed]
+    assert "größe" in terminal.show("workspaces", "list")
+    assert "already" in terminal.refuse("workspaces", "create", "größe")
+    assert "nothing to change" in terminal.refuse("workspaces", "set", "größe", code=2)
+
+
+def test_a_key_is_printed_once_in_the_documented_form(terminal: Terminal) -> None:
+    terminal.run("workspaces", "create", "acme")
+    before = datetime.now(UTC)
+    made = terminal.run(
+        *("keys", "create", "-w", "acme", "--scope", "crm:read", "--scope", "crm:admin"),
+        *("--tier", "scale", "--kind", "sending", "--expires-in", "30d"),
+    )
+    assert list(made) == ["id", "key", "workspace", "kind", "scopes", "tier", "expiresAt"]
+    assert re.fullmatch(r"kith_snd_[A-Za-z0-9_-]{43}", made["key"])
+    assert (made["kind"], made["scopes"], made["tier"]) == ("sending", ["crm:read", "crm:admin"], "scale")
+    expires_at = datetime.fromisoformat(made["expiresAt"])
+    assert timedelta(days=30) <= expires_at - before + timedelta(milliseconds=1) < timedelta(days=30, minutes=1)
+    listed = json.dumps(terminal.run("keys", "list", "-w", "acme"))
+    assert made["key"] not in listed
+    assert made["key"][:13] in listed
+
+
+def test_a_key_for_people_stands_alone_on_standard_output(terminal: Terminal) -> None:
+    terminal.run("workspaces", "create", "acme")
+    assert re.fullmatch(r"kith_srv_[A-Za-z0-9_-]{43}\n", terminal.show("keys", "create", "--workspace", "acme"))
+    assert terminal.run("keys", "list")[0]["scopes"] == ["crm:read", "crm:write"]
+
+
+def test_a_revoked_key_is_listed_as_such(terminal: Terminal) -> None:
+    terminal.run("workspaces", "create", "acme")
+    number = terminal.run("keys", "create", "-w", "acme")["id"]
+    assert terminal.run("keys", "revoke", str(number)) == {"id": number, "revoked": True}
+    assert terminal.run("keys", "list")[0]["revokedAt"] is not None
+    assert "kith keys list" in terminal.refuse("keys", "revoke", "99")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("keys", "create"),
+        ("keys", "create", "-w", "acme", "--scope", "crm:all"),
+        ("keys", "create", "-w", "acme", "--tier", "huge"),
+        ("keys", "create", "-w", "acme", "--kind", "secret"),
+        ("keys", "create", "-w", "acme", "--expires-in", "0d"),
+        ("keys", "create", "-w", "acme", "--expires-in", "soon"),
+        ("keys", "create", "-w", "acme", "--rate-per-s", "-1"),
+        ("keys", "revoke", "first"),
+        ("workspaces", "set", "acme", "--strict-properties", "maybe"),
+        ("replay",),
+        ("serve", "--port", "65536"),
+        ("dance",),
+    ],
+)
+def test_wrong_use_is_explained_with_exit_code_2(terminal: Terminal, arguments: tuple[str, ...]) -> None:
+    assert "Error: " in terminal.refuse(*arguments, code=2)
+
+
+def test_an_unknown_workspace_is_an_error_that_lists_those_there_are(terminal: Terminal) -> None:
+    for name in ("acme", "default"):
+        terminal.run("workspaces", "create", name)
+    expected = "No workspace 'nowhere'. There are: acme, default."
+    assert terminal.refuse("keys", "create", "-w", "nowhere") == f"Error: {expected}\n"
+    as_json = json.loads(terminal.refuse("keys", "list", "-w", "nowhere", "--json"))
+    assert as_json == {"success": False, "error": {"code": "NOT_FOUND", "message": expected, "details": None}}
+
+
+def test_without_a_database_the_way_out_is_named(tmp_path: Path) -> None:
+    ran = run_kith("workspaces", "list", "--data", str(tmp_path))
+    assert ran.returncode == 1
+    assert re.fullmatch(r"Error: No server runs in .*`kith serve`.*KITH_DATABASE_URL\.\n", ran.stderr)
+
+
+def test_an_empty_database_asks_for_init(empty_database_url: str) -> None:
+    terminal = Terminal(empty_database_url)
+    assert "kith init" in terminal.refuse("status")
+    assert terminal.run("init")["key"]
+    assert terminal.run("status")["workspaces"][0]["name"] == "default"
+
+
+def test_settings_are_listed_without_their_secrets() -> None:
+    url = "postgresql://someone:hunter2@db.example.com/kith"
+    ran = run_kith("settings", "--json", database_url=url, key="kith_srv_x", port="9000")
+    listed = {row["variable"]: row["value"] for row in read_json(ran)}
+    assert list(listed) == [setting.variable for setting in SETTINGS]
+    assert listed["KITH_PORT"] == 9000
+    assert "hunter2" not in ran.stdout
+    assert "kith_srv_x" not in ran.stdout
+
+
+def test_the_openapi_document_is_printed_without_a_server() -> None:
+    document = read_json(run_kith("openapi"))
+    assert document["openapi"].startswith("3.1")
+    assert "/crm/contacts" in document["paths"]
+    assert document == read_json(run_kith("openapi", "--json"))
+
+
+def test_commands_work_beside_a_running_server(serve: Served) -> None:
+    with serve.open_client() as client:
+        made = client.post("/crm/contacts", json={"email": "ada@example.com"}, headers={"Prefer": "wait=10"})
+        assert made.status_code == 201
+    data = ("--data", str(serve.data))
+    status = read_json(run_kith("status", "--json", *data))
+    (workspace,) = status["workspaces"]
+    assert (workspace["name"], workspace["contacts"]) == ("default", 1)
+    assert (status["lag"], len(status["shards"])) == (0, 16)
+    assert sum(shard["head"] for shard in status["shards"]) == 1
+    assert "default" in run_kith("status", *data).stdout
+    report = read_json(run_kith("replay", "--check", "--json", *data))
+    assert (report["entries"], report["differences"]) == (1, [])
+    assert "contacts" in report["tables"]
+
+
+@pytest.mark.parametrize(("typed", "offered"), [("kith work", {"workspaces", "worker"}), ("kith keys r", {"revoke"})])
+def test_the_shell_completes_commands(typed: str, offered: set[str]) -> None:
+    words = typed.split(" ")
+    completion = {"_KITH_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
+    ran = subprocess.run(
+        [sys.executable, "-P", "-m", "kith"],
+        check=True,
+        env={**make_environment(), **completion},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert set(ran.stdout.split()) == offered
