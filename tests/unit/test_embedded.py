@@ -135,7 +135,9 @@ def test_programs_that_the_user_cannot_reach_are_copied_once(
     (package / binaries.INSTALLATION).symlink_to(original / binaries.INSTALLATION)
     (package.parent / (binaries.PACKAGE + ".libs")).symlink_to(original.parent / (binaries.PACKAGE + ".libs"))
     monkeypatch.setattr(binaries, "COPIES", public / "copies")
+    umask = os.umask(0o077)
     bin_dir = binaries.copy_binaries(package, account)
+    os.umask(umask)
     assert binaries.can_run(bin_dir, account)
     assert "are copied to" in capfd.readouterr().err
     assert binaries.copy_binaries(package, account) == bin_dir

@@ -157,7 +157,9 @@ def _package_version() -> str:
 
 def _make_copies_folder() -> None:
     try:
-        COPIES.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not COPIES.exists():
+            COPIES.mkdir(parents=True)
+            COPIES.chmod(0o755)  # whatever the umask
         status = COPIES.stat()
     except OSError as error:
         raise StartError(f"{COPIES} cannot be made ({error.strerror}). {WAY_OUT}") from None
