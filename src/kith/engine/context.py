@@ -18,6 +18,9 @@ from kith.settings import Settings
 from kith.store.access import find_key
 from kith.store.database import Database
 from kith.store.migrate import check_schema
+from kith.store.queries import load_queries
+
+_LOG = load_queries("log")
 
 
 class Installation(msgspec.Struct, frozen=True):
@@ -46,7 +49,7 @@ async def load_installation(database: Database) -> Installation:
     """Raises StartError unless the schema is this program's."""
     async with database.acquire() as connection:
         await check_schema(connection)
-        row = await connection.fetchrow("SELECT partitions, secret FROM installation")
+        row = await connection.fetchrow(_LOG["load_installation"])
     assert row is not None
     return Installation(partitions=row["partitions"], secret=row["secret"])
 

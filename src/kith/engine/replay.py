@@ -11,7 +11,7 @@ from kith.engine.apply import Writer
 from kith.errors import StartError
 from kith.log.port import Entry
 from kith.settings import Settings
-from kith.store.comparison import TABLES, WRONG_TOTALS, find_difference
+from kith.store.comparison import TABLES, WRONG_TOTALS, create_database, drop_database, find_difference
 from kith.store.database import Connection, Database
 from kith.store.migrate import migrate
 from kith.store.queries import load_queries
@@ -60,18 +60,18 @@ async def replay_check(url: str, settings: Settings) -> ReplayReport:
     source = await asyncpg.connect(url, server_settings={"timezone": "UTC"})
     scratch = f"kith_replay_{secrets.token_hex(6)}"
     try:
-        await source.execute(f"CREATE DATABASE {scratch}")
+        await create_database(source, scratch)
         try:
             async with source.transaction(isolation="repeatable_read", readonly=True):
                 return await _replay(source, make_url(url, scratch), settings)
         finally:
-            await source.execute(f"DROP DATABASE {scratch} WITH (FORCE)")
+            await drop_database(source, scratch)
     finally:
         await source.close()
 
 
 async def _replay(source: Connection, scratch_url: str, settings: Settings) -> ReplayReport:
-    partitions = await source.fetchval("SELECT partitions FROM installation")
+    partitions = await source.fetchval(_LOG["load_installation"])
     cursors = {row["shard"]: row["position"] for row in await source.fetch(_LOG["load_cursors"])}
     for shard, position in cursors.items():
         first = await source.fetchval(_LOG["load_first"], shard)

@@ -56,3 +56,12 @@ SELECT workspace_id, status, stage, kept, counted FROM (
 ) t USING (workspace_id, status, stage)
 WHERE kept IS DISTINCT FROM counted
 """
+
+
+async def create_database(connection: Connection, name: str) -> None:
+    await connection.execute(f"CREATE DATABASE {name}")
+
+
+async def drop_database(connection: Connection, name: str) -> None:
+    """Gone, whoever is connected to it."""
+    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
