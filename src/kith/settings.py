@@ -90,7 +90,7 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: str | i
             values[setting.name] = to_value(setting, given)
     unknown = overrides.keys() - DEFAULTS.keys()
     if unknown:
-        raise StartError(f"No setting is called {sorted(unknown)[0]!r}.")
+        raise StartError(f"No setting is called {min(unknown)!r}.")
     return Settings(**values)  # type: ignore[arg-type]
 
 

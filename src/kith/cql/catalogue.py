@@ -17,6 +17,11 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None = None
     nullable: bool = False
 
+    @property
+    def stored(self) -> bool:
+        """Whether ``column`` is one, and not made of others."""
+        return self.column.startswith("c.")
+
 
 class Entity(msgspec.Struct, frozen=True, kw_only=True):
     """``fields`` in the order in which a record shows them."""

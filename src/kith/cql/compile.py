@@ -123,19 +123,16 @@ def compile_typeahead(entity: Entity, query: str, limit: int, shard: int, worksp
 
 def make_document(entity: Entity, *, with_links: bool) -> str:
     """The SQL of a record's public JSON; ``with_links`` as a single answer shows it."""
-    parts = [f"'{field.name}', {_to_shown(field)}" for field in entity.fields]
+    shown = [f'{_to_shown(field)} AS "{field.name}"' for field in entity.fields]
     if with_links:
-        parts.append("'companies', '[]'::json")
-    parts.append("'tags', '[]'::json")
-    return f"json_build_object({', '.join(parts)})"
+        shown.append("'[]'::json AS companies")
+    shown.append("'[]'::json AS tags")
+    return f"(SELECT row_to_json(shown) FROM (SELECT {', '.join(shown)}) shown)"
 
 
 def make_columns(entity: Entity) -> str:
     """The columns that a document is made of."""
-    return "c.id, c.external_id, c.email, c.name, c.given_name, c.family_name, c.phone, c.avatar, c.status, " + (
-        "c.lifecycle_stage, c.modules, c.properties, c.activity_count, c.last_activity_at, c.created_at, c.updated_at,"
-        " c.version"
-    )
+    return ", ".join(field.column for field in entity.fields if field.stored)
 
 
 def _to_shown(field: Field) -> str:
@@ -177,8 +174,9 @@ def _compile_rows(entity: Entity, query: Query, condition: str, values: _Values)
 def _compile_after(field: Field, after: After, sort: Sort, values: _Values) -> str:
     assert after.key is not None
     key: str | datetime = datetime.fromisoformat(after.key) if field.kind == "DATETIME" else after.key
-    cast = "::timestamptz" if field.kind == "DATETIME" else "::text"
-    return f"({field.key}, c.id) {'<' if sort.descending else '>'} ({values.add(key)}{cast}, {values.add(after.id)}::bigint)"
+    kind = "timestamptz" if field.kind == "DATETIME" else "text"
+    sign = "<" if sort.descending else ">"
+    return f"({field.key}, c.id) {sign} ({values.add(key)}::{kind}, {values.add(after.id)}::bigint)"
 
 
 def _to_sql(entity: Entity, condition: Condition, values: _Values) -> str:

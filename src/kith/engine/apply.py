@@ -20,6 +20,9 @@ from kith.store.queries import load_queries
 
 TRIES_ALONE_MAX = 3
 RECONNECT_S = 0.25
+# After a batch of this size there is load: let the next one grow, each costs a dozen round trips however small.
+BUSY_COMMANDS = 16
+GATHER_S = 0.01
 _LOG = load_queries("log")
 logger = structlog.get_logger(__name__)
 
@@ -39,24 +42,22 @@ class Writer:
         """Apply what comes until told to stop; the batch at hand is finished. Raises ConflictingWriter."""
         while not stop.is_set():
             try:
-                if await self.drain(stop) == 0 and not stop.is_set():
-                    await self._log.wait(self._poll_s)
+                applied = await self.drain(stop)
+                if applied > BUSY_COMMANDS and not stop.is_set():
+                    await asyncio.sleep(GATHER_S)
+                await self._log.wait(self._poll_s)
             except (*DISCONNECTED, TimeoutError) as error:
                 logger.warning("the database is gone; trying again", error=str(error))
                 self._positions.clear()
                 await asyncio.sleep(RECONNECT_S)
 
     async def drain(self, stop: asyncio.Event | None = None) -> int:
-        """Apply all that is on the log now; the number of entries."""
+        """Apply all that is on the log when it begins; the number of entries."""
+        if not self._positions:
+            await self.load_positions()
         applied = 0
-        while not (stop and stop.is_set()):
-            if not self._positions:
-                await self.load_positions()
-            heads = await self._log.load_heads()
-            behind = [shard for shard, head in heads.items() if head > self._positions.get(shard, 0)]
-            if not behind:
-                break
-            for shard in behind:
+        for shard, head in (await self._log.load_heads()).items():
+            while self._positions.get(shard, 0) < head and not (stop and stop.is_set()):
                 applied += await self._apply_next(shard)
         return applied
 
@@ -80,7 +81,7 @@ class Writer:
                 return
             except (ConflictingWriter, *DISCONNECTED, TimeoutError):
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the partition goes on without the entry
                 logger.warning("a batch failed", shard=shard, entries=len(entries), error=repr(error))
                 if remaining == 0 and len(entries) == 1:
                     await self._set_aside(shard, entries[0], repr(error))
@@ -108,7 +109,6 @@ class Writer:
                     connection, shard, entry.position, entry.workspace_id, None, entry.data, reason
                 )
                 logger.error("an entry cannot be decoded", shard=shard, position=entry.position, reason=reason)
-            await store.notify_applied(connection, shard, last)
         self._positions[shard] = last
 
     async def _decide(self, connection: Connection, shard: int, placed: list[Placed]) -> Outcome:
@@ -148,7 +148,6 @@ class Writer:
                 connection, shard, entry.position, envelope.workspace_id, envelope.operation_id, entry.data, reason
             )
             await _save(connection, shard, Outcome(operations=[operation], events=[event], counters=[counter]))
-            await store.notify_applied(connection, shard, entry.position)
         self._positions[shard] = entry.position
         logger.error("an entry was set aside", shard=shard, position=entry.position, reason=reason)
 

@@ -24,7 +24,7 @@ from kith.model.workspaces import Workspace
 
 NUMBER_DIGITS_MAX = 18
 SEARCH_CHARACTERS_MAX = 500
-_GET = {by: compile_get(CONTACT, by) for by in ("id", "externalId", "email")}  # type: ignore[arg-type]
+_GET = {by: compile_get(CONTACT, by) for by in ("id", "externalId", "email")}
 
 
 class Ref(msgspec.Struct, frozen=True):
@@ -219,7 +219,8 @@ def parse_time(text: str, parameter: str, workspace: Workspace) -> tuple[datetim
         return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC), False
     except (ValueError, OverflowError):
         raise InvalidRequest(
-            f"{parameter} is {text[:40]!r}; it must be an ISO 8601 date or time, such as 2026-04-10 or 2026-04-10T10:30:00Z.",
+            f"{parameter} is {text[:40]!r}; it must be an ISO 8601 date or time, such as 2026-04-10 or"
+            " 2026-04-10T10:30:00Z.",
             {"parameter": parameter},
         ) from None
 

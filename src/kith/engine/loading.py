@@ -67,7 +67,7 @@ class Loader:
         try:
             async with self._database.acquire() as connection:
                 found = await load_contacts(connection, shard, keys)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it is
             for one in group:
                 if not one.done.done():
                     one.done.set_exception(error)

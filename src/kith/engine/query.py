@@ -112,7 +112,8 @@ def read_cursor(engine: Engine, workspace: Workspace, query: Query, cursor: str)
         pass
     raise Exposed(
         "INVALID_CURSOR",
-        "The cursor does not belong to this query. Send the same parameters as for the page it came with, or start over.",
+        "The cursor does not belong to this query. Send the same parameters as for the page that it came with, or start"
+        " over without one.",
         {"parameter": "cursor"},
     )
 

@@ -93,7 +93,7 @@ class PostgresLog:
                 with attempt:
                     async with asyncio.timeout(self._timeout_s):
                         last = await self._database.fetchval(_SQL["append"], shard, workspace_ids, entries)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it is
             failure = error
             if isinstance(error, (*DISCONNECTED, TimeoutError)):
                 failure = Unavailable(

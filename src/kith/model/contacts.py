@@ -99,19 +99,26 @@ def make_changes(fields: ContactInput) -> dict[str, Any]:
             faults.append(("phone", str(error)))
     if fields.lifecycle_stage is not UNSET:
         changes["lifecycle_stage"] = fields.lifecycle_stage
-    if fields.properties is not UNSET and fields.properties is not None:
+    if fields.properties:
         faults += check_properties(fields.properties)
         changes["properties"] = fields.properties
     if isinstance(fields, ContactPatch):
         if fields.status is not UNSET:
             changes["status"] = fields.status
-        if fields.lifecycle_stage is None:
-            faults.append(("lifecycleStage", "cannot be cleared; leave it out or send a stage."))
-        if fields.properties is None:
-            faults.append(("properties", "cannot be cleared as a whole; send null for each key that shall go."))
+        faults += _list_uncleared(fields)
     if faults:
         raise Validation(faults)
     return changes
+
+
+def _list_uncleared(patch: ContactPatch) -> list[tuple[str, str]]:
+    """The fields that a null cannot clear."""
+    faults = []
+    if patch.lifecycle_stage is None:
+        faults.append(("lifecycleStage", "cannot be cleared; leave it out or send a stage."))
+    if patch.properties is None:
+        faults.append(("properties", "cannot be cleared as a whole; send null for each key that shall go."))
+    return faults
 
 
 def make_name(given_name: str | None, family_name: str | None) -> str | None:

@@ -148,6 +148,7 @@ def _email_exists(email: str, holder: Contact) -> Rejected:
 def _not_live(contact: Contact) -> Rejected:
     return Rejected(
         "INVALID_REQUEST",
-        f"Contact {contact.external_id} is {contact.status}. Restore it first (POST /crm/contacts/{contact.external_id}/restore).",
+        f"Contact {contact.external_id} is {contact.status}. Restore it first:"
+        f" POST /crm/contacts/{contact.external_id}/restore.",
         {"status": contact.status},
     )

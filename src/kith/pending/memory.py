@@ -13,7 +13,7 @@ Value = TypeVar("Value")
 
 
 class MemoryPending:
-    """See ``kith.pending.port.Pending``. For each record and email, the foreseen values in the order of their writes."""
+    """See ``kith.pending.port.Pending``. Each record and email has its foreseen values in the order of the writes."""
 
     def __init__(self) -> None:
         self._writes: dict[str, PendingWrite] = {}

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TypeVar
@@ -23,10 +24,23 @@ from kith.store.database import Database
 from kith.store.embedded import get_database_url
 
 WAIT_FOR_PARTS_S = 0.5
-GARBAGE_OBJECTS = 50_000
+GARBAGE_OBJECTS = 1_000_000
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 logger = structlog.get_logger(__name__)
 Part = TypeVar("Part")
+
+
+class AnnouncedServer(uvicorn.Server):
+    """Prints a line once it listens."""
+
+    def __init__(self, config: uvicorn.Config, line: str) -> None:
+        super().__init__(config)
+        self._line = line
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            _announce(self._line)
 
 
 async def run_api(settings: Settings) -> None:
@@ -49,10 +63,9 @@ async def run_api(settings: Settings) -> None:
             loop="none",
             proxy_headers=False,
         )
-        server = uvicorn.Server(config)
-        _announce(f"Kith's API listens on http://{settings.host}:{settings.port} ({foreseen} writes pending)")
+        line = f"Kith's API listens on http://{settings.host}:{settings.port} ({foreseen} writes pending)"
         tune_memory()
-        await server.serve()
+        await AnnouncedServer(config, line).serve()
 
 
 async def run_writer(settings: Settings) -> None:

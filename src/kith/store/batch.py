@@ -174,7 +174,7 @@ async def load_known_operations(
 
 async def move_cursor(connection: Connection, shard: int, expected: int, position: int) -> None:
     """Raises ConflictingWriter where the cursor is not where this writer left it."""
-    if await connection.fetchval(_OPERATIONS["move_cursor"], shard, expected, position) is None:
+    if await connection.fetchrow(_OPERATIONS["move_cursor"], shard, expected, position) is None:
         raise ConflictingWriter(
             f"Another writer has moved the cursor of partition {shard} on from {expected}. Only one writer may own a"
             " partition; this one stops."
@@ -228,6 +228,3 @@ async def insert_dead_letter(
         _OPERATIONS["insert_dead_letter"], shard, position, workspace_id, operation_id, entry, reason
     )
 
-
-async def notify_applied(connection: Connection, shard: int, position: int) -> None:
-    await connection.execute(_OPERATIONS["notify_applied"], f"{shard} {position}")

@@ -347,7 +347,7 @@ class EmbeddedPostgres:
         """Starts the server process; it may not answer yet."""
         end_leftovers(self._cluster.status)
         if sys.platform == "linux":
-            # No server is left here, so the pid file is a dead one's, and another program may have that pid by now.
+            # No server is left here, so these are a dead one's, and another program may have its pid by now.
             (self._cluster.path / "postmaster.pid").unlink(missing_ok=True)
         options = {
             **to_options(find_memory_bytes(), self._durable),

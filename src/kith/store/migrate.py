@@ -23,11 +23,12 @@ class Migration(NamedTuple):
 
 def load_migrations() -> list[Migration]:
     """Every migration of this program, oldest first."""
-    found = []
-    for path in resources.files("kith.store").joinpath("migrations").iterdir():
-        if match := _FILE.match(path.name):
-            found.append(Migration(int(match[1]), match[2], path.read_text("utf-8")))
-    return sorted(found)
+    folder = resources.files("kith.store").joinpath("migrations")
+    return sorted(
+        Migration(int(match[1]), match[2], path.read_text("utf-8"))
+        for path in folder.iterdir()
+        if (match := _FILE.match(path.name))
+    )
 
 
 async def migrate(url: str, partitions: int = 16) -> list[Migration]:

@@ -33,8 +33,6 @@ FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, sequence bigint, ty
 INSERT INTO dead_letters (shard, position, workspace_id, operation_id, entry, reason) VALUES ($1, $2, $3, $4, $5, $6);
 
 -- name: move_cursor
--- The compare-and-set that lets one writer only commit a batch.
-UPDATE cursors SET position = $3 WHERE shard = $1 AND position = $2 RETURNING position;
-
--- name: notify_applied
-SELECT pg_notify('kith_applied', $1);
+-- The compare-and-set that lets one writer only commit a batch; whoever waits hears of it with the commit.
+UPDATE cursors SET position = $3 WHERE shard = $1 AND position = $2
+RETURNING pg_notify('kith_applied', shard || ' ' || position);
