@@ -16,10 +16,12 @@ import pytest
 
 from kith.errors import StartError
 from kith.store import binaries
+from kith.store.binaries import Account, to_identity
 from kith.store.embedded import EmbeddedPostgres, find_embedded_url, to_options, to_socket_folder
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="what only root meets")
+ROOT = os.geteuid() == 0
+as_root = pytest.mark.skipif(not ROOT, reason="what only root meets")
 PROGRAMS = [
     pytest.param(None, id="the wheel's"),
     pytest.param(DEBIAN, id="Debian's", marks=pytest.mark.skipif(not DEBIAN.exists(), reason="not installed")),
@@ -164,11 +166,20 @@ def test_a_half_made_cluster_is_made_anew(data: Path) -> None:
     assert not unfinished.exists()
 
 
-def test_a_stale_pid_file_that_names_a_living_process_is_no_obstacle(data: Path) -> None:
+@pytest.mark.parametrize("name", ["postgresql/postmaster.pid", "run/.s.PGSQL.5432.lock"])
+def test_a_stale_pid_file_that_names_a_living_process_is_no_obstacle(data: Path, name: str) -> None:
     EmbeddedPostgres.start(data, durable=False).stop()
-    (data / "postgresql" / "postmaster.pid").write_text(f"{os.getppid()}\n/nowhere\n0\n5432\n")
-    with EmbeddedPostgres.start(data, durable=False) as server:
-        assert ask(server, "SELECT 1") == 1
+    owner = (data / "postgresql").stat()
+    with subprocess.Popen(
+        ["sleep", "60"], **to_identity(Account(owner.st_uid, owner.st_gid) if ROOT else None)
+    ) as living:
+        try:
+            (data / name).write_text(f"{living.pid}\n/nowhere\n0\n5432\n")
+            os.chown(data / name, owner.st_uid, owner.st_gid)
+            with EmbeddedPostgres.start(data, durable=False) as server:
+                assert ask(server, "SELECT 1") == 1
+        finally:
+            living.kill()
 
 
 def test_a_cluster_of_another_major_version_is_refused(data: Path) -> None:
@@ -205,6 +216,7 @@ def test_a_running_server_is_found_by_its_data_folder_and_a_stopped_one_is_not(d
 PARENT = """
 import sys, time
 from pathlib import Path
+from kith.store.binaries import Account, to_identity
 from kith.store.embedded import EmbeddedPostgres
 server = EmbeddedPostgres.start(Path(sys.argv[1]), durable=False)
 print(server.pid, flush=True)

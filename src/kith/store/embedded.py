@@ -349,6 +349,7 @@ class EmbeddedPostgres:
         if sys.platform == "linux":
             # No server is left here, so these are a dead one's, and another program may have its pid by now.
             (self._cluster.path / "postmaster.pid").unlink(missing_ok=True)
+            (self._socket_folder.path / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
         options = {
             **to_options(find_memory_bytes(), self._durable),
             "unix_socket_directories": self._socket_folder.name,
