@@ -75,7 +75,7 @@ async def get_docs(_call: OpenCall) -> Answer:
     return make_plain_answer(PAGE, "text/html; charset=utf-8", content_security_policy=POLICY)
 
 
-@route("GET", "/docs/{asset}", tag="System", kind="system", content_type="text/plain")
+@route("GET", "/docs/{asset}", tag="System", kind="system", content_type="text/*")
 async def get_docs_asset(_call: OpenCall, asset: str) -> Answer:
     """A file of the documentation page"""
     return make_plain_answer(load_asset(asset), ASSETS[asset], cache_control="public, max-age=3600")

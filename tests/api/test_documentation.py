@@ -1,0 +1,221 @@
+"""The OpenAPI document promises; here its promises are kept: what it shows is sent, what comes back is compared."""
+
+import re
+from collections.abc import Awaitable, Callable
+from fnmatch import fnmatch
+from typing import Any
+
+import httpx2
+import pytest
+
+from kith.api.calls import OpenCall, WriteCall
+from kith.api.openapi import HEADERS, make_document
+from kith.api.routes import TABLE
+from kith.api.routing import Route
+from kith.errors import CODES
+from tests.kit import Kit
+
+Json = dict[str, Any]
+Drain = Callable[[], Awaitable[None]]
+
+DOCUMENT = make_document(TABLE)
+SAMPLES = {"contact_id": "1", "operation_id": "", "asset": "swagger-ui.css"}
+EVERYWHERE = {"content-type", "content-length", "x-content-type-options", "cache-control", "content-security-policy"}
+
+by_name = pytest.mark.parametrize("entry", TABLE, ids=lambda entry: f"{entry.method} {entry.path}")
+
+
+def find_operation(entry: Route) -> Json:
+    return DOCUMENT["paths"][entry.path][entry.method.lower()]
+
+
+def list_kept_parameters(operation: Json) -> dict[str, Any]:
+    return {parameter["name"]: parameter["example"] for parameter in operation["parameters"] if "example" in parameter}
+
+
+def check_schema(value: Any, schema: Json, place: str = "$") -> None:
+    """As much of JSON Schema as the document uses; strict about members that it does not name."""
+    if "$ref" in schema:
+        check_schema(value, DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]], place)
+        return
+    if "anyOf" in schema:
+        kinds = {"null": type(None), "string": str, "integer": int, "object": dict, "array": list, "boolean": bool}
+        options = [option for option in schema["anyOf"] if "$ref" in option or isinstance(value, kinds[option["type"]])]
+        assert options, f"{place}: {value!r} is none of {schema['anyOf']}"
+        check_schema(
+            value, {key: part for key, part in options[0].items() if value is not None or key == "type"}, place
+        )
+        return
+    if "enum" in schema:
+        assert value in schema["enum"], place
+    if "const" in schema:
+        assert value == schema["const"], place
+    kind = schema.get("type")
+    if kind == "object":
+        assert isinstance(value, dict), place
+        assert set(schema.get("required", ())) <= value.keys(), place
+        if "properties" in schema:
+            assert value.keys() <= schema["properties"].keys(), f"{place}: {value.keys() - schema['properties'].keys()}"
+            for name, member in value.items():
+                check_schema(member, schema["properties"][name], f"{place}.{name}")
+    elif kind == "array":
+        assert isinstance(value, list), place
+        for index, member in enumerate(value):
+            check_schema(member, schema.get("items", {}), f"{place}[{index}]")
+    elif kind is not None:
+        python = {"string": str, "integer": int, "boolean": bool, "null": type(None), "number": (int, float)}[kind]
+        assert isinstance(value, python), f"{place}: {value!r} is no {kind}"
+
+
+def check_answer(answer: httpx2.Response, entry: Route) -> None:
+    responses = find_operation(entry)["responses"]
+    assert str(answer.status_code) in responses, f"{answer.status_code} is not documented: {answer.text[:300]}"
+    response = responses[str(answer.status_code)]
+    documented = {name.lower() for name in response["headers"]}
+    assert set(answer.headers) - EVERYWHERE <= documented, set(answer.headers) - EVERYWHERE - documented
+    (media_type,) = response["content"]
+    assert fnmatch(answer.headers["content-type"].partition(";")[0], media_type)
+    if media_type == "application/json":
+        check_schema(answer.json(), response["content"][media_type]["schema"])
+    if answer.status_code >= 400 and "error" in answer.json():
+        code = answer.json()["error"]["code"]
+        assert code in response["content"][media_type]["examples"], f"{code} is not documented"
+
+
+@pytest.fixture
+async def paths(client: httpx2.AsyncClient, drain: Drain) -> dict[str, str]:
+    """What to put for the parameters of paths; the contact is applied."""
+    created = await client.post("/crm/contacts", json={"name": "Someone"})
+    await drain()
+    return SAMPLES | {"operation_id": created.json()["operation"]["id"]}
+
+
+@by_name
+async def test_each_example_works_as_it_stands(
+    client: httpx2.AsyncClient, drain: Drain, paths: dict[str, str], entry: Route
+) -> None:
+    if entry.path.endswith("/restore"):
+        await client.delete("/crm/contacts/1")
+        await drain()
+    operation = find_operation(entry)
+    path = entry.path.format(**paths)
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    assert (entry.body is None) == (content == {})
+    body = {"json": content["example"]} if content else {}
+    answer = await client.request(entry.method, path, params=list_kept_parameters(operation), **body)
+    assert answer.status_code == (202 if issubclass(entry.call, WriteCall) else 200), answer.text
+    check_answer(answer, entry)
+
+
+@pytest.mark.usefixtures("living_writer")
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/crm/contacts", 201),
+        ("PATCH", "/crm/contacts/{contact_id}", 200),
+        ("DELETE", "/crm/contacts/{contact_id}", 200),
+        ("POST", "/crm/contacts/{contact_id}/restore", 200),
+    ],
+)
+async def test_each_answer_that_was_waited_for_is_as_documented(
+    client: httpx2.AsyncClient, method: str, path: str, status: int
+) -> None:
+    (entry,) = [entry for entry in TABLE if (entry.method, entry.path) == (method, path)]
+    location = (await client.post("/crm/contacts", json={"name": "Someone"}, headers={"Prefer": "wait=10"})).headers[
+        "location"
+    ]
+    if path.endswith("/restore"):
+        await client.delete(location, headers={"Prefer": "wait=10"})
+    body = {"json": entry.example} if entry.example else {}
+    path = path.format(contact_id=location.rpartition("/")[2])
+    for _ in range(2):
+        headers = {"Prefer": "wait=10", "Idempotency-Key": "k"}
+        answer = await client.request(method, path, headers=headers, **body)
+        assert answer.status_code == status, answer.text
+        check_answer(answer, entry)
+
+
+@by_name
+async def test_each_refusal_is_documented(
+    kit: Kit, client: httpx2.AsyncClient, paths: dict[str, str], entry: Route
+) -> None:
+    if entry.call is OpenCall:
+        return
+    bad_id, unknown_id = (
+        entry.path.format(contact_id=one, operation_id=two) for one, two in (("x", "x"), ("9", "op_" + "0" * 26))
+    )
+    path = entry.path.format(**paths)
+    writes = issubclass(entry.call, WriteCall)
+    send = {"json": entry.example} if writes and entry.example else {}
+    tries = [
+        client.request(entry.method, bad_id, **send),
+        client.request(entry.method, unknown_id, **send),
+        client.request(entry.method, path + "?nonsense=1", **send),
+        client.request(entry.method, path, headers={"X-Read-After": "x"}, **send),
+        client.request(entry.method, path, headers={"If-Match": "x"}, **send),
+        client.request(entry.method, path, headers={"If-Match": '"77"'}, **send),
+        client.request(entry.method, path, headers={"Idempotency-Key": ""}, **send),
+        client.request(entry.method, path, content=b"{", headers={}),
+        client.request(entry.method, path, content=b"x", headers={"Content-Type": "text/plain"}),
+        client.request(entry.method, path, content=b'{"nmae":1}'),
+        client.request(entry.method, path, content=b"x" * 2_000_000),
+    ]
+    async with (
+        kit.open_client() as stranger,
+        kit.open_client("kith_srv_" + "a" * 43) as impostor,
+        kit.open_client(await kit.make_key(await kit.make_workspace(), [])) as powerless,
+    ):
+        tries += [each.request(entry.method, path, **send) for each in (stranger, impostor, powerless)]
+        for sent in tries:
+            check_answer(await sent, entry)
+
+
+def test_the_document_is_openapi_and_refers_to_nothing_that_is_missing() -> None:
+    assert DOCUMENT["openapi"] == "3.1.0"
+    components = DOCUMENT["components"]
+    for kind, name in set(re.findall(r"#/components/(\w+)/([\w-]+)", str(DOCUMENT))):
+        assert name in components[kind], f"{kind} {name}"
+    names = [operation["operationId"] for path in DOCUMENT["paths"].values() for operation in path.values()]
+    assert len(names) == len(set(names))
+
+
+def test_every_route_is_described_with_its_inputs_and_codes() -> None:
+    assert {(entry.method.lower(), entry.path) for entry in TABLE} == {
+        (method, path) for path, methods in DOCUMENT["paths"].items() for method in methods
+    }
+    for entry in TABLE:
+        operation = find_operation(entry)
+        assert operation["summary"], entry.path
+        assert "\n" not in operation["summary"], entry.path
+        in_path = [parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"]
+        assert in_path == re.findall(r"{(\w+)}", entry.path)
+        for status, response in operation["responses"].items():
+            for code in response["content"].get("application/json", {}).get("examples", {}):
+                assert CODES[code][0] == int(status)
+
+
+def test_every_header_of_the_document_is_used_by_some_answer() -> None:
+    used = {
+        name for entry in TABLE for answer in find_operation(entry)["responses"].values() for name in answer["headers"]
+    }
+    # A wrong method is no operation of the document, but its answer has a header.
+    assert set(HEADERS) - used <= {"Allow"}
+
+
+def test_only_paths_under_crm_need_a_key() -> None:
+    for entry in TABLE:
+        assert (find_operation(entry).get("security") == []) == (not entry.path.startswith("/crm")), entry.path
+
+
+async def test_the_page_needs_nothing_from_elsewhere(kit: Kit) -> None:
+    async with kit.open_client() as stranger:
+        page = await stranger.get("/docs")
+        assert "https://" not in page.text
+        assert "http://" not in page.text
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        for asset in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+            answer = await stranger.get(asset)
+            assert (answer.status_code, bool(answer.content)) == (200, True), asset
+        script = await stranger.get("/docs/swagger-ui-bundle.js")
+        assert script.headers["content-type"].startswith("text/javascript")
+        assert (await stranger.get("/openapi.json")).json() == DOCUMENT

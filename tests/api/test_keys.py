@@ -1,0 +1,129 @@
+"""Keys over HTTP: who is let in, and who is told what is missing."""
+
+from datetime import timedelta
+
+import httpx2
+import pytest
+
+from kith.clock import FixedClock
+from kith.engine.keys import revoke_key
+from kith.model.workspaces import Workspace
+from tests.kit import Kit
+
+MADE_UP = "kith_srv_" + "a" * 43
+
+
+def read_error(answer: httpx2.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+@pytest.mark.parametrize("path", ["/crm/contacts", "/crm/contacts/1", "/crm", "/crm/", "/crm/nothing/here", "/crm?x=1"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "OPTIONS"])
+async def test_without_a_key_nothing_else_is_said(kit: Kit, method: str, path: str) -> None:
+    async with kit.open_client() as stranger:
+        answer = await stranger.request(method, path, content=b"{not json")
+    assert read_error(answer) == (401, "UNAUTHORIZED")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="kith"'
+    assert "x-ratelimit-limit" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": ""},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer  "},
+        {"Authorization": "Basic YTpi"},
+        {"Authorization": MADE_UP},
+        {"X-API-Key": ""},
+    ],
+)
+async def test_what_is_no_key_is_no_key(kit: Kit, headers: dict[str, str]) -> None:
+    async with kit.open_client() as stranger:
+        assert read_error(await stranger.get("/crm/contacts", headers=headers)) == (401, "UNAUTHORIZED")
+
+
+@pytest.mark.parametrize("key", [MADE_UP, "x", "kith_srv_", MADE_UP + "a", "kith_abc_" + "a" * 43, "\x7f", "é"])
+async def test_a_key_that_nobody_made_is_invalid(kit: Kit, key: str) -> None:
+    async with kit.open_client() as stranger:
+        for name, value in (("Authorization", f"Bearer {key}"), ("X-API-Key", key)):
+            answer = await stranger.get("/crm/contacts", headers={name: value.encode()})  # type: ignore[arg-type]
+            assert read_error(answer) == (401, "INVALID_API_KEY")
+            assert answer.headers["www-authenticate"] == 'Bearer realm="kith", error="invalid_token"'
+            assert MADE_UP not in answer.text
+
+
+async def test_a_key_stands_in_either_header(kit: Kit, workspace: Workspace) -> None:
+    key = await kit.make_key(workspace)
+    async with kit.open_client() as client:
+        for headers in (
+            {"Authorization": f"Bearer {key}"},
+            {"Authorization": f"bearer   {key} "},
+            {"X-API-Key": key},
+            {"Authorization": "Basic YTpi", "X-API-Key": key},
+        ):
+            assert (await client.get("/crm/contacts", headers=headers)).status_code == 200
+
+
+async def test_a_key_of_another_kind_is_forbidden(kit: Kit, workspace: Workspace) -> None:
+    for kind in ("sending", "public"):
+        async with kit.open_client(await kit.make_key(workspace, kind=kind)) as client:
+            for path in ("/crm/contacts", "/crm/nothing"):
+                answer = await client.get(path)
+                assert read_error(answer) == (403, "FORBIDDEN")
+                assert kind in answer.json()["error"]["message"]
+                assert "x-ratelimit-limit" in answer.headers
+
+
+async def test_a_missing_scope_is_named(kit: Kit, workspace: Workspace) -> None:
+    async with (
+        kit.open_client(await kit.make_key(workspace, ["crm:read"])) as reader,
+        kit.open_client(await kit.make_key(workspace, ["crm:write"])) as writer,
+    ):
+        created = await writer.post("/crm/contacts", json={"name": "A"})
+        assert created.status_code == 202
+        assert (await reader.get(created.headers["location"])).status_code == 202
+        for answer, scope in (
+            (await reader.post("/crm/contacts", json={"name": "A"}), "crm:write"),
+            (await reader.delete("/crm/contacts/1"), "crm:write"),
+            (await writer.get("/crm/contacts"), "crm:read"),
+            (await writer.get(created.headers["operation-location"]), "crm:read"),
+        ):
+            assert read_error(answer) == (403, "FORBIDDEN")
+            assert answer.json()["error"]["details"]["scope"] == scope
+            assert scope in answer.json()["error"]["message"]
+            assert f'scope="{scope}"' in answer.headers["www-authenticate"]
+
+
+async def test_a_key_expires_to_the_millisecond(timed_kit: Kit, clock: FixedClock) -> None:
+    workspace = await timed_kit.make_workspace()
+    key = await timed_kit.make_key(workspace, expires_in=timedelta(seconds=1))
+    async with timed_kit.open_client(key) as client:
+        assert (await client.get("/crm/contacts")).status_code == 200
+        clock.advance(0.999)
+        assert (await client.get("/crm/contacts")).status_code == 200
+        clock.advance(0.001)
+        assert read_error(await client.get("/crm/contacts")) == (401, "EXPIRED_API_KEY")
+
+
+async def test_a_revoked_key_stops_within_five_seconds(timed_kit: Kit, clock: FixedClock) -> None:
+    workspace = await timed_kit.make_workspace()
+    async with timed_kit.open_client(await timed_kit.make_key(workspace)) as client:
+        assert (await client.get("/crm/contacts")).status_code == 200
+        async with timed_kit.engine.database.acquire() as connection:
+            await revoke_key(connection, clock, 1)
+        clock.advance(5)
+        assert read_error(await client.get("/crm/contacts")) == (401, "REVOKED_API_KEY")
+
+
+async def test_a_new_key_works_at_once(timed_kit: Kit) -> None:
+    workspace = await timed_kit.make_workspace()
+    for _ in range(3):
+        async with timed_kit.open_client(await timed_kit.make_key(workspace)) as client:
+            assert (await client.get("/crm/contacts")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"])
+async def test_what_the_server_says_of_itself_needs_no_key(kit: Kit, path: str) -> None:
+    async with kit.open_client() as stranger:
+        assert (await stranger.get(path)).status_code == 200
