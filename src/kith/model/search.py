@@ -12,7 +12,7 @@ WORD_CHARACTERS_MAX = 100
 QUERY_TERMS_MAX = 10
 NAME_KEY_CHARACTERS_MAX = 256
 
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"[^\W_]+")
 _PHONE = re.compile(r"^[+\d][\d\s().\-/]{2,}$")
 _NOT_DIGIT = re.compile(r"\D")
 
@@ -49,7 +49,8 @@ def list_words(contact: Contact) -> set[str]:
 
 def to_lexemes(contact: Contact, workspace_id: int) -> str:
     """The words as the text of a tsvector, each with the workspace in front."""
-    return " ".join(f"'{workspace_id}:{_escape(word)}'" for word in sorted(list_words(contact)))
+    words = sorted(list_words(contact))
+    return " ".join([f"'{workspace_id}:{_escape(word)}'" for word in words])
 
 
 def to_tsquery(query: str, workspace_id: int) -> str | None:
@@ -84,9 +85,7 @@ def list_terms(query: str) -> list[list[tuple[str, ...]]]:
 
 def _split(text: str) -> Iterator[str]:
     for word in _WORD.findall(fold_letters(text)):
-        for part in word.split("_"):
-            if part:
-                yield part[:WORD_CHARACTERS_MAX]
+        yield word[:WORD_CHARACTERS_MAX]
 
 
 def _list_phone_words(phone: str, e164: str | None) -> Iterator[str]:
@@ -94,7 +93,15 @@ def _list_phone_words(phone: str, e164: str | None) -> Iterator[str]:
     if digits:
         yield digits[:WORD_CHARACTERS_MAX]
     if e164:
-        yield str(phonenumbers.parse(e164).national_number)
+        yield _cut_country_code(digits)
+
+
+def _cut_country_code(digits: str) -> str:
+    """The national number. No country code is the beginning of another, so the first that fits is the one."""
+    for length in (1, 2, 3):
+        if int(digits[:length]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+            return digits[length:]
+    return digits
 
 
 def _to_clause(words: tuple[str, ...], workspace_id: int) -> str:
