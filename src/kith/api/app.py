@@ -67,6 +67,7 @@ def build_app(engine: Engine) -> App:
     """The application on an open engine. Opening and closing the engine is the caller's."""
     router = Router(TABLE)
     limiter = Limiter(engine.clock)
+    logs_answers = engine.settings.log_level == "debug"
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", f"there is no {scope['type']} here"
@@ -80,9 +81,18 @@ def build_app(engine: Engine) -> App:
             return
         except Exception as error:  # noqa: BLE001 - the one place where whatever failed becomes an answer
             answer = answer_failure(exchange, error)
-        await send_answer(exchange, answer, send)
+        correlation_id = await send_answer(exchange, answer, send)
         route = exchange.route
         seconds = perf_counter() - started
+        if logs_answers:
+            log.debug(
+                "Answered.",
+                method=exchange.method,
+                path=exchange.path,
+                status=answer.status,
+                milliseconds=round(seconds * 1000, 3),
+                correlation_id=correlation_id,
+            )
         if route is None:
             count_request("other", "none", answer.status, seconds)
         else:
@@ -182,7 +192,8 @@ def answer_failure(exchange: Exchange, error: Exception) -> Answer:
     return answer
 
 
-async def send_answer(exchange: Exchange, answer: Answer, send: Send) -> None:
+async def send_answer(exchange: Exchange, answer: Answer, send: Send) -> str:
+    """Complete the headers and send. Answers the correlation id that went out."""
     correlation_id = answer.correlation_id or make_correlation_id(exchange)
     headers = answer.headers
     headers += exchange.limit_headers
@@ -194,9 +205,7 @@ async def send_answer(exchange: Exchange, answer: Answer, send: Send) -> None:
     body = b"" if exchange.method == "HEAD" else answer.body
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-    log.debug(
-        "Answered.", method=exchange.method, path=exchange.path, status=answer.status, correlation_id=correlation_id
-    )
+    return correlation_id
 
 
 def make_correlation_id(exchange: Exchange) -> str:
