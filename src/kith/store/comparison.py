@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from itertools import zip_longest
 
+import asyncpg
+
+from kith.errors import StartError
 from kith.store.database import Connection
 
 # Every table that the writer fills, and what of it depends on when it was applied and not on the log.
@@ -61,7 +64,13 @@ WHERE kept IS DISTINCT FROM counted
 
 
 async def create_database(connection: Connection, name: str) -> None:
-    await connection.execute(f"CREATE DATABASE {name}")
+    """Raises StartError where the role may not."""
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise StartError(
+            f"A scratch database cannot be made: {error}. Grant the role CREATEDB, or use a role that has it."
+        ) from None
 
 
 async def drop_database(connection: Connection, name: str) -> None:
