@@ -9,7 +9,7 @@ import msgspec
 from kith.clock import SystemClock
 from kith.engine.apply import Writer
 from kith.errors import StartError
-from kith.log.port import Entry
+from kith.log.port import READ_BYTES_MAX, Entry
 from kith.settings import Settings
 from kith.store.comparison import TABLES, WRONG_TOTALS, create_database, drop_database, find_difference
 from kith.store.database import Connection, Database
@@ -39,7 +39,7 @@ class _AppliedLog:
 
     async def read(self, shard: int, after: int, limit: int) -> list[Entry]:
         limit = min(limit, self._cursors[shard] - after)
-        rows = await self._connection.fetch(_LOG["read"], shard, after, limit)
+        rows = await self._connection.fetch(_LOG["read"], shard, after, limit, READ_BYTES_MAX)
         return [Entry(row[0], row[1], row[2]) for row in rows]
 
     async def load_heads(self) -> dict[int, int]:

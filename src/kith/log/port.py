@@ -2,6 +2,8 @@
 
 from typing import NamedTuple, Protocol
 
+READ_BYTES_MAX = 4 * 1024 * 1024
+
 
 class Entry(NamedTuple):
     """A command on the log. ``position`` counts from 1 in each shard, without gaps."""
@@ -23,7 +25,10 @@ class Log(Protocol):
         ...
 
     async def read(self, shard: int, after: int, limit: int) -> list[Entry]:
-        """Entries behind ``after`` in order, each once, none left out; fewer than ``limit`` only at the end."""
+        """Entries behind ``after`` in order, each once, none left out; empty only at the end.
+
+        At most ``limit``, and about ``READ_BYTES_MAX``: large entries come in smaller portions.
+        """
         ...
 
     async def load_heads(self) -> dict[int, int]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import stamina
 
 from kith.errors import Unavailable
-from kith.log.port import Entry
+from kith.log.port import READ_BYTES_MAX, Entry
 from kith.settings import Settings
 from kith.store.database import DISCONNECTED, Database
 from kith.store.listener import Listener
@@ -18,6 +18,7 @@ from kith.store.queries import load_queries
 
 _SQL = load_queries("log")
 APPEND_ENTRIES_MAX = 1000
+APPEND_BYTES_MAX = 4 * 1024 * 1024
 
 
 class _Waiting(NamedTuple):
@@ -46,7 +47,7 @@ class PostgresLog:
         return await done
 
     async def read(self, shard: int, after: int, limit: int) -> list[Entry]:
-        rows = await self._database.fetch(_SQL["read"], shard, after, limit)
+        rows = await self._database.fetch(_SQL["read"], shard, after, limit, READ_BYTES_MAX)
         return [Entry(row[0], row[1], row[2]) for row in rows]
 
     async def load_heads(self) -> dict[int, int]:
@@ -72,8 +73,8 @@ class PostgresLog:
         waiting = self._waiting[shard]
         try:
             while waiting:
-                group = waiting[:APPEND_ENTRIES_MAX]
-                del waiting[:APPEND_ENTRIES_MAX]
+                group = _cut_group(waiting)
+                del waiting[: len(group)]
                 await self._append_group(shard, group)
         finally:
             del self._flushing[shard]
@@ -107,3 +108,13 @@ class PostgresLog:
         for n, one in enumerate(group):
             if not one.done.done():
                 one.done.set_result(first + n)
+
+
+def _cut_group(waiting: list[_Waiting]) -> list[_Waiting]:
+    """The first of those that wait, as many as one statement should carry."""
+    size = 0
+    for count, one in enumerate(waiting[:APPEND_ENTRIES_MAX]):
+        size += len(one.data)
+        if size > APPEND_BYTES_MAX:
+            return waiting[: max(count, 1)]
+    return waiting[:APPEND_ENTRIES_MAX]

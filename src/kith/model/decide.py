@@ -10,7 +10,7 @@ from kith.model.commands import Command, CreateContact, DeleteContact, RestoreCo
 from kith.model.contacts import IDENTIFYING, Contact, make_name
 from kith.model.events import ContactCreated, ContactDeleted, ContactRestored, ContactUpdated, Event
 from kith.model.state import State
-from kith.model.values import same_json
+from kith.model.values import find_overflow, same_json
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -106,6 +106,9 @@ def _update(state: State, contact: Contact, command: UpdateContact, at: datetime
     if properties:
         merged = {**contact.properties, **properties}
         merged = {key: value for key, value in merged.items() if value is not None}
+        if overflow := find_overflow(merged):
+            fault = {"field": "properties", "message": overflow}
+            return Rejected("INVALID_FIELD", f"properties: {overflow}", {"fields": [fault]})
         for key in properties:
             old, new = contact.properties.get(key), merged.get(key)
             if not same_json(old, new):

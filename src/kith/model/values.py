@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
@@ -17,9 +18,12 @@ EMAIL_CHARACTERS_MAX = 254
 PROPERTY_KEY_CHARACTERS_MAX = 64
 PROPERTY_TEXT_CHARACTERS_MAX = 65_536
 PROPERTY_KEYS_MAX = 500
+PROPERTIES_BYTES_MAX = 1_048_576
 PROPERTY_DEPTH_MAX = 8
 NUMBER_DIGITS_MAX = 100
 NUMBER_EXPONENT_MAX = 100
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def normalise_text(text: str, characters_max: int = TEXT_CHARACTERS_MAX) -> str | None:
@@ -92,6 +96,15 @@ def check_properties(properties: Mapping[str, Any]) -> list[tuple[str, str]]:
         except ValueError as error:
             faults.append((f"properties.{key[:PROPERTY_KEY_CHARACTERS_MAX]}", str(error)))
     return faults
+
+
+def find_overflow(properties: Mapping[str, Any]) -> str | None:
+    """Why a record cannot hold so much, None where it can."""
+    if len(properties) > PROPERTY_KEYS_MAX:
+        return f"would have {len(properties)} keys; at most {PROPERTY_KEYS_MAX} are allowed."
+    if (size := len(_encode(properties))) > PROPERTIES_BYTES_MAX:
+        return f"would take {size} bytes; at most {PROPERTIES_BYTES_MAX} are allowed."
+    return None
 
 
 def check_property_key(key: str) -> None:

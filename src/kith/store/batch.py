@@ -227,4 +227,3 @@ async def insert_dead_letter(
     await connection.execute(
         _OPERATIONS["insert_dead_letter"], shard, position, workspace_id, operation_id, entry, reason
     )
-

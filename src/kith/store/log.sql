@@ -9,8 +9,11 @@ WITH head AS (
 SELECT position, pg_notify('kith_log', shard::text) FROM head;
 
 -- name: read
-SELECT position, workspace_id, entry FROM command_log
-WHERE shard = $1 AND position > $2 ORDER BY position LIMIT $3;
+-- At most so many entries, and no more bytes than asked for but always the first.
+SELECT position, workspace_id, entry FROM (
+  SELECT position, workspace_id, entry, sum(octet_length(entry)) OVER (ORDER BY position) - octet_length(entry) AS before
+  FROM command_log WHERE shard = $1 AND position > $2 ORDER BY position LIMIT $3
+) entries WHERE before < $4 ORDER BY position;
 
 -- name: load_heads
 SELECT shard, position FROM log_head;
