@@ -1,0 +1,65 @@
+"""``python -m tests.bench``: measures, prints a table, writes ``build/bench.json``.
+
+``--smoke`` is small and short, and fails where a ratio is less than half as good as it shall be. ``--only accept
+apply`` measures these alone.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.bench.accept import bench_accept
+from tests.bench.apply import bench_apply
+from tests.bench.figures import (
+    SMOKE_SLACK,
+    Figure,
+    Report,
+    describe_machine,
+    list_missed,
+    print_report,
+    save_report,
+    to_iso_now,
+)
+from tests.bench.installation import Installation, installed
+
+Bench = Callable[[Installation, bool], Sequence[Figure]]
+BENCHES: dict[str, Bench] = {
+    "accept": lambda kith, smoke: [bench_accept(kith, seconds=1 if smoke else 5)],
+    "apply": lambda kith, smoke: [bench_apply(kith, creates=5_000 if smoke else 50_000)],
+}
+
+
+def main() -> int:
+    options = parse_options()
+    began_s = time.monotonic()
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory(prefix="kith-bench-") as folder, installed(Path(folder)) as kith:
+        machine = asyncio.run(describe_machine(kith.url))
+        for name in options.only or BENCHES:
+            print(f"measuring: {name}", file=sys.stderr, flush=True)
+            figures += BENCHES[name](kith, options.smoke)
+    report = Report(
+        date=to_iso_now(), smoke=options.smoke, seconds=time.monotonic() - began_s, machine=machine, figures=figures
+    )
+    print_report(report)
+    save_report(report, options.out)
+    missed = list_missed(figures, SMOKE_SLACK) if options.smoke else []
+    if missed:
+        print(f"far from its target: {', '.join(missed)}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--smoke", action="store_true", help="small and short")
+    parser.add_argument("--only", nargs="+", choices=list(BENCHES), metavar="NAME", help=", ".join(BENCHES))
+    parser.add_argument("--out", type=Path, default=Path("build/bench.json"), help="where the figures go as JSON")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

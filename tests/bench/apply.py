@@ -1,0 +1,130 @@
+"""How fast the writer applies creates, next to a bare insert of the same rows into the same table."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import asyncpg
+import msgspec
+
+from kith.ids import new_id
+from kith.log.postgres import PostgresLog
+from kith.model.codec import encode_envelope
+from kith.model.commands import CreateContact, Envelope
+from kith.model.contacts import Contact, ContactInput, make_changes
+from kith.model.decide import Accepted, decide
+from kith.model.state import State, touches
+from kith.settings import Settings
+from kith.store.batch import to_documents, to_row
+from kith.store.database import Database
+from kith.store.queries import load_queries
+from tests.bench.figures import Figure
+from tests.bench.installation import Installation, drain
+from tests.bench.people import make_person
+
+ROUNDS = 5
+BATCH = Settings().batch_commands_max
+OTHER_WORKSPACE_ID = 1_000_000
+INSERT = load_queries("contacts")["insert_contacts"]
+APPENDED_AT_ONCE = 1000
+
+
+def bench_apply(kith: Installation, creates: int) -> Figure:
+    """Creates applied a second by the writer, from a backlog ÷ rows inserted a second, in turns."""
+    each = creates // ROUNDS
+    applied_s = inserted_s = cpu_s = 0.0
+    for n in range(ROUNDS):
+        first = 50_000_000 + n * each
+        inserted_s += time_insert(kith, first, each)
+        seconds, used_s = time_apply(kith, first, each)
+        applied_s += seconds
+        cpu_s += used_s
+    count = each * ROUNDS
+    return Figure(
+        name="apply: the writer's creates ÷ bare INSERT",
+        value=inserted_s / applied_s,
+        target=0.5,
+        parts={
+            "creates": count,
+            "applied/s": count / applied_s,
+            "inserted/s": count / inserted_s,
+            "applied µs each": applied_s * 1e6 / count,
+            "inserted µs each": inserted_s * 1e6 / count,
+            "writer's processor µs each": cpu_s * 1e6 / count,
+        },
+    )
+
+
+def time_apply(kith: Installation, first: int, count: int) -> tuple[float, float]:
+    """(seconds from when the writer may go on to when the log is applied, its processor time)."""
+    entries = [encode_envelope(make_envelope(kith, n)) for n in range(first, first + count)]
+    kith.pause("writer")
+    asyncio.run(append(kith, entries))
+    before = kith.measure_cpu_s()["writer"]
+    began_s = time.monotonic()
+    kith.resume("writer")
+    _, drained_s = drain(kith, every_s=0.005)
+    return drained_s - began_s, kith.measure_cpu_s()["writer"] - before
+
+
+def time_insert(kith: Installation, first: int, count: int) -> float:
+    """Seconds for the same rows, in batches as large as the writer's, each a transaction; texts made before."""
+    rows = [to_row(make_contact(kith, n), OTHER_WORKSPACE_ID) for n in range(first, first + count)]
+    documents = [to_documents(rows[start : start + BATCH]) for start in range(0, count, BATCH)]
+    return asyncio.run(insert(kith, documents))
+
+
+async def insert(kith: Installation, documents: Sequence[str]) -> float:
+    connection = await asyncpg.connect(kith.url)
+    try:
+        statement = await connection.prepare(INSERT)
+        began_s = time.monotonic()
+        for document in documents:
+            await statement.fetch(kith.workspace.shard, document)
+        return time.monotonic() - began_s
+    finally:
+        await connection.close()
+
+
+async def append(kith: Installation, entries: Sequence[bytes]) -> None:
+    """Put the entries on the log, in their order, as the API does."""
+    database = await Database.open(kith.url, kith.settings, "reader", connections_max=2)
+    log = PostgresLog(database, kith.url, kith.settings)
+    workspace = kith.workspace
+    try:
+        for start in range(0, len(entries), APPENDED_AT_ONCE):
+            group = entries[start : start + APPENDED_AT_ONCE]
+            await asyncio.gather(*(log.append(workspace.shard, workspace.id, entry) for entry in group))
+    finally:
+        await log.close()
+        await database.close()
+
+
+def make_command(n: int, at: datetime) -> CreateContact:
+    """What the API makes of a POST of person ``n``."""
+    fields = msgspec.convert(msgspec.to_builtins(make_person(n)), ContactInput)
+    return CreateContact(contact_id=new_id("ctc", at), **make_changes(fields))
+
+
+def make_envelope(kith: Installation, n: int) -> Envelope:
+    at = now()
+    return Envelope(
+        operation_id=new_id("op", at), workspace_id=kith.workspace.id, at=at, key_id=1, command=make_command(n, at)
+    )
+
+
+def make_contact(kith: Installation, n: int) -> Contact:
+    """What the writer makes of it, with ``n`` for its number."""
+    at = now()
+    command = make_command(n, at)
+    state = State(next_number=n)
+    state.know_absent(touches(command))
+    decision = decide(state, command, at)
+    assert isinstance(decision, Accepted)
+    return decision.events[0].contact
+
+
+def now() -> datetime:
+    at = datetime.now(UTC)
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)

@@ -1,0 +1,167 @@
+"""The load generator: a process that sends requests over kept-open connections, one at a time on each.
+
+``python -m tests.bench.client`` reads a ``Load`` as JSON from standard input and prints a ``Result``.
+It speaks as little HTTP as it needs, so that it is not what is measured.
+"""
+
+import asyncio
+import itertools
+import sys
+import time
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+
+import msgspec
+import uvloop
+
+from tests.bench.people import make_person
+
+BODIES = 2000
+BLANK_LINE = b"\r\n\r\n"
+LENGTH = b"content-length: "
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """What to send, to whom, on how many connections, and for how long: ``seconds``, or until ``requests`` are sent.
+
+    ``paths`` are asked for in turn; with ``creates_from`` people are posted to the one path instead, beginning with
+    this number, each with an email that nobody had.
+    """
+
+    port: int
+    key: str
+    paths: list[str]
+    connections: int = 64
+    seconds: float = 5
+    requests: int | None = None
+    creates_from: int | None = None
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back. Latencies are in milliseconds; times are of the monotonic clock, which all processes share."""
+
+    count: int
+    began_s: float
+    ended_s: float
+    statuses: dict[str, int]
+    p50_ms: float
+    p99_ms: float
+    cpu_s: float
+
+    @property
+    def per_s(self) -> float:
+        return self.count / (self.ended_s - self.began_s)
+
+
+class Run:
+    """What the connections of a run share."""
+
+    def __init__(self, load: Load) -> None:
+        self.requests = make_creates(load) if load.creates_from is not None else make_gets(load)
+        self.latencies = array("d")
+        self.statuses: Counter[bytes] = Counter()
+        self.open = 0
+        self.stopped = asyncio.Event()
+        self.began_s = time.monotonic()
+        self.ends_s = self.began_s + (load.seconds if load.requests is None else 3600)
+
+
+class Connection(asyncio.Protocol):
+    """Sends the next request when the answer to the last one is whole."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._received = b""
+        self._sent_s = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._transport = transport
+        self._run.open += 1
+        self._send()
+
+    def _send(self) -> None:
+        now = time.monotonic()
+        request = next(self._run.requests, None) if now < self._run.ends_s else None
+        if request is None:
+            self._transport.close()
+            return
+        self._sent_s = now
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        if self._received:
+            data = self._received + data
+        end = data.find(BLANK_LINE)
+        if end >= 0:
+            at = data.find(LENGTH, 0, end) + len(LENGTH)
+            if len(data) >= end + len(BLANK_LINE) + int(data[at : data.find(b"\r", at)]):
+                self._received = b""
+                self._run.latencies.append(time.monotonic() - self._sent_s)
+                self._run.statuses[data[9:12]] += 1
+                self._send()
+                return
+        self._received = data
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if error is not None or self._received:
+            self._run.statuses[b"cut off"] += 1
+        self._run.open -= 1
+        if not self._run.open:
+            self._run.stopped.set()
+
+
+def make_creates(load: Load) -> Iterator[bytes]:
+    """POSTs of people, made before the run but for what is everybody's own: email and phone."""
+    assert load.creates_from is not None
+    parts = []
+    for n in range(BODIES):
+        person = make_person(n)
+        local, _, domain = person.email.partition("@")
+        marked = msgspec.structs.replace(person, email=f"{local}.#@{domain}", phone="+1#")
+        first, between, last = msgspec.json.encode(marked).split(b"#")
+        head = make_head("POST", load.paths[0], load.key, len(first) + len(between) + len(last) + 2 * 10)
+        parts.append((head + BLANK_LINE + first, between, last))
+    return itertools.islice(fill(parts, load.creates_from), load.requests)
+
+
+def fill(parts: list[tuple[bytes, bytes, bytes]], number: int) -> Iterator[bytes]:
+    for n in itertools.count(number):
+        first, between, last = parts[n % len(parts)]
+        yield b"%b%010d%b%010d%b" % (first, n, between, 2_020_000_000 + n, last)
+
+
+def make_gets(load: Load) -> Iterator[bytes]:
+    requests = [make_head("GET", path, load.key) + BLANK_LINE for path in load.paths]
+    return itertools.islice(itertools.cycle(requests), load.requests)
+
+
+def make_head(method: str, path: str, key: str, length: int | None = None) -> bytes:
+    """A request's head without the blank line at its end."""
+    body = "" if length is None else f"\r\nContent-Type: application/json\r\nContent-Length: {length}"
+    return f"{method} {path} HTTP/1.1\r\nHost: kith\r\nAuthorization: Bearer {key}{body}".encode()
+
+
+async def run_load(load: Load) -> Result:
+    loop = asyncio.get_running_loop()
+    cpu_s = time.process_time()
+    run = Run(load)
+    for _ in range(load.connections):
+        await loop.create_connection(lambda: Connection(run), "127.0.0.1", load.port)
+    await run.stopped.wait()
+    latencies = sorted(run.latencies)
+    assert latencies, f"nothing was answered on port {load.port}: {dict(run.statuses)}"
+    return Result(
+        count=len(latencies),
+        began_s=run.began_s,
+        ended_s=time.monotonic(),
+        statuses={status.decode(): count for status, count in run.statuses.items()},
+        p50_ms=latencies[len(latencies) // 2] * 1000,
+        p99_ms=latencies[len(latencies) * 99 // 100] * 1000,
+        cpu_s=time.process_time() - cpu_s,
+    )
+
+
+if __name__ == "__main__":
+    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Load)
+    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(run_load(asked))))

@@ -1,0 +1,176 @@
+"""A real Kith for a bench: PostgreSQL with every safety on, and the parts as the processes that ``kith serve`` starts.
+
+The API is started by ``tests.bench.server``, which adds to it what it is compared with.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+import msgspec
+import psutil
+
+from kith.engine.keys import new_key_text
+from kith.model.workspaces import Workspace
+from kith.processes.supervise import check_port, prepare_database, wait_until_ready
+from kith.settings import Settings, to_environment
+from kith.store.embedded import EmbeddedPostgres, die_with_parent
+from kith.store.status import load_shards
+from kith.store.workspaces import list_workspaces
+from tests.bench.client import Load, Result
+
+ROOT = Path(__file__).parents[2]
+PARTS = {"api": ["-m", "tests.bench.server"], "writer": ["-m", "kith", "writer"], "worker": ["-m", "kith", "worker"]}
+
+
+@dataclass
+class Installation:
+    """A running Kith and what is known of it. ``created`` counts the people that were posted so far."""
+
+    settings: Settings
+    key: str
+    workspace: Workspace
+    server: EmbeddedPostgres
+    parts: dict[str, psutil.Process]
+    created: int = 0
+    _lags: list[int] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return self.settings.database_url
+
+    def load(self, *paths: str, connections: int = 64, seconds: float = 5) -> Result:
+        """GET the paths in turn for so long."""
+        return run_client(self._make_load(paths, connections, seconds))
+
+    def create(self, path: str = "/crm/contacts", *, connections: int = 64, seconds: float = 5) -> Result:
+        """POST people for so long."""
+        load = msgspec.structs.replace(self._make_load([path], connections, seconds), creates_from=self.created)
+        result = run_client(load)
+        self.created += result.count
+        return result
+
+    def create_many(self, requests: int, *, connections: int = 64) -> Result:
+        """POST so many people."""
+        load = self._make_load(["/crm/contacts"], connections, 0)
+        load = msgspec.structs.replace(load, creates_from=self.created, requests=requests)
+        self.created += requests
+        return run_client(load)
+
+    def _make_load(self, paths: Sequence[str], connections: int, seconds: float) -> Load:
+        return Load(port=self.settings.port, key=self.key, paths=list(paths), connections=connections, seconds=seconds)
+
+    def pause(self, part: str) -> None:
+        self.parts[part].suspend()
+
+    def resume(self, part: str) -> None:
+        self.parts[part].resume()
+
+    def measure_cpu_s(self) -> dict[str, float]:
+        """The processor time that each part has taken so far."""
+        return {name: sum_cpu_s(process) for name, process in self.list_processes().items()}
+
+    def list_processes(self) -> dict[str, psutil.Process]:
+        return {**self.parts, "postgresql": psutil.Process(self.server.pid)}
+
+
+def sum_cpu_s(process: psutil.Process) -> float:
+    """With the children, which are PostgreSQL's own; those that ended count in their parent."""
+    times = [process.cpu_times(), *(child.cpu_times() for child in process.children())]
+    return sum(one.user + one.system for one in times) + times[0].children_user + times[0].children_system
+
+
+@contextmanager
+def installed(folder: Path, name: str = "kith", **settings: str | int) -> Iterator[Installation]:
+    """Everything started, in a folder of its own; stopped at the end."""
+    with EmbeddedPostgres.start(folder) as server, serving(server, name, **settings) as installation:
+        yield installation
+
+
+@contextmanager
+def serving(server: EmbeddedPostgres, name: str = "kith", **more: str | int) -> Iterator[Installation]:
+    """The parts on a database of this server."""
+    url = server.url.replace("@/kith?", f"@/{name}?")
+    port = check_port("127.0.0.1", 0)
+    settings = Settings(database_url=url, port=port, **more)  # type: ignore[arg-type]
+    key = new_key_text("server")
+    assert asyncio.run(prepare_database(settings, key)), "the database is not a new one"
+    processes = {name: start_part(arguments, settings) for name, arguments in PARTS.items()}
+    try:
+        wait_until_ready(settings, [])
+        yield Installation(
+            settings=settings,
+            key=key,
+            workspace=asyncio.run(find_workspace(url)),
+            server=server,
+            parts={name: psutil.Process(process.pid) for name, process in processes.items()},
+        )
+    finally:
+        for process in processes.values():
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        for process in processes.values():
+            process.wait(20)
+
+
+def start_part(arguments: Sequence[str], settings: Settings) -> "subprocess.Popen[bytes]":
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KITH_")}
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=to_environment(settings, kept),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - it only makes a system call
+    )
+
+
+def run_client(load: Load) -> Result:
+    """In a process of its own."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.bench.client"],
+        input=msgspec.json.encode(load),
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        check=True,
+    )
+    return msgspec.json.decode(ran.stdout, type=Result)
+
+
+async def find_workspace(url: str) -> Workspace:
+    connection = await asyncpg.connect(url)
+    try:
+        (workspace,) = await list_workspaces(connection)
+        return workspace
+    finally:
+        await connection.close()
+
+
+async def find_lag(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
+    """How many entries of the log are not applied."""
+    return sum(shard.head - shard.cursor for shard in await load_shards(connection))
+
+
+def drain(installation: Installation, every_s: float = 0.02) -> tuple[int, float]:
+    """(the lag now, the monotonic time when it was gone)."""
+    return asyncio.run(watch_drain(installation.url, every_s))
+
+
+async def watch_drain(url: str, every_s: float) -> tuple[int, float]:
+    connection = await asyncpg.connect(url)
+    try:
+        first = lag = await find_lag(connection)
+        while lag:
+            await asyncio.sleep(every_s)
+            lag = await find_lag(connection)
+        return first, time.monotonic()
+    finally:
+        await connection.close()

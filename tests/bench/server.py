@@ -1,0 +1,136 @@
+"""The API process of the bench: Kith's own, with what it is compared with beside it in the same process.
+
+``POST /crm/bench/validated`` is a route like the others: the key, the limit, the body and every rule for it, and an
+answer; but nothing is foreseen and nothing appended. ``/bare/…`` are Kith's own statements, sent through bare asyncpg
+from a bare ASGI callable: no key, no route table, no conditions to compile, no cursor to sign.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+
+import asyncpg
+
+from kith.api import shapes
+from kith.api.app import App, Scope, Send, build_app
+from kith.api.calls import WriteCall
+from kith.api.requests import Receive
+from kith.api.responses import Answer, make_write_answer
+from kith.api.routing import route
+from kith.cli.app import run_part
+from kith.cql.ast import Query, Sort
+from kith.cql.catalogue import CONTACT
+from kith.cql.compile import compile_get, compile_page
+from kith.engine.contacts import ContactListing, make_condition
+from kith.engine.context import Engine
+from kith.engine.operations import Operation
+from kith.engine.submit import Written
+from kith.ids import new_id
+from kith.model.contacts import ContactInput, make_changes
+from kith.model.workspaces import Workspace
+from kith.processes import compose
+from kith.settings import Settings, load_settings
+from kith.store.queries import load_queries
+from kith.store.workspaces import list_workspaces
+
+VALIDATED = "/crm/bench/validated"
+BARE = "/bare/"
+NOW = datetime.now(UTC)
+SAMPLE = (
+    '{"id":null,"externalId":"%s","email":"alice@example.com","name":"Alice Johnson","givenName":"Alice",'
+    '"familyName":"Johnson","phone":"+12025550100","avatar":null,"status":"ACTIVE","lifecycleStage":"LEAD",'
+    '"isIdentified":true,"modules":["CRM"],"properties":{"mrr":4999,"plan":"Enterprise"},"activityCount":0,'
+    '"lastActivityAt":null,"createdAt":"2026-01-01T00:00:00.000Z","updatedAt":"2026-01-01T00:00:00.000Z","version":1,'
+    '"companies":[],"tags":[],"pending":true}'
+)
+CONTACT_ID = new_id("ctc", NOW)
+SAMPLE_WRITTEN = Written(
+    data=(SAMPLE % CONTACT_ID).encode(),
+    operation=Operation(
+        id=new_id("op", NOW),
+        type="CreateContact",
+        status="PENDING",
+        shard=1,
+        number=1_000_000,
+        resource=f"/crm/contacts/{CONTACT_ID}",
+        created_at=NOW,
+    ),
+    location=f"/crm/contacts/{CONTACT_ID}",
+    created=True,
+)
+
+
+@route("POST", VALIDATED, tag="Bench", kind="write", data=shapes.Contact, creates=True)
+async def validate(call: WriteCall, body: ContactInput) -> Answer:
+    """Validate a contact and answer"""
+    make_changes(body)
+    return make_write_answer(SAMPLE_WRITTEN, call.request)
+
+
+class BareReads:
+    """The statements of a get and of page 1, and connections for them."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", workspace: Workspace) -> None:
+        self._pool = pool
+        self._workspace = workspace
+        self._get = compile_get(CONTACT, "id")
+        where = make_condition(ContactListing(), workspace)
+        query = Query("contact", where, Sort("createdAt", True), limit=20)
+        self._page = compile_page(CONTACT, query, workspace.shard, workspace.id)
+        self._total = load_queries("totals")["sum"]
+
+    async def read(self, name: str) -> bytes:
+        """``page``, or the contact of this number."""
+        workspace = self._workspace
+        async with self._pool.acquire() as connection:
+            if name != "page":
+                row = await connection.fetchrow(self._get, workspace.shard, workspace.id, int(name))
+                return b'{"data":%b}' % row["document"].encode()
+            row = await connection.fetchrow(self._page.sql, *self._page.values)
+            total = await connection.fetchval(
+                self._total, workspace.shard, workspace.id, "contact", ["ACTIVE", "ARCHIVED"], None
+            )
+            return b'{"data":%b,"meta":{"page":1,"limit":20,"total":%d}}' % (row["page"].encode(), total)
+
+
+def build_bench_app(engine: Engine) -> App:
+    """Kith's application, with the bare one in front of ``/bare/``."""
+    kith = build_app(engine)
+    bare: asyncio.Task[BareReads] | None = None
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal bare
+        path: str = scope["path"]
+        if not path.startswith(BARE):
+            await kith(scope, receive, send)
+            return
+        if bare is None:
+            bare = asyncio.create_task(open_bare(engine.settings))
+        body = await (await bare).read(path.removeprefix(BARE))
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+async def open_bare(settings: Settings) -> BareReads:
+    """A pool as large as Kith's, whose connections are as little held up: no reset between requests, no seqscans."""
+
+    async def keep(_: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
+        pass
+
+    pool = await asyncpg.create_pool(
+        settings.database_url,
+        min_size=1,
+        max_size=settings.pool_connections_max,
+        reset=keep,
+        server_settings={"timezone": "UTC", "jit": "off", "enable_seqscan": "off"},
+    )
+    async with pool.acquire() as connection:
+        (workspace,) = await list_workspaces(connection)
+    return BareReads(pool, workspace)
+
+
+if __name__ == "__main__":
+    compose.build_app = build_bench_app
+    run_part("api", load_settings())
