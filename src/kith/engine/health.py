@@ -7,15 +7,16 @@ from kith.store.database import DISCONNECTED
 from kith.store.queries import load_queries
 
 _LOG = load_queries("log")
+_MAINTENANCE = load_queries("maintenance")
 
 
 async def find_missing_parts(engine: Engine) -> list[str]:
     """A sentence for each part that does not answer; empty when requests can be served."""
     try:
-        await engine.database.fetch(_LOG["load_cursors"])
+        written = await engine.database.fetchval(_MAINTENANCE["has_writer"])
     except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError) as error:
         return [f"PostgreSQL does not answer: {error or type(error).__name__}"]
-    return []
+    return [] if written else ["No writer is connected: writes are accepted, and applied once there is one."]
 
 
 async def load_lag(engine: Engine) -> dict[int, int]:

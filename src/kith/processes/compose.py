@@ -20,7 +20,7 @@ from kith.engine.maintenance import run_maintenance
 from kith.errors import NotYet
 from kith.log.postgres import PostgresLog
 from kith.settings import Settings
-from kith.store.database import Database
+from kith.store.database import Database, Role
 from kith.store.embedded import get_database_url
 
 WAIT_FOR_PARTS_S = 0.5
@@ -81,7 +81,7 @@ async def run_writer(settings: Settings) -> None:
 async def run_worker(settings: Settings) -> None:
     """Do what is due by time until told to stop."""
     url = get_database_url(settings)
-    async with _open_patiently(lambda: _open_database(settings, url)) as database:
+    async with _open_patiently(lambda: _open_database(settings, url, "worker")) as database:
         stop = listen_for_stop()
         _announce("Kith's worker is ready")
         await run_maintenance(database, SystemClock(), settings, stop)
@@ -98,7 +98,7 @@ def listen_for_stop() -> asyncio.Event:
 
 @asynccontextmanager
 async def _open_writer(settings: Settings, url: str) -> AsyncIterator[Writer]:
-    async with _open_database(settings, url) as database:
+    async with _open_database(settings, url, "writer") as database:
         log = PostgresLog(database, url, settings)
         try:
             yield Writer(database, log, SystemClock(), settings)
@@ -107,8 +107,8 @@ async def _open_writer(settings: Settings, url: str) -> AsyncIterator[Writer]:
 
 
 @asynccontextmanager
-async def _open_database(settings: Settings, url: str) -> AsyncIterator[Database]:
-    database = await Database.open(url, settings, "writer", connections_max=4)
+async def _open_database(settings: Settings, url: str, role: Role) -> AsyncIterator[Database]:
+    database = await Database.open(url, settings, role, connections_max=4)
     try:
         await load_installation(database)
         yield database

@@ -39,4 +39,6 @@ def configure_logs(level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
+    # The pool tells of every connection that a stopping PostgreSQL cut, with its traceback; whoever asked is told too.
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)

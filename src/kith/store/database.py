@@ -10,7 +10,7 @@ import asyncpg
 from kith.errors import Exposed, NotYet, StartError, Unavailable
 from kith.settings import Settings
 
-Role = Literal["reader", "query", "writer"]
+Role = Literal["reader", "query", "writer", "worker"]
 CONNECT_TIMEOUT_S = 5.0
 
 # Connection failures in all their forms: the server is gone, going, or not up yet.
@@ -35,7 +35,7 @@ else:
 
 def make_server_settings(role: Role, settings: Settings) -> dict[str, str]:
     """What a connection of this role is opened with; set once at the connect, never by SET."""
-    timeout_ms = settings.write_timeout_ms if role == "writer" else settings.read_timeout_ms
+    timeout_ms = settings.write_timeout_ms if role in ("writer", "worker") else settings.read_timeout_ms
     chosen = {
         "application_name": f"kith {role}",
         "timezone": "UTC",

@@ -4,3 +4,8 @@ SELECT c.oid::regclass::text AS name
 FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid
 WHERE c.oid = 'contacts'::regclass AND s.n_mod_since_analyze > 500 + 0.5 * greatest(c.reltuples, 0)
   AND c.reltuples < 1000000;
+
+-- name: has_writer
+SELECT EXISTS (
+  SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'kith writer'
+);
