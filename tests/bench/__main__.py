@@ -1,7 +1,7 @@
 """``python -m tests.bench``: measures, prints a table, writes ``build/bench.json``.
 
 ``--smoke`` is small and short, and fails where a ratio is less than half as good as it shall be. ``--only accept
-apply`` measures these alone.
+apply`` measures these alone. ``profile accept`` and ``profile apply`` show where the API's and the writer's time goes.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from tests.bench.figures import (
     to_iso_now,
 )
 from tests.bench.installation import Installation, installed
+from tests.bench.profiling import PROFILED, profile
 
 Bench = Callable[[Installation, bool], Sequence[Figure]]
 BENCHES: dict[str, Bench] = {
@@ -35,6 +36,9 @@ BENCHES: dict[str, Bench] = {
 
 def main() -> int:
     options = parse_options()
+    if options.profile:
+        print(profile(options.profile[1], seconds=10, creates=40_000))
+        return 0
     began_s = time.monotonic()
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="kith-bench-") as folder, installed(Path(folder)) as kith:
@@ -55,10 +59,14 @@ def main() -> int:
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("profile", nargs="*", help=f"profile {' | '.join(PROFILED)}")
     parser.add_argument("--smoke", action="store_true", help="small and short")
     parser.add_argument("--only", nargs="+", choices=list(BENCHES), metavar="NAME", help=", ".join(BENCHES))
     parser.add_argument("--out", type=Path, default=Path("build/bench.json"), help="where the figures go as JSON")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.profile and (options.profile[0] != "profile" or options.profile[1:] not in [[one] for one in PROFILED]):
+        parser.error(f"say `profile {' | '.join(PROFILED)}`, or nothing for the bench")
+    return options
 
 
 if __name__ == "__main__":
