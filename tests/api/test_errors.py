@@ -132,7 +132,8 @@ async def test_a_server_that_misses_a_part_is_not_ready(own_kit: Kit, monkeypatc
         async def fail(*_: object) -> Any:
             raise ConnectionRefusedError("nobody listens")
 
-        monkeypatch.setattr(type(own_kit.engine.database), "fetch", fail)
+        for verb in ("fetch", "fetchrow", "fetchval"):
+            monkeypatch.setattr(type(own_kit.engine.database), verb, fail)
         answer = await stranger.get("/readyz")
         assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
         assert "PostgreSQL" in answer.json()["missing"][0]
