@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+import asyncpg
+import msgspec
 import structlog
 
 from kith.clock import Clock
@@ -23,6 +25,18 @@ RECONNECT_S = 0.25
 # After a batch of this size there is load: let the next one grow, each costs a dozen round trips however small.
 BUSY_COMMANDS = 16
 GATHER_S = 0.01
+# Failures that say nothing about the command: what they hit is tried again, for ever.
+PASSING = (
+    *DISCONNECTED,
+    TimeoutError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,
+    MemoryError,
+)
 _LOG = load_queries("log")
 logger = structlog.get_logger(__name__)
 
@@ -46,8 +60,8 @@ class Writer:
                 if applied > BUSY_COMMANDS and not stop.is_set():
                     await asyncio.sleep(GATHER_S)
                 await self._log.wait(self._poll_s)
-            except (*DISCONNECTED, TimeoutError) as error:
-                logger.warning("the database is gone; trying again", error=str(error))
+            except PASSING as error:
+                logger.warning("the database does not serve; trying again", error=str(error) or repr(error))
                 self._positions.clear()
                 await asyncio.sleep(RECONNECT_S)
 
@@ -79,7 +93,7 @@ class Writer:
             try:
                 await self._apply_batch(shard, entries)
                 return
-            except (ConflictingWriter, *DISCONNECTED, TimeoutError):
+            except (ConflictingWriter, *PASSING):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the partition goes on without the entry
                 logger.warning("a batch failed", shard=shard, entries=len(entries), error=repr(error))
@@ -120,6 +134,21 @@ class Writer:
 
     async def _set_aside(self, shard: int, entry: Entry, reason: str) -> None:
         """Keep the entry with its reason, end its operation as REJECTED, and go on behind it."""
+        try:
+            await self._reject(shard, entry, reason)
+        except (ConflictingWriter, *PASSING):
+            raise
+        except Exception as error:  # noqa: BLE001 - not even that can be stored: the entry alone always can
+            logger.warning("an operation cannot be ended", shard=shard, position=entry.position, error=repr(error))
+            async with self._database.acquire() as connection, connection.transaction():
+                await store.move_cursor(connection, shard, self._positions.get(shard, 0), entry.position)
+                await store.insert_dead_letter(
+                    connection, shard, entry.position, entry.workspace_id, None, entry.data, reason
+                )
+        self._positions[shard] = entry.position
+        logger.error("an entry was set aside", shard=shard, position=entry.position, reason=reason)
+
+    async def _reject(self, shard: int, entry: Entry, reason: str) -> None:
         placed = Placed(entry.position, decode_envelope(entry.data))
         envelope = placed.envelope
         rejected = Rejected(
@@ -143,13 +172,12 @@ class Writer:
                 next_contact_number=counter.next_contact_number,
                 next_event_sequence=counter.next_event_sequence + 1,
             )
-            operation = make_operation(placed, rejected, self._clock.now())
+            # The first answer may hold the very value that cannot be stored.
+            operation = msgspec.structs.replace(make_operation(placed, rejected, self._clock.now()), answer=None)
             await store.insert_dead_letter(
                 connection, shard, entry.position, envelope.workspace_id, envelope.operation_id, entry.data, reason
             )
             await _save(connection, shard, Outcome(operations=[operation], events=[event], counters=[counter]))
-        self._positions[shard] = entry.position
-        logger.error("an entry was set aside", shard=shard, position=entry.position, reason=reason)
 
 
 async def _save(connection: Connection, shard: int, outcome: Outcome) -> None:

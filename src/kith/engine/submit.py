@@ -222,7 +222,8 @@ def _to_replayed(request: WriteRequest, operation: Operation) -> Written:
             "This Idempotency-Key was used with another request within 24 hours. Use a new key for a new request.",
             {"operationId": operation.id},
         )
-    assert operation.answer is not None
+    if operation.answer is None:
+        raise operation.to_error()  # it was set aside
     return Written(
         data=operation.answer,
         operation=operation,

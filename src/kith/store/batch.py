@@ -224,6 +224,8 @@ async def insert_dead_letter(
     entry: bytes,
     reason: str,
 ) -> None:
+    """``reason`` may hold any text, also such as PostgreSQL does not take."""
+    storable = reason.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
     await connection.execute(
-        _OPERATIONS["insert_dead_letter"], shard, position, workspace_id, operation_id, entry, reason
+        _OPERATIONS["insert_dead_letter"], shard, position, workspace_id, operation_id, entry, storable
     )
