@@ -239,9 +239,11 @@ async def _write(
 ) -> Written:
     """Submit, unless it is a replay; then wait, if that was wished."""
     attempt = begin(engine, request)
-    written = await find_replayed(engine, attempt)
-    if written is None:
-        written = await submit(engine, attempt, keys, lambda state: make_command(attempt, state))
+    # One reading: a replay that is pending when it is looked for first is not dropped before it is looked for again.
+    with engine.pending.reading():
+        written = await find_replayed(engine, attempt)
+        if written is None:
+            written = await submit(engine, attempt, keys, lambda state: make_command(attempt, state))
     if request.wait_s <= 0:
         return written
     applied = await wait_for(engine, written, request.workspace, request.wait_s)

@@ -1,14 +1,17 @@
 """At the start of a process that serves: foresee again the writes that are on the log but not applied."""
 
+import msgspec
+
 from kith.engine.context import Engine
 from kith.engine.decisions import Placed
 from kith.engine.loading import Keys
 from kith.engine.submit import Attempt, WriteRequest, foresee, predict
 from kith.errors import Exposed
 from kith.model.codec import Undecodable, decode_envelope
-from kith.model.commands import Envelope
+from kith.model.commands import Envelope, to_resource, to_type
 from kith.model.state import touches
 from kith.model.workspaces import Workspace
+from kith.pending.port import PendingWrite
 
 TAIL_PAGE = 500
 
@@ -28,13 +31,16 @@ async def rebuild_pending(engine: Engine) -> int:
                     envelope = decode_envelope(entry.data)
                 except Undecodable:
                     continue
-                foreseen += await _foresee_again(engine, shard, Placed(entry.position, envelope))
+                await _foresee_again(engine, shard, Placed(entry.position, envelope))
+                foreseen += 1
             after = entries[-1].position
     return foreseen
 
 
-async def _foresee_again(engine: Engine, shard: int, placed: Placed) -> bool:
+async def _foresee_again(engine: Engine, shard: int, placed: Placed) -> None:
     envelope = placed.envelope
+    if engine.pending.find_operation(envelope.workspace_id, envelope.operation_id):
+        return  # appended twice, when its first acknowledgement was lost: the writer passes over the second
     asked = touches(envelope.command)
     keys = Keys(external_ids=tuple(asked.contacts), emails=tuple(asked.emails))
     contacts = await engine.loader.load(shard, envelope.workspace_id, keys)
@@ -43,10 +49,27 @@ async def _foresee_again(engine: Engine, shard: int, placed: Placed) -> bool:
     try:
         write, _ = predict(state, _to_attempt(shard, envelope), envelope.command)
     except Exposed:
-        return False
+        write = _make_unforeseen(shard, envelope)
+    if envelope.idempotency:
+        write = msgspec.structs.replace(write, answer=bytes(envelope.idempotency.answer))
     engine.pending.put(write)
     engine.pending.settle(write.operation_id, placed.position)
-    return True
+
+
+def _make_unforeseen(shard: int, envelope: Envelope) -> PendingWrite:
+    """A write that will be rejected, or is applied by now: it changes nothing that is foreseen, but it is known."""
+    return PendingWrite(
+        operation_id=envelope.operation_id,
+        type=to_type(envelope.command),
+        shard=shard,
+        workspace_id=envelope.workspace_id,
+        resource=to_resource(envelope.command),
+        created_at=envelope.at,
+        fingerprint=envelope.idempotency.fingerprint if envelope.idempotency else None,
+        answer=b"null",
+        contacts=(),
+        holders={},
+    )
 
 
 def _to_attempt(shard: int, envelope: Envelope) -> Attempt:
