@@ -1,22 +1,28 @@
-"""The load generator: a process that sends requests over kept-open connections, one at a time on each.
+"""The load generator: a process of its own that sends requests over many connections, one at a time on each.
 
-``python -m tests.bench.client`` reads a ``Load`` as JSON from standard input and prints a ``Result``.
+``python -m tests.bench.client`` reads a ``Load`` as a line of JSON, answers it with a ``Result``, and so on.
 It speaks as little HTTP as it needs, so that it is not what is measured.
 """
 
 import asyncio
 import itertools
+import subprocess
 import sys
 import time
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from statistics import fmean, median
+from typing import Self
 
 import msgspec
 import uvloop
 
 from tests.bench.people import make_person
 
+ROOT = Path(__file__).parents[2]
 BODIES = 2000
 BLANK_LINE = b"\r\n\r\n"
 LENGTH = b"content-length: "
@@ -39,7 +45,11 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back. Latencies are in milliseconds; times are of the monotonic clock, which all processes share."""
+    """What came back. Latencies are in milliseconds; times are of the monotonic clock, which all processes share.
+
+    ``typical_ms`` is the mean of the paths' medians, so that each path counts and no hiccup does; it takes a single
+    connection, on which the paths are asked for in their order.
+    """
 
     count: int
     began_s: float
@@ -47,6 +57,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     statuses: dict[str, int]
     p50_ms: float
     p99_ms: float
+    typical_ms: float
     cpu_s: float
 
     @property
@@ -59,7 +70,7 @@ class Run:
 
     def __init__(self, load: Load) -> None:
         self.requests = make_creates(load) if load.creates_from is not None else make_gets(load)
-        self.latencies = array("d")
+        self.latencies_ms = array("d")
         self.statuses: Counter[bytes] = Counter()
         self.open = 0
         self.stopped = asyncio.Event()
@@ -97,7 +108,7 @@ class Connection(asyncio.Protocol):
             at = data.find(LENGTH, 0, end) + len(LENGTH)
             if len(data) >= end + len(BLANK_LINE) + int(data[at : data.find(b"\r", at)]):
                 self._received = b""
-                self._run.latencies.append(time.monotonic() - self._sent_s)
+                self._run.latencies_ms.append(1000 * (time.monotonic() - self._sent_s))
                 self._run.statuses[data[9:12]] += 1
                 self._send()
                 return
@@ -114,15 +125,21 @@ class Connection(asyncio.Protocol):
 def make_creates(load: Load) -> Iterator[bytes]:
     """POSTs of people, made before the run but for what is everybody's own: email and phone."""
     assert load.creates_from is not None
+    parts = make_parts(load.paths[0], load.key)
+    return itertools.islice(fill(parts, load.creates_from), load.requests)
+
+
+@cache
+def make_parts(path: str, key: str) -> list[tuple[bytes, bytes, bytes]]:
     parts = []
     for n in range(BODIES):
         person = make_person(n)
         local, _, domain = person.email.partition("@")
         marked = msgspec.structs.replace(person, email=f"{local}.#@{domain}", phone="+1#")
         first, between, last = msgspec.json.encode(marked).split(b"#")
-        head = make_head("POST", load.paths[0], load.key, len(first) + len(between) + len(last) + 2 * 10)
+        head = make_head("POST", path, key, len(first) + len(between) + len(last) + 2 * 10)
         parts.append((head + BLANK_LINE + first, between, last))
-    return itertools.islice(fill(parts, load.creates_from), load.requests)
+    return parts
 
 
 def fill(parts: list[tuple[bytes, bytes, bytes]], number: int) -> Iterator[bytes]:
@@ -149,19 +166,53 @@ async def run_load(load: Load) -> Result:
     for _ in range(load.connections):
         await loop.create_connection(lambda: Connection(run), "127.0.0.1", load.port)
     await run.stopped.wait()
-    latencies = sorted(run.latencies)
-    assert latencies, f"nothing was answered on port {load.port}: {dict(run.statuses)}"
+    assert run.latencies_ms, f"nothing was answered on port {load.port}: {dict(run.statuses)}"
+    ended_s = time.monotonic()
+    sorted_ms = sorted(run.latencies_ms)
     return Result(
-        count=len(latencies),
+        count=len(sorted_ms),
         began_s=run.began_s,
-        ended_s=time.monotonic(),
+        ended_s=ended_s,
         statuses={status.decode(): count for status, count in run.statuses.items()},
-        p50_ms=latencies[len(latencies) // 2] * 1000,
-        p99_ms=latencies[len(latencies) * 99 // 100] * 1000,
+        p50_ms=sorted_ms[len(sorted_ms) // 2],
+        p99_ms=sorted_ms[len(sorted_ms) * 99 // 100],
+        typical_ms=find_typical(run.latencies_ms, len(load.paths)),
         cpu_s=time.process_time() - cpu_s,
     )
 
 
+def find_typical(latencies_ms: Sequence[float], paths: int) -> float:
+    return fmean(median(latencies_ms[n::paths]) for n in range(min(paths, len(latencies_ms))))
+
+
+class Client:
+    """A load generator at work for this process."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.client"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def run(self, load: Load) -> Result:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(msgspec.json.encode(load) + b"\n")
+        self._process.stdin.flush()
+        return msgspec.json.decode(self._process.stdout.readline(), type=Result)
+
+
+def serve_loads() -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        for line in sys.stdin.buffer:
+            result = runner.run(run_load(msgspec.json.decode(line, type=Load)))
+            sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
+            sys.stdout.buffer.flush()
+
+
 if __name__ == "__main__":
-    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Load)
-    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(run_load(asked))))
+    serve_loads()

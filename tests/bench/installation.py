@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
@@ -25,9 +25,8 @@ from kith.settings import Settings, to_environment
 from kith.store.embedded import EmbeddedPostgres, die_with_parent
 from kith.store.status import load_shards
 from kith.store.workspaces import list_workspaces
-from tests.bench.client import Load, Result
+from tests.bench.client import ROOT, Client, Load, Result
 
-ROOT = Path(__file__).parents[2]
 PARTS = {"api": ["-m", "tests.bench.server"], "writer": ["-m", "kith", "writer"], "worker": ["-m", "kith", "worker"]}
 
 
@@ -40,8 +39,8 @@ class Installation:
     workspace: Workspace
     server: EmbeddedPostgres
     parts: dict[str, psutil.Process]
+    client: Client
     created: int = 0
-    _lags: list[int] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -49,12 +48,12 @@ class Installation:
 
     def load(self, *paths: str, connections: int = 64, seconds: float = 5) -> Result:
         """GET the paths in turn for so long."""
-        return run_client(self._make_load(paths, connections, seconds))
+        return self.client.run(self._make_load(paths, connections, seconds))
 
     def create(self, path: str = "/crm/contacts", *, connections: int = 64, seconds: float = 5) -> Result:
         """POST people for so long."""
         load = msgspec.structs.replace(self._make_load([path], connections, seconds), creates_from=self.created)
-        result = run_client(load)
+        result = self.client.run(load)
         self.created += result.count
         return result
 
@@ -63,7 +62,7 @@ class Installation:
         load = self._make_load(["/crm/contacts"], connections, 0)
         load = msgspec.structs.replace(load, creates_from=self.created, requests=requests)
         self.created += requests
-        return run_client(load)
+        return self.client.run(load)
 
     def _make_load(self, paths: Sequence[str], connections: int, seconds: float) -> Load:
         return Load(port=self.settings.port, key=self.key, paths=list(paths), connections=connections, seconds=seconds)
@@ -89,18 +88,15 @@ def sum_cpu_s(process: psutil.Process) -> float:
 
 
 @contextmanager
-def installed(folder: Path, name: str = "kith", **settings: str | int) -> Iterator[Installation]:
-    """Everything started, in a folder of its own; stopped at the end."""
-    with EmbeddedPostgres.start(folder) as server, serving(server, name, **settings) as installation:
+def installed(folder: Path) -> Iterator[Installation]:
+    """Everything started, with its data in this folder; stopped at the end."""
+    with EmbeddedPostgres.start(folder) as server, Client() as client, serving(server, client) as installation:
         yield installation
 
 
 @contextmanager
-def serving(server: EmbeddedPostgres, name: str = "kith", **more: str | int) -> Iterator[Installation]:
-    """The parts on a database of this server."""
-    url = server.url.replace("@/kith?", f"@/{name}?")
-    port = check_port("127.0.0.1", 0)
-    settings = Settings(database_url=url, port=port, **more)  # type: ignore[arg-type]
+def serving(server: EmbeddedPostgres, client: Client) -> Iterator[Installation]:
+    settings = Settings(database_url=server.url, port=check_port("127.0.0.1", 0))
     key = new_key_text("server")
     assert asyncio.run(prepare_database(settings, key)), "the database is not a new one"
     processes = {name: start_part(arguments, settings) for name, arguments in PARTS.items()}
@@ -109,8 +105,9 @@ def serving(server: EmbeddedPostgres, name: str = "kith", **more: str | int) -> 
         yield Installation(
             settings=settings,
             key=key,
-            workspace=asyncio.run(find_workspace(url)),
+            workspace=asyncio.run(find_workspace(server.url)),
             server=server,
+            client=client,
             parts={name: psutil.Process(process.pid) for name, process in processes.items()},
         )
     finally:
@@ -131,18 +128,6 @@ def start_part(arguments: Sequence[str], settings: Settings) -> "subprocess.Pope
         stdout=subprocess.DEVNULL,
         preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - it only makes a system call
     )
-
-
-def run_client(load: Load) -> Result:
-    """In a process of its own."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "tests.bench.client"],
-        input=msgspec.json.encode(load),
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        check=True,
-    )
-    return msgspec.json.decode(ran.stdout, type=Result)
 
 
 async def find_workspace(url: str) -> Workspace:

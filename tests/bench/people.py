@@ -57,7 +57,8 @@ def make_person(n: int) -> Person:
     chance = Chance(n)
     given = chance.pick(GIVEN, 1.6)
     family = chance.pick(FAMILY, 1.8) if chance.roll(100) < 70 else chance.pick(STEMS, 1) + chance.pick(ENDS, 1)
-    domain = chance.pick(DOMAINS, 2.5) if chance.roll(100) < 55 else f"{family.lower()}-{chance.roll(9000)}.example"
+    company = f"{chance.pick(STEMS, 1.5)}{chance.pick(ENDS, 1.5)}-{chance.roll(20)}.example"
+    domain = chance.pick(DOMAINS, 2.5) if chance.roll(100) < 55 else company
     return Person(
         email=f"{given}.{family}.{n}@{domain}".lower().translate(ASCII),
         name=f"{given} {family}",

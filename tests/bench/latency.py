@@ -1,0 +1,82 @@
+"""How soon a write can be read, with nothing else going on."""
+
+import http.client
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from tests.bench.figures import Figure
+from tests.bench.installation import Installation
+from tests.bench.people import make_person
+
+WARM_UP = 20
+PEOPLE_FROM = 80_000_000
+
+
+def bench_latency(kith: Installation, writes: int) -> list[Figure]:
+    """From when a create is sent until it is answered as applied, and until a list that shows it is answered."""
+    desk = Desk(kith)
+    waited = time_each(desk.create_and_wait, PEOPLE_FROM, writes)
+    listed = time_each(desk.create_and_list, PEOPLE_FROM + writes + WARM_UP, writes)
+    desk.close()
+    return [
+        make_figure("create sent → applied (Prefer: wait), p99", waited),
+        make_figure("create sent → in a list (X-Read-After), p99", listed),
+    ]
+
+
+class Desk:
+    """Somebody who makes one contact after another, on one connection."""
+
+    def __init__(self, kith: Installation) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", kith.settings.port, timeout=30)
+        self._headers = {"Authorization": f"Bearer {kith.key}", "Content-Type": "application/json"}
+
+    def create_and_wait(self, n: int) -> None:
+        status, _ = self._ask("POST", make_body(n), Prefer="wait=10")
+        assert status == 201, status
+
+    def create_and_list(self, n: int) -> None:
+        status, answer = self._ask("POST", make_body(n))
+        assert status == 202, status
+        position = msgspec.json.decode(answer)["operation"]["position"]
+        status, answer = self._ask("GET", None, **{"X-Read-After": position})
+        assert status == 200, status
+        assert f".{n}@".encode() in answer, f"person {n} is not on the first page"
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _ask(self, method: str, body: bytes | None, **headers: str) -> tuple[int, bytes]:
+        self._connection.request(method, "/crm/contacts", body, {**self._headers, **headers})
+        answer = self._connection.getresponse()
+        return answer.status, answer.read()
+
+
+def make_body(n: int) -> bytes:
+    return msgspec.json.encode(make_person(n))
+
+
+def time_each(act: Callable[[int], None], first: int, count: int) -> list[float]:
+    """Milliseconds of each, sorted."""
+    for n in range(first, first + WARM_UP):
+        act(n)
+    times = []
+    for n in range(first + WARM_UP, first + WARM_UP + count):
+        began_s = time.perf_counter()
+        act(n)
+        times.append((time.perf_counter() - began_s) * 1000)
+    return sorted(times)
+
+
+def make_figure(name: str, times: Sequence[float]) -> Figure:
+    count = len(times)
+    return Figure(
+        name=name,
+        value=times[count * 99 // 100],
+        unit="ms",
+        target=10,
+        bound="most",
+        parts={"p50 ms": times[count // 2], "p90 ms": times[count * 9 // 10], "most ms": times[-1], "writes": count},
+    )

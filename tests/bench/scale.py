@@ -1,0 +1,131 @@
+"""Whether reads stay as fast when there are a hundred times as many contacts."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+
+import msgspec
+
+from kith.cql.ast import After, Query, Sort
+from kith.engine.contacts import ContactListing, make_condition
+from kith.engine.context import open_engine
+from kith.engine.query import make_cursor
+from kith.ids import new_id
+from kith.model.contacts import Contact, ContactInput, make_changes
+from kith.store.batch import insert_contacts, to_row
+from kith.store.database import Database
+from tests.bench.client import Result
+from tests.bench.figures import Figure
+from tests.bench.installation import Installation, installed
+from tests.bench.people import Chance, make_person
+from tests.bench.reads import PAGE, list_typed
+
+ROUNDS = 5
+CURSORS = 50
+GETS = 500
+LOADED_AT_ONCE = 2000
+FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
+SPAN = timedelta(days=700)
+COUNT_UP = """
+INSERT INTO totals (shard, workspace_id, entity, status, stage, count)
+  SELECT shard, workspace_id, 'contact', status, lifecycle_stage, count(*) FROM contacts GROUP BY 1, 2, 4, 5;
+INSERT INTO counters (shard, workspace_id, next_contact_number, next_event_sequence)
+  SELECT shard, workspace_id, max(id) + 1, 1 FROM contacts GROUP BY 1, 2;
+"""
+MIDDLE = """
+SELECT created_at::text AS key, id FROM contacts
+WHERE shard = $1 AND workspace_id = $2 AND status IN ('ACTIVE', 'ARCHIVED') AND id > $3 ORDER BY id LIMIT $4
+"""
+
+
+def bench_scale(sizes: tuple[int, int], seconds: float) -> list[Figure]:
+    """Time over HTTP at 1 connection with many contacts ÷ that with few, for each read, in turns."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kith-bench-")))
+        kiths = {size: stack.enter_context(installed(folder / str(size))) for size in sizes}
+        for size, kith in kiths.items():
+            asyncio.run(fill(kith, size))
+        typed = [f"{PAGE}/search?q={query}" for query in list_typed(range(0, sizes[0], sizes[0] // 50))]
+        reads: dict[str, Callable[[Installation, int], list[str]]] = {
+            "page 1": lambda _kith, _size: [PAGE],
+            "typeahead": lambda _kith, _size: typed,
+            "get": lambda _kith, size: [f"{PAGE}/{1 + Chance(n).roll(size)}" for n in range(GETS)],
+            "deep cursor": lambda kith, size: asyncio.run(make_deep_pages(kith, size)),
+        }
+        return [
+            compare(name, {size: (kith, make_paths(kith, size)) for size, kith in kiths.items()}, seconds)
+            for name, make_paths in reads.items()
+        ]
+
+
+def compare(name: str, asked: dict[int, tuple[Installation, list[str]]], seconds: float) -> Figure:
+    """The middle of the ratios of the rounds; the first round warms up."""
+    few, many = asked
+    rounds: list[dict[int, Result]] = []
+    for _ in range(1 + ROUNDS):
+        rounds.append(
+            {size: kith.load(*paths, connections=1, seconds=seconds) for size, (kith, paths) in asked.items()}
+        )
+        assert all(set(result.statuses) == {"200"} for result in rounds[-1].values()), rounds[-1]
+    del rounds[0]
+    parts = {f"ms each at {size:,}": median(one[size].typical_ms for one in rounds) for size in asked}
+    parts |= {f"p99 ms at {size:,}": median(one[size].p99_ms for one in rounds) for size in asked}
+    return Figure(
+        name=f"{name} at {many:,} contacts ÷ at {few:,} (time)",
+        value=median(one[many].typical_ms / one[few].typical_ms for one in rounds),
+        target=1.5,
+        bound="most",
+        parts=parts,
+    )
+
+
+async def fill(kith: Installation, size: int) -> None:
+    """As many contacts as if they had come one by one over two years, with what the writer keeps beside them."""
+    workspace = kith.workspace
+    database = await Database.open(kith.url, kith.settings, "writer", connections_max=1)
+    async with database.acquire() as connection:
+        for start in range(0, size, LOADED_AT_ONCE):
+            numbers = range(start, min(start + LOADED_AT_ONCE, size))
+            rows = [to_row(make_contact(n, size), workspace.id) for n in numbers]
+            await insert_contacts(connection, workspace.shard, rows)
+        await connection.execute(COUNT_UP)
+        await connection.execute("VACUUM (ANALYZE) contacts")
+        await connection.execute("CHECKPOINT")
+    await database.close()
+
+
+def make_contact(n: int, size: int) -> Contact:
+    """Contact ``n + 1``: a few are archived or deleted, a third have been active since they came."""
+    chance = Chance(n)
+    at = FIRST_DAY + SPAN * ((n + chance.roll(1000) / 1000) / size)
+    at = at.replace(microsecond=at.microsecond // 1000 * 1000)
+    active_at = at + (FIRST_DAY + SPAN - at) * (chance.roll(10_000) / 10_000) if chance.roll(3) == 0 else None
+    changes = make_changes(msgspec.convert(msgspec.to_builtins(make_person(n)), ContactInput))
+    return Contact(
+        external_id=new_id("ctc", at),
+        number=n + 1,
+        **changes,
+        avatar=None,
+        status=chance.pick(("ACTIVE",) * 96 + ("ARCHIVED", "ARCHIVED", "DELETED", "MERGED"), 1),
+        modules=("CRM",),
+        activity_count=chance.roll(40) if active_at else 0,
+        last_activity_at=active_at,
+        created_at=at,
+        updated_at=active_at or at,
+        version=1 + chance.roll(4),
+    )
+
+
+async def make_deep_pages(kith: Installation, size: int) -> list[str]:
+    """Lists that go on from places about half way down, by cursors such as a client gets there page by page."""
+    workspace = kith.workspace
+    where = make_condition(ContactListing(), workspace)
+    query = Query("contact", where, Sort("createdAt", True), limit=20)
+    async with open_engine(kith.settings, kith.url) as engine:
+        rows = await engine.database.fetch(MIDDLE, workspace.shard, workspace.id, size // 2, CURSORS)
+        cursors = [make_cursor(engine, workspace, query, After(row["key"], row["id"])) for row in rows]
+    return [f"{PAGE}?cursor={cursor}" for cursor in cursors]
