@@ -1,4 +1,4 @@
-"""Where a part's processor time goes: ``python -m tests.bench profile accept`` (or ``apply``).
+"""Where a part's processor time goes: ``python -m tests.bench profile accept``, ``apply``, ``get`` and so on.
 
 The part runs with a timer of processor time that notes, at every tick, which Python functions are at work. That is
 coarse, but it slows nothing down: functions in C count for the Python function that calls them.
@@ -15,10 +15,11 @@ from kith.cli.app import run_part
 from kith.settings import load_settings
 from tests.bench.apply import time_apply
 from tests.bench.installation import PARTS, drain, installed
+from tests.bench.reads import READS
 
 TICK_S = 0.001
 SHOWN = 30
-PROFILED = {"accept": "api", "apply": "writer"}
+PROFILED = {"accept": "api", "apply": "writer", "get": "api", "list": "api", "search": "api"}
 Place = tuple[CodeType, int]
 
 
@@ -70,7 +71,7 @@ def name(code: CodeType) -> str:
 
 
 def profile(what: str, seconds: float, creates: int) -> str:
-    """Load the part for a while with creates; what it did with its time."""
+    """Load the part for a while; what it did with its time."""
     part = PROFILED[what]
     with tempfile.TemporaryDirectory(prefix="kith-bench-") as folder:
         out = Path(folder) / "profile.txt"
@@ -79,8 +80,12 @@ def profile(what: str, seconds: float, creates: int) -> str:
             if what == "accept":
                 kith.create(seconds=seconds)
                 drain(kith)
-            else:
+            elif what == "apply":
                 time_apply(kith, 0, creates)
+            else:
+                kith.create(seconds=1)
+                drain(kith)
+                kith.load(*READS[what], connections=32, seconds=seconds)
         return out.read_text()
 
 

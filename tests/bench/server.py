@@ -2,7 +2,8 @@
 
 ``POST /crm/bench/validated`` is a route like the others: the key, the limit, the body and every rule for it, and an
 answer; but nothing is foreseen and nothing appended. ``/bare/…`` are Kith's own statements, sent through bare asyncpg
-from a bare ASGI callable: no key, no route table, no conditions to compile, no cursor to sign.
+from a bare ASGI callable: no key, no route table, no conditions to compile, no cursor to sign. ``/crm/bench/by-hand/…``
+are the same statements behind Kith's own door: with key, limit, headers and counts.
 """
 
 import asyncio
@@ -12,9 +13,9 @@ import asyncpg
 
 from kith.api import shapes
 from kith.api.app import App, Scope, Send, build_app
-from kith.api.calls import WriteCall
+from kith.api.calls import ReadCall, WriteCall
 from kith.api.requests import Receive
-from kith.api.responses import Answer, make_write_answer
+from kith.api.responses import JSON, Answer, make_write_answer
 from kith.api.routing import route
 from kith.cli.app import run_part
 from kith.cql.ast import Query, Sort
@@ -34,6 +35,7 @@ from kith.store.workspaces import list_workspaces
 
 VALIDATED = "/crm/bench/validated"
 BARE = "/bare/"
+BY_HAND = "/crm/bench/by-hand/"
 NOW = datetime.now(UTC)
 SAMPLE = (
     '{"id":null,"externalId":"%s","email":"alice@example.com","name":"Alice Johnson","givenName":"Alice",'
@@ -92,21 +94,35 @@ class BareReads:
             return b'{"data":%b,"meta":{"page":1,"limit":20,"total":%d}}' % (row["page"].encode(), total)
 
 
+class Bare:
+    """Opened by the first request, so that a run without these reads has no connections for them."""
+
+    reads: asyncio.Task[BareReads] | None = None
+
+
+async def read_bare(engine: Engine, name: str) -> bytes:
+    if Bare.reads is None:
+        Bare.reads = asyncio.create_task(open_bare(engine.settings))
+    return await (await Bare.reads).read(name)
+
+
+@route("GET", BY_HAND + "{name}", tag="Bench", kind="record", data=shapes.Contact)
+async def read_by_hand(call: ReadCall, name: str) -> Answer:
+    """Read by hand"""
+    return Answer(200, await read_bare(call.engine, name), [JSON])
+
+
 def build_bench_app(engine: Engine) -> App:
     """Kith's application, with the bare one in front of ``/bare/``."""
     kith = build_app(engine)
-    bare: asyncio.Task[BareReads] | None = None
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        nonlocal bare
         path: str = scope["path"]
         if not path.startswith(BARE):
             await kith(scope, receive, send)
             return
-        if bare is None:
-            bare = asyncio.create_task(open_bare(engine.settings))
-        body = await (await bare).read(path.removeprefix(BARE))
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        body = await read_bare(engine, path.removeprefix(BARE))
+        headers = [JSON, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
