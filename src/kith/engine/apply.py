@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import asyncpg
 import msgspec
@@ -41,6 +42,13 @@ _LOG = load_queries("log")
 logger = structlog.get_logger(__name__)
 
 
+class _Ahead(NamedTuple):
+    """A portion of the log that is being read: (shard, behind which position)."""
+
+    place: tuple[int, int]
+    read: asyncio.Task[list[Entry]]
+
+
 class Writer:
     """Applies the log of the shards that it owns. One for each partition; the cursor refuses a second."""
 
@@ -51,6 +59,7 @@ class Writer:
         self._batch_max = settings.batch_commands_max
         self._poll_s = settings.poll_ms / 1000
         self._positions: dict[int, int] = {}
+        self._ahead: _Ahead | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Apply what comes until told to stop; the batch at hand is finished. Raises ConflictingWriter."""
@@ -72,7 +81,7 @@ class Writer:
         applied = 0
         for shard, head in (await self._log.load_heads()).items():
             while self._positions.get(shard, 0) < head and not (stop and stop.is_set()):
-                applied += await self._apply_next(shard)
+                applied += await self._apply_next(shard, head)
         return applied
 
     async def load_positions(self) -> None:
@@ -80,11 +89,24 @@ class Writer:
         rows = await self._database.fetch(_LOG["load_cursors"])
         self._positions = {row["shard"]: row["position"] for row in rows}
 
-    async def _apply_next(self, shard: int) -> int:
-        entries = await self._log.read(shard, self._positions.get(shard, 0), self._batch_max)
+    async def _apply_next(self, shard: int, head: int) -> int:
+        """Apply the next portion, and read the one behind it meanwhile."""
+        entries = await self._read_next(shard)
+        if entries and entries[-1].position < head:
+            last = entries[-1].position
+            reading = asyncio.create_task(self._log.read(shard, last, self._batch_max))
+            reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._ahead = _Ahead((shard, last), reading)
         if entries:
             await self._apply(shard, entries)
         return len(entries)
+
+    async def _read_next(self, shard: int) -> list[Entry]:
+        after = self._positions.get(shard, 0)
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or ahead.place != (shard, after):
+            return await self._log.read(shard, after, self._batch_max)
+        return await ahead.read
 
     async def _apply(self, shard: int, entries: Sequence[Entry]) -> None:
         """Apply the entries; where they cannot be applied together, halve until the one that fails stands alone."""

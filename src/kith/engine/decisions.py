@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kith.model.commands import Envelope, to_resource, to_type
-from kith.model.contacts import Contact
+from kith.model.contacts import Contact, to_told, to_told_changes
 from kith.model.decide import Decision, Rejected, decide, fold
 from kith.model.events import REJECTED, TYPES, ContactCreated, Event
 from kith.model.state import State, touches
@@ -185,6 +185,10 @@ def make_event_data(event: Event) -> dict[str, Any]:
     """What the feed tells: the whole record of a create, the old and new values of a change."""
     contact = event.contact
     if isinstance(event, ContactCreated):
-        return {"id": contact.number, "externalId": contact.external_id, "contact": contact}
-    changes = {field: {"old": old, "new": new} for field, (old, new) in event.changes.items()}
-    return {"id": contact.number, "externalId": contact.external_id, "version": contact.version, "changes": changes}
+        return {"contact": to_told(contact)}
+    return {
+        "id": contact.number,
+        "externalId": contact.external_id,
+        "version": contact.version,
+        "changes": to_told_changes(event.changes),
+    }

@@ -154,6 +154,30 @@ class ContactView(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
+# The fields of a record that events tell of, by their public names.
+_TOLD = {
+    name: field
+    for field, name in zip(ContactView.__struct_fields__, ContactView.__struct_encode_fields__, strict=True)
+    if field in Contact.__struct_fields__
+}
+_PUBLIC = {field: name for name, field in _TOLD.items()}
+
+
+def to_told(contact: Contact) -> dict[str, Any]:
+    """The record as an event tells of it: its fields that have a value, by their public names."""
+    told = {name: value for name, field in _TOLD.items() if (value := getattr(contact, field)) is not None}
+    return {"id": contact.number, **told}
+
+
+def to_told_changes(changes: Mapping[str, tuple[Any, Any]]) -> dict[str, dict[str, Any]]:
+    """The old and the new value of each public field."""
+    return {
+        _PUBLIC.get(field, field): {"old": old, "new": new}
+        for field, (old, new) in changes.items()
+        if field in _PUBLIC or field.startswith("properties.")
+    }
+
+
 def to_json(contact: Contact, *, pending: bool) -> bytes:
     """The public form of a single contact, as the database renders it too."""
     return _encode(

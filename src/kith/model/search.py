@@ -33,15 +33,12 @@ def to_name_key(name: str | None) -> str | None:
 
 def list_words(contact: Contact) -> set[str]:
     """The words of name, email and phone that a search may begin with."""
-    words: set[str] = set()
-    for text in (contact.name, contact.given_name, contact.family_name):
-        if text:
-            words.update(_split(text))
+    names = [name for name in (contact.name, contact.given_name, contact.family_name) if name]
+    words = set(_split(" ".join(names)))
     if contact.email:
-        local, _, domain = contact.email.rpartition("@")
-        words.update((fold_letters(contact.email)[:WORD_CHARACTERS_MAX], fold_letters(domain)[:WORD_CHARACTERS_MAX]))
-        words.add(fold_letters(local)[:WORD_CHARACTERS_MAX])
-        words.update(_split(local))
+        email = fold_letters(contact.email)
+        local, _, domain = email.rpartition("@")
+        words.update((email[:WORD_CHARACTERS_MAX], local, domain[:WORD_CHARACTERS_MAX]), _split(local))
     if contact.phone:
         words.update(_list_phone_words(contact.phone, contact.phone_e164))
     return words
@@ -49,8 +46,7 @@ def list_words(contact: Contact) -> set[str]:
 
 def to_lexemes(contact: Contact, workspace_id: int) -> str:
     """The words as the text of a tsvector, each with the workspace in front."""
-    words = sorted(list_words(contact))
-    return " ".join([f"'{workspace_id}:{_escape(word)}'" for word in words])
+    return " ".join([f"'{workspace_id}:{_escape(word)}'" for word in list_words(contact)])
 
 
 def to_tsquery(query: str, workspace_id: int) -> str | None:
@@ -83,9 +79,8 @@ def list_terms(query: str) -> list[list[tuple[str, ...]]]:
     return terms
 
 
-def _split(text: str) -> Iterator[str]:
-    for word in _WORD.findall(fold_letters(text)):
-        yield word[:WORD_CHARACTERS_MAX]
+def _split(text: str) -> list[str]:
+    return [word[:WORD_CHARACTERS_MAX] for word in _WORD.findall(fold_letters(text))]
 
 
 def _list_phone_words(phone: str, e164: str | None) -> Iterator[str]:
