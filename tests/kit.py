@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 import httpx2
+import stamina
 
 from kith.api.app import App, build_app
 from kith.clock import Clock, SystemClock
@@ -19,7 +20,7 @@ from kith.engine.workspaces import create_workspace
 from kith.log.postgres import PostgresLog
 from kith.model.workspaces import Workspace
 from kith.settings import Settings
-from kith.store.database import Database
+from kith.store.database import DISCONNECTED, Database
 
 # A poll so rare that only notifications can be what wakes a test's writer in time.
 SETTINGS = Settings(poll_ms=10_000, append_timeout_ms=2000)
@@ -42,8 +43,12 @@ class Kit:
             for shard, position in (await self.engine.log.load_heads()).items():
                 assert await self.engine.progress.wait(shard, position, 10), "the writer is stuck"
             return
-        await self.writer.drain()
-        await self.engine.progress.refresh()
+        async for attempt in stamina.retry_context(on=DISCONNECTED, wait_initial=0, wait_jitter=0):
+            with attempt:  # a test may have cut connections; the writer comes back from that as it does in ``run``
+                if attempt.num > 1:
+                    await self.writer.load_positions()
+                await self.writer.drain()
+                await self.engine.progress.refresh()
 
     @asynccontextmanager
     async def living_writer(self) -> AsyncIterator[None]:
