@@ -17,29 +17,11 @@ _OPERATIONS = load_queries("operations")
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
-class ContactRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class ContactRow(Contact, frozen=True, kw_only=True, gc=False):
     """A row of ``contacts``: the record, and the columns that are derived from it."""
 
     workspace_id: int
-    number: int
-    external_id: str
-    email: str | None
-    name: str | None
     name_key: str | None
-    given_name: str | None
-    family_name: str | None
-    phone: str | None
-    phone_e164: str | None
-    avatar: str | None
-    status: str
-    lifecycle_stage: str
-    modules: tuple[str, ...]
-    properties: dict[str, Any]
-    activity_count: int
-    last_activity_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
-    version: int
     words: str
 
 
@@ -100,26 +82,9 @@ class ContactKeys(msgspec.Struct, frozen=True):
 def to_row(contact: Contact, workspace_id: int) -> ContactRow:
     assert contact.number is not None
     return ContactRow(
+        **msgspec.structs.asdict(contact),
         workspace_id=workspace_id,
-        number=contact.number,
-        external_id=contact.external_id,
-        email=contact.email,
-        name=contact.name,
         name_key=to_name_key(contact.name),
-        given_name=contact.given_name,
-        family_name=contact.family_name,
-        phone=contact.phone,
-        phone_e164=contact.phone_e164,
-        avatar=contact.avatar,
-        status=contact.status,
-        lifecycle_stage=contact.lifecycle_stage,
-        modules=contact.modules,
-        properties=contact.properties,
-        activity_count=contact.activity_count,
-        last_activity_at=contact.last_activity_at,
-        created_at=contact.created_at,
-        updated_at=contact.updated_at,
-        version=contact.version,
         words=to_lexemes(contact, workspace_id),
     )
 
