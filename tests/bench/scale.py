@@ -8,14 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
-import msgspec
-
 from kith.cql.ast import After, Query, Sort
 from kith.engine.contacts import ContactListing, make_condition
 from kith.engine.context import open_engine
 from kith.engine.query import make_cursor
 from kith.ids import new_id
-from kith.model.contacts import Contact, ContactInput, make_changes
+from kith.model.contacts import Contact
 from kith.store.batch import insert_contacts, to_row
 from kith.store.database import Database
 from tests.bench.client import Result
@@ -104,12 +102,19 @@ def make_contact(n: int, size: int) -> Contact:
     at = FIRST_DAY + SPAN * ((n + chance.roll(1000) / 1000) / size)
     at = at.replace(microsecond=at.microsecond // 1000 * 1000)
     active_at = at + (FIRST_DAY + SPAN - at) * (chance.roll(10_000) / 10_000) if chance.roll(3) == 0 else None
-    changes = make_changes(msgspec.convert(msgspec.to_builtins(make_person(n)), ContactInput))
+    person = make_person(n)
     return Contact(
         external_id=new_id("ctc", at),
         number=n + 1,
-        **changes,
+        email=person.email,
+        name=person.name,
+        given_name=person.given_name,
+        family_name=person.family_name,
+        phone=person.phone,
+        phone_e164=person.phone,
         avatar=None,
+        lifecycle_stage=person.lifecycle_stage,
+        properties=person.properties,
         status=chance.pick(("ACTIVE",) * 96 + ("ARCHIVED", "ARCHIVED", "DELETED", "MERGED"), 1),
         modules=("CRM",),
         activity_count=chance.roll(40) if active_at else 0,
