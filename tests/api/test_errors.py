@@ -1,5 +1,6 @@
 """The one shape of errors, what a failure tells, and what every answer carries."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -8,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from kith.errors import CODES
+from kith.model.workspaces import Workspace
 from tests.kit import Kit
 
 
@@ -172,3 +174,17 @@ async def test_a_client_that_leaves_in_mid_body_is_not_answered(kit: Kit, client
     }
     await kit.app(scope, receive, send)
     assert sent == []
+
+
+async def test_metrics_tell_how_far_the_writer_is_behind(
+    client: httpx2.AsyncClient, kit: Kit, drain: Callable[[], Awaitable[None]], workspace: Workspace
+) -> None:
+    await drain()
+    await client.post("/crm/contacts", json={"name": "Ada"})
+    async with kit.open_client() as stranger:
+        waiting = (await stranger.get("/metrics")).text
+        await drain()
+        applied = (await stranger.get("/metrics")).text
+    assert f'kith_log_lag_commands{{shard="{workspace.shard}"}} 1.0' in waiting
+    assert f'kith_log_lag_commands{{shard="{workspace.shard}"}} 0.0' in applied
+    assert "kith_pending_writes 1.0" in waiting

@@ -1,8 +1,8 @@
 """What the HTTP surface counts, for Prometheus."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 REQUESTS = Counter("kith_http_requests", "Requests answered, by route and status.", ["method", "route", "status"])
 SECONDS = Histogram(
@@ -11,6 +11,9 @@ SECONDS = Histogram(
     ["method", "route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+
+LAG = Gauge("kith_log_lag_commands", "Commands that are accepted and not applied yet, by shard of the log.", ["shard"])
+PENDING = Gauge("kith_pending_writes", "Writes that this process foresees: accepted here, not applied yet.")
 
 _watchers: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
 
@@ -23,3 +26,11 @@ def count_request(method: str, route: str, status: int, seconds: float) -> None:
         _watchers[method, route, status] = watcher
     watcher[0]()
     watcher[1](seconds)
+
+
+def show_lag(lag: Mapping[int, int], pending: int) -> None:
+    """Set what is measured when somebody looks. Shards whose lag cannot be read are left out."""
+    LAG.clear()
+    for shard, commands in lag.items():
+        LAG.labels(shard).set(commands)
+    PENDING.set(pending)

@@ -20,7 +20,11 @@ async def find_missing_parts(engine: Engine) -> list[str]:
 
 
 async def load_lag(engine: Engine) -> dict[int, int]:
-    """Commands that are accepted and not applied, by shard."""
-    heads = await engine.log.load_heads()
-    cursors = {row["shard"]: row["position"] for row in await engine.database.fetch(_LOG["load_cursors"])}
-    return {shard: head - cursors.get(shard, 0) for shard, head in heads.items()}
+    """Commands that are accepted and not applied, by shard; empty while PostgreSQL does not answer."""
+    try:
+        heads = await engine.log.load_heads()
+        rows = await engine.database.fetch(_LOG["load_cursors"])
+    except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError):
+        return {}
+    cursors = {row["shard"]: row["position"] for row in rows}
+    return {shard: max(0, head - cursors.get(shard, 0)) for shard, head in heads.items()}

@@ -32,6 +32,10 @@ class PendingWrite(msgspec.Struct, frozen=True, kw_only=True):
 class Pending(Protocol):
     """What is foreseen, by record, by claim and by operation."""
 
+    def __len__(self) -> int:
+        """How many writes are pending."""
+        ...
+
     def reading(self) -> AbstractContextManager[None]:
         """While it is open, nothing is dropped: what the database shows and what is held here leave no gap."""
         ...
