@@ -85,6 +85,7 @@ class Connection(asyncio.Protocol):
         self._run = run
         self._received = b""
         self._sent_s = 0.0
+        self._waiting = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
@@ -98,6 +99,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._sent_s = now
+        self._waiting = True
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
@@ -108,6 +110,7 @@ class Connection(asyncio.Protocol):
             at = data.find(LENGTH, 0, end) + len(LENGTH)
             if len(data) >= end + len(BLANK_LINE) + int(data[at : data.find(b"\r", at)]):
                 self._received = b""
+                self._waiting = False
                 self._run.latencies_ms.append(1000 * (time.monotonic() - self._sent_s))
                 self._run.statuses[data[9:12]] += 1
                 self._send()
@@ -115,7 +118,7 @@ class Connection(asyncio.Protocol):
         self._received = data
 
     def connection_lost(self, error: Exception | None) -> None:
-        if error is not None or self._received:
+        if error is not None or self._waiting:
             self._run.statuses[b"cut off"] += 1
         self._run.open -= 1
         if not self._run.open:
