@@ -1,0 +1,261 @@
+"""Every read that the API makes is served by an index that begins with the workspace, whichever plan is chosen."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import product
+from typing import Any, NamedTuple
+
+import asyncpg
+import msgspec
+import pytest
+
+from kith.cql.ast import After, Query, Sort
+from kith.engine.contacts import ContactListing, get_contact, list_contacts, make_condition, search_contacts
+from kith.engine.query import make_cursor
+from kith.model.workspaces import Workspace
+from kith.store.batch import ContactKeys, load_contacts
+from kith.store.database import Database, make_server_settings
+from tests.engine.crowd import Crowd
+from tests.kit import SETTINGS
+
+SORTS = ("createdAt", "lastActivityAt", "email", "name")
+ORDERS = list(product(SORTS, ("asc", "desc")))
+AFTER = {
+    "createdAt": "2026-01-05 12:00:00+00",
+    "lastActivityAt": "2026-01-15 12:00:00+00",
+    "email": "d.500@example0.com",
+    "name": "frances hopper",
+}
+Node = dict[str, Any]
+
+
+class Sent(NamedTuple):
+    """A statement, and the role of the connections that it goes to."""
+
+    role: str
+    sql: str
+    values: tuple[Any, ...]
+
+
+@pytest.fixture
+def sent(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> list[Sent]:
+    """What is sent to the database during the test."""
+    statements: list[Sent] = []
+    roles = {id(crowd.engine.database): "reader", id(crowd.engine.queries): "query"}
+
+    def listen(name: str) -> None:
+        fetch = getattr(Database, name)
+
+        async def note_and_fetch(self: Database, sql: str, *values: Any) -> Any:
+            statements.append(Sent(roles[id(self)], sql, values))
+            return await fetch(self, sql, *values)
+
+        monkeypatch.setattr(Database, name, note_and_fetch)
+
+    for name in ("fetch", "fetchrow", "fetchval"):
+        listen(name)
+    return statements
+
+
+def to_literal(value: Any) -> str:
+    """A value as it stands in the text of an EXECUTE."""
+    match value:
+        case None:
+            return "NULL"
+        case bool() | int():
+            return str(value).lower()
+        case list():
+            items = ",".join("NULL" if item is None else '"{}"'.format(str(item).replace('"', r"\"")) for item in value)
+            return to_literal("{" + items + "}")
+        case datetime():
+            return to_literal(value.isoformat())
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+async def explain(crowd: Crowd, statement: Sent) -> list[Node]:
+    """The plans that a connection of its role may choose: one for these values, and one for any where it caches."""
+    modes = ["force_custom_plan"] + (["force_generic_plan"] if statement.role == "reader" else [])
+    plans = []
+    settings = make_server_settings(statement.role, SETTINGS)  # type: ignore[arg-type]
+    connection = await asyncpg.connect(crowd.kit.url, server_settings=settings)
+    try:
+        sql = statement.sql.removeprefix("EXPLAIN (FORMAT JSON) ")
+        await connection.execute(f"PREPARE tried AS {sql}")
+        values = ", ".join(to_literal(value) for value in statement.values)
+        for mode in modes:
+            await connection.execute(f"SET plan_cache_mode = {mode}")
+            answer = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE tried({values})")
+            plans.append(msgspec.json.decode(answer)[0]["Plan"])
+    finally:
+        await connection.close()
+    return plans
+
+
+def walk(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.get("Plans", []):
+        yield from walk(child)
+
+
+def check(plan: Node, workspace: Workspace) -> None:
+    """Contacts are reached by an index only, and only those of the workspace."""
+    salted = re.compile(rf"'{workspace.id}:")
+    for node in walk(plan):
+        index = node.get("Index Name", "")
+        scanned = node["Node Type"]
+        if node.get("Relation Name") == "contacts":
+            assert scanned in ("Index Scan", "Index Only Scan", "Bitmap Heap Scan"), node
+        if index.startswith("contacts"):
+            condition = node.get("Index Cond", "")
+            if index == "contacts_words":
+                assert salted.search(condition), node
+            else:
+                assert "shard = " in condition and "workspace_id = " in condition, node
+
+
+async def check_all(crowd: Crowd, sent: list[Sent]) -> list[Node]:
+    plans = []
+    statements = [statement for statement in sent if "FROM contacts" in statement.sql]
+    sent.clear()
+    for statement in statements:
+        for plan in await explain(crowd, statement):
+            check(plan, crowd.workspace)
+            plans.append(plan)
+    return plans
+
+
+def sorts_at_most(plan: Node, rows_max: int) -> bool:
+    """Whether no Sort of the plan is expected to take more rows: the others come in the order of an index."""
+    return all(
+        node["Plans"][0]["Plan Rows"] <= rows_max
+        for node in walk(plan)
+        if node["Node Type"] in ("Sort", "Incremental Sort")
+    )
+
+
+@pytest.mark.parametrize("by", ["number", "external id", "email"])
+async def test_getting_a_contact_looks_it_up(crowd: Crowd, sent: list[Sent], by: str) -> None:
+    contact = next(contact for contact in crowd.live if contact.email)
+    ref = {"number": str(contact.number), "external id": contact.external_id, "email": contact.email or ""}[by]
+    await get_contact(crowd.engine, crowd.workspace, ref)
+    for plan in await check_all(crowd, sent):
+        assert plan["Node Type"] == "Index Scan"
+        assert {"number": "contacts_pkey", "external id": "contacts_external_id", "email": "contacts_live_email"}[
+            by
+        ] == plan["Index Name"]
+
+
+@pytest.mark.parametrize(("sort_by", "direction"), ORDERS)
+async def test_pages_come_in_the_order_of_an_index(
+    crowd: Crowd, sent: list[Sent], sort_by: str, direction: str
+) -> None:
+    """The first by number, a later one by number, one by cursor, and one by cursor among the missing values."""
+    listing = ContactListing(sort_by=sort_by, sort_order=direction, limit=20, count="none")  # type: ignore[arg-type]
+    places = [After(AFTER[sort_by], 25_000)] + ([After(None, 25_000)] if sort_by != "createdAt" else [])
+    query = Query("contact", make_condition(listing, crowd.workspace), Sort(sort_by, direction == "desc"), 20)
+    cursors = [make_cursor(crowd.engine, crowd.workspace, query, place) for place in places]
+    for more in ({}, {"page": 100}, *({"cursor": cursor} for cursor in cursors)):
+        page = await list_contacts(crowd.engine, crowd.workspace, msgspec.structs.replace(listing, **more))
+        assert page.meta["nextCursor"]
+    plans = await check_all(crowd, sent)
+    assert len(plans) == 2 * (2 + len(places))
+    for plan in plans:
+        assert sorts_at_most(plan, 0), plan
+
+
+FILTERS: dict[str, dict[str, Any]] = {
+    "archived": {"status": "ARCHIVED"},
+    "merged": {"status": "MERGED"},
+    "deleted": {"status": "DELETED"},
+    "stage": {"lifecycle_stage": "EVANGELIST"},
+    "stage that nobody has": {"lifecycle_stage": "SALES_QUALIFIED"},
+    "module": {"module": "EMAIL"},
+    "module that nobody has": {"module": "SMS"},
+    "identified": {"is_identified": True},
+    "not identified": {"is_identified": False},
+    "from": {"created_from": "2026-01-13"},
+    "to": {"created_to": "2026-01-02"},
+    "from and to": {"created_from": "2026-01-03", "created_to": "2026-01-03T06:00:00Z"},
+    "search for one word": {"search": "grace"},
+    "search for two words": {"search": "grace hopper"},
+    "search for an email": {"search": "a.77@example27.com"},
+    "search for a phone": {"search": "+49 30 000077"},
+    "search for nobody": {"search": "zebedee"},
+}
+
+
+@pytest.mark.parametrize("count", ["default", "exact"])
+@pytest.mark.parametrize("name", FILTERS)
+async def test_filters_and_their_counts_stay_within_the_workspace(
+    crowd: Crowd, sent: list[Sent], name: str, count: str
+) -> None:
+    await list_contacts(crowd.engine, crowd.workspace, ContactListing(count=count, **FILTERS[name]))  # type: ignore[arg-type]
+    assert await check_all(crowd, sent)
+
+
+@pytest.mark.parametrize(("sort_by", "direction"), ORDERS)
+async def test_filters_in_every_order_stay_within_the_workspace(
+    crowd: Crowd, sent: list[Sent], sort_by: str, direction: str
+) -> None:
+    for asked in FILTERS.values():
+        listing = ContactListing(sort_by=sort_by, sort_order=direction, count="none", **asked)  # type: ignore[arg-type]
+        await list_contacts(crowd.engine, crowd.workspace, listing)
+    assert len(await check_all(crowd, sent)) >= len(FILTERS)
+
+
+@pytest.mark.parametrize("asked", [{}, {"status": "ACTIVE"}, {"lifecycle_stage": "LEAD"}])
+async def test_totals_that_are_kept_do_not_touch_the_contacts(
+    crowd: Crowd, sent: list[Sent], asked: dict[str, Any]
+) -> None:
+    await list_contacts(crowd.engine, crowd.workspace, ContactListing(**asked))
+    page, total = sent
+    assert "FROM totals" in total.sql
+    assert "FROM contacts" in page.sql
+
+
+@pytest.mark.parametrize(
+    "typed", ["a", "ad", "ada", "ada lov", "ada lovelace", "a.77@", "lovelace ada", "+49 30 0000", "zebedee", "jean-l"]
+)
+async def test_typeahead_stays_within_the_workspace(crowd: Crowd, sent: list[Sent], typed: str) -> None:
+    await search_contacts(crowd.engine, crowd.workspace, typed, 20)
+    (plan,) = await check_all(crowd, sent)
+    indexes = {node["Index Name"] for node in walk(plan) if "Index Name" in node}
+    assert "contacts_name" in indexes
+    assert indexes & {"contacts_email", "contacts_live_email"}
+    assert "contacts_words" in indexes or typed == "a", "half of all have a word that begins so"
+    assert sorts_at_most(plan, 1001), "no more are sorted than candidates are taken"
+
+
+@pytest.mark.parametrize("size", [1, 50, 500])
+async def test_loading_for_a_batch_or_a_prediction_looks_each_contact_up(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    some = [contact for contact in crowd.live if contact.email][:size]
+    keys = ContactKeys(
+        external_ids=[(crowd.workspace.id, contact.external_id) for contact in some],
+        numbers=[(crowd.workspace.id, contact.number or 0) for contact in some],
+        emails=[(crowd.workspace.id, contact.email or "") for contact in some],
+    )
+    noted: list[Sent] = []
+    async with crowd.engine.database.acquire() as connection:
+        with connection.query_logger(lambda query: noted.append(Sent("reader", query.query, tuple(query.args)))):
+            found = await load_contacts(connection, crowd.workspace.shard, keys)
+    assert len({contact.number for _, contact in found}) == size
+    (statement,) = [one for one in noted if "json_build_object" in one.sql]
+    for plan in await explain(crowd, statement):
+        check(plan, crowd.workspace)
+        indexes = {node["Index Name"] for node in walk(plan) if "Index Name" in node}
+        assert indexes == {"contacts_external_id", "contacts_pkey", "contacts_live_email"}
+
+
+async def test_a_scan_over_all_workspaces_would_be_noticed(crowd: Crowd) -> None:
+    """The check itself, against statements that have no guard."""
+    for sql, values in (
+        ("SELECT FROM contacts WHERE properties ->> 'plan' = $1", ("pro",)),
+        ("SELECT FROM contacts WHERE email = $1", ("ada@example.com",)),
+        ("SELECT FROM contacts WHERE words @@ $1::tsquery", ("ada:*",)),
+    ):
+        for plan in await explain(crowd, Sent("query", sql, values)):
+            with pytest.raises(AssertionError):
+                check(plan, crowd.workspace)
