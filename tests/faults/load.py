@@ -1,0 +1,159 @@
+"""Load on a served Kith: clients that write, retry like good clients, and keep a ledger of what was acknowledged."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import httpx2
+import stamina
+
+COLLIDING_EMAILS = 12
+PATIENCE_S = 60
+
+
+class Unanswered(Exception):
+    """The connection was lost, or the server said to come back later: the request may have been accepted or not."""
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """A write that was answered 202."""
+
+    operation_id: str
+    method: str
+    contact_id: str
+    key: str | None
+
+
+@dataclass
+class Ledger:
+    """What the clients were promised. ``requests``: what was sent with a key; ``conflicts``: answers 409."""
+
+    acknowledged: list[Acknowledged] = field(default_factory=list)
+    by_key: dict[str, Acknowledged] = field(default_factory=dict)
+    requests: dict[str, tuple[str, str, dict[str, Any] | None]] = field(default_factory=dict)
+    conflicts: int = 0
+    _news: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def add(self, answer: httpx2.Response, key: str | None) -> Acknowledged:
+        operation = answer.json()["operation"]
+        contact_id = answer.json()["data"]["externalId"]
+        write = Acknowledged(operation["id"], answer.request.method, contact_id, key)
+        if key is not None:
+            known = self.by_key.setdefault(key, write)
+            assert known == write, f"the Idempotency-Key {key} was answered with two writes: {known}, {write}"
+        self.acknowledged.append(write)
+        async with self._news:
+            self._news.notify_all()
+        return write
+
+    async def reach(self, acknowledged: int) -> None:
+        """Returns once so many writes have been acknowledged."""
+        async with self._news:
+            await self._news.wait_for(lambda: len(self.acknowledged) >= acknowledged)
+
+
+@dataclass
+class Load:
+    """Writes on one server, wherever it is just now: ``move`` tells where it was started again."""
+
+    url: str
+    api_key: str
+    seed: int
+    ledger: Ledger = field(default_factory=Ledger)
+    _stopping: bool = False
+    _numbers: "count[int]" = field(default_factory=count)
+
+    def move(self, url: str) -> None:
+        self.url = url
+
+    @asynccontextmanager
+    async def running(self, clients: int) -> AsyncIterator[None]:
+        """The clients at work; at the end each finishes what it has begun. A client that fails ends the test."""
+        async with asyncio.TaskGroup() as group:
+            for n in range(clients):
+                group.create_task(self._work(n))
+            try:
+                yield
+            finally:
+                self._stopping = True
+
+    async def _work(self, n: int) -> None:
+        chance = random.Random(f"{self.seed} {n}")
+        mine: list[str] = []
+        async with open_client(self.api_key) as client:
+            while not self._stopping:
+                await self._write(client, chance, mine)
+
+    async def _write(self, client: httpx2.AsyncClient, chance: random.Random, mine: list[str]) -> None:
+        """Create, update or delete: with an Idempotency-Key until it is answered, or without and only once."""
+        n = next(self._numbers)
+        key = f"request {n}" if chance.random() < 0.5 else None
+        act = chance.random()
+        if act < 0.25 or not mine:
+            made = await self.send(client, "POST", "/crm/contacts", {"email": f"unique-{n}@example.com"}, key)
+            if made is not None:
+                mine.append(made.contact_id)
+        elif act < 0.5:
+            email = f"colliding-{chance.randrange(COLLIDING_EMAILS)}@example.com"
+            await self.send(client, "POST", "/crm/contacts", {"email": email, "name": f"{n}"}, key)
+        elif act < 0.9:
+            await self.send(client, "PATCH", f"/crm/contacts/{chance.choice(mine)}", {"name": f"{n}"}, key)
+        elif act < 0.95:
+            await self.send(client, "DELETE", f"/crm/contacts/{mine.pop(chance.randrange(len(mine)))}", None, key)
+        else:
+            # Deleted and free again: the others that want this email race for it.
+            email = f"colliding-{chance.randrange(COLLIDING_EMAILS)}@example.com"
+            await self.send(client, "DELETE", f"/crm/contacts/{email}", None, key)
+
+    async def send(
+        self, client: httpx2.AsyncClient, method: str, path: str, body: dict[str, Any] | None, key: str | None
+    ) -> Acknowledged | None:
+        """The acknowledged write; None where it was refused, or not answered and not to be retried."""
+        headers = {"Idempotency-Key": key} if key else {}
+        if key is not None:
+            self.ledger.requests[key] = (method, path, body)
+        async for attempt in stamina.retry_context(
+            on=Unanswered, attempts=None, timeout=PATIENCE_S, wait_initial=0.02, wait_max=0.3
+        ):
+            with attempt:
+                try:
+                    answer = await client.request(method, self.url + path, json=body, headers=headers)
+                except httpx2.TransportError as error:
+                    if key is None:
+                        # Is it there or not? Nobody can tell. It must not be sent again.
+                        return await self._wait_until_alive(client)
+                    raise Unanswered from error
+                if answer.status_code == 503:
+                    assert answer.json()["error"]["code"] == "SERVICE_UNAVAILABLE"
+                    raise Unanswered
+        return await self._take(answer, key)
+
+    async def _take(self, answer: httpx2.Response, key: str | None) -> Acknowledged | None:
+        if answer.status_code == 202:
+            return await self.ledger.add(answer, key)
+        code = answer.json()["error"]["code"]
+        if code == "CONTACT_EMAIL_EXISTS":
+            self.ledger.conflicts += 1
+        else:
+            # A contact that was found by its email may be gone, and one whose delete was not answered may be deleted.
+            assert code in ("NOT_FOUND", "INVALID_REQUEST"), answer.text
+        return None
+
+    async def _wait_until_alive(self, client: httpx2.AsyncClient) -> None:
+        async for attempt in stamina.retry_context(
+            on=httpx2.TransportError, attempts=None, timeout=PATIENCE_S, wait_initial=0.02, wait_max=0.3
+        ):
+            with attempt:
+                await client.get(f"{self.url}/healthz")
+
+
+@asynccontextmanager
+async def open_client(api_key: str) -> AsyncIterator[httpx2.AsyncClient]:
+    headers = {"Authorization": f"Bearer {api_key}"}
+    async with httpx2.AsyncClient(headers=headers, timeout=30) as client:
+        yield client

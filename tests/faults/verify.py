@@ -1,0 +1,100 @@
+"""What has to be true of a Kith's tables after any faults, held against the ledger of those who wrote."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx2
+
+from kith.store.embedded import find_embedded_url
+from tests.faults.load import Ledger, open_client
+from tests.serving import Served, run_kith
+
+DUPLICATES = """
+SELECT email, count(*) FROM contacts WHERE status IN ('ACTIVE', 'ARCHIVED') AND email IS NOT NULL
+GROUP BY workspace_id, email HAVING count(*) > 1
+"""
+# The version of a record is 1 and one more for each write that changed it: each update here does, of deletes the first.
+WRONG_VERSIONS = """
+SELECT c.external_id, c.version, o.created, o.updated, o.deleted, e.changed FROM contacts c
+LEFT JOIN LATERAL (
+  SELECT count(*) FILTER (WHERE type = 'CreateContact') AS created,
+    count(*) FILTER (WHERE type = 'UpdateContact') AS updated,
+    least(1, count(*) FILTER (WHERE type = 'DeleteContact')) AS deleted
+  FROM operations WHERE resource = '/crm/contacts/' || c.external_id AND status = 'APPLIED'
+) o ON true
+LEFT JOIN LATERAL (
+  SELECT count(*) AS changed FROM events
+  WHERE resource = '/crm/contacts/' || c.external_id AND type <> 'operation.rejected'
+) e ON true
+WHERE o.created <> 1 OR c.version <> 1 + o.updated + o.deleted OR c.version <> e.changed
+"""
+GAPS = "SELECT workspace_id FROM events GROUP BY workspace_id HAVING count(*) <> max(sequence) OR min(sequence) <> 1"
+NOT_APPLIED = "SELECT count(*) FROM log_head h JOIN cursors c USING (shard) WHERE h.position <> c.position"
+
+
+async def fetch(data: Path, sql: str) -> list[tuple[Any, ...]]:
+    url = find_embedded_url(data)
+    assert url is not None
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(sql)]
+    finally:
+        await connection.close()
+
+
+async def wait_until_applied(served: Served) -> None:
+    """Returns when all that was accepted is applied: a last write, waited for, stands behind it on the same shard."""
+    async with open_client(served.key) as client:
+        answer = await client.post(
+            f"{served.url}/crm/contacts", json={"name": "the last"}, headers={"Prefer": "wait=30"}
+        )
+    assert answer.status_code == 201, answer.text
+    assert await fetch(served.data, NOT_APPLIED) == [(0,)]
+
+
+async def verify(served: Served, ledger: Ledger) -> None:
+    """Nothing acknowledged is lost, nothing is applied twice, no email has two owners, each key made one write."""
+    await wait_until_applied(served)
+    operations = {
+        row[0]: row[1:] for row in await fetch(served.data, "SELECT id, status, error ->> 'code' FROM operations")
+    }
+    contacts = {row[0] for row in await fetch(served.data, "SELECT external_id FROM contacts")}
+    lost = [write for write in ledger.acknowledged if write.operation_id not in operations]
+    assert not lost, f"{len(lost)} acknowledged writes are lost: {lost[:5]}"
+    for write in ledger.acknowledged:
+        status, code = operations[write.operation_id]
+        if status == "APPLIED":
+            assert write.contact_id in contacts, f"{write} is applied, and its record is not there"
+        else:
+            assert code in ("CONTACT_EMAIL_EXISTS", "NOT_FOUND", "INVALID_REQUEST"), (write, code)
+    assert await fetch(served.data, DUPLICATES) == []
+    assert await fetch(served.data, WRONG_VERSIONS) == []
+    assert await fetch(served.data, GAPS) == []
+    assert await fetch(served.data, "SELECT reason FROM dead_letters") == []
+    await verify_replays(served, ledger)
+    verify_replay(served)
+
+
+async def verify_replays(served: Served, ledger: Ledger) -> None:
+    """A request that comes yet again with its key is the write that it was, over every kill."""
+    async with open_client(served.key) as client:
+        for key, write in list(ledger.by_key.items())[:: max(1, len(ledger.by_key) // 200)]:
+            method, path, body = ledger.requests[key]
+            answer = await client.request(method, served.url + path, json=body, headers={"Idempotency-Key": key})
+            check_replay(answer, write.operation_id, write.contact_id)
+
+
+def check_replay(answer: httpx2.Response, operation_id: str, contact_id: str) -> None:
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["Idempotent-Replayed"] == "true"
+    assert answer.json()["operation"]["id"] == operation_id
+    assert answer.json()["data"]["externalId"] == contact_id
+
+
+def verify_replay(served: Served) -> None:
+    """The log, applied again to nothing, gives the same tables."""
+    ran = run_kith("replay", "--check", "--json", data=str(served.data))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert json.loads(ran.stdout)["differences"] == []
