@@ -1,0 +1,82 @@
+"""Many clients who want the same emails at once: each email has one owner, and nobody is left without an answer."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import httpx2
+import pytest
+
+from tests.faults.load import open_client
+from tests.faults.verify import DUPLICATES, fetch, verify_replay, wait_until_applied
+from tests.serving import Served
+
+pytestmark = pytest.mark.faults
+
+CLIENTS = 64
+CREATES = 2000
+EMAILS = 50
+
+
+@pytest.fixture
+async def clients(serve: Served) -> AsyncIterator[list[httpx2.AsyncClient]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(open_client(serve.key)) for _ in range(CLIENTS)]
+
+
+async def test_64_clients_that_race_for_50_emails_make_50_contacts(
+    serve: Served, clients: list[httpx2.AsyncClient]
+) -> None:
+    emails = [f"wanted-{n % EMAILS}@example.com" for n in range(CREATES)]
+    random.Random(3).shuffle(emails)
+    accepted: list[str] = []
+    refused: Counter[tuple[int, str]] = Counter()
+
+    async def race(client: httpx2.AsyncClient) -> None:
+        while emails:
+            answer = await client.post(f"{serve.url}/crm/contacts", json={"email": emails.pop()})
+            if answer.status_code == 202:
+                accepted.append(answer.json()["operation"]["id"])
+            else:
+                refused[answer.status_code, answer.json()["error"]["code"]] += 1
+
+    await asyncio.gather(*map(race, clients))
+    await wait_until_applied(serve)
+    outcomes: Counter[tuple[str, str | None]] = Counter()
+    for operation_id in accepted:
+        operation = (await clients[0].get(f"{serve.url}/crm/operations/{operation_id}")).json()["data"]
+        outcomes[operation["status"], (operation["error"] or {}).get("code")] += 1
+    assert outcomes.pop(("APPLIED", None)) == EMAILS
+    assert set(outcomes) <= {("REJECTED", "CONTACT_EMAIL_EXISTS")}
+    assert set(refused) == {(409, "CONTACT_EMAIL_EXISTS")}
+    assert refused.total() + outcomes.total() + EMAILS == CREATES
+    assert await fetch(serve.data, "SELECT count(*) FROM contacts WHERE email LIKE 'wanted-%'") == [(EMAILS,)]
+    assert await fetch(serve.data, DUPLICATES) == []
+    verify_replay(serve)
+
+
+async def test_clients_that_race_with_the_same_keys_make_one_record_for_each(
+    serve: Served, clients: list[httpx2.AsyncClient]
+) -> None:
+    """As when a balancer, a library and a person each retry: all get the one answer."""
+
+    async def ask(client: httpx2.AsyncClient, n: int) -> tuple[int, str, str]:
+        answer = await client.post(
+            f"{serve.url}/crm/contacts",
+            json={"email": f"once-{n}@example.com"},
+            headers={"Idempotency-Key": f"request {n}"},
+        )
+        assert answer.status_code == 202, answer.text
+        return n, answer.json()["operation"]["id"], answer.json()["data"]["externalId"]
+
+    asked = [ask(client, turn) for turn in range(20) for client in clients[:8]]
+    answers = set(await asyncio.gather(*asked))
+    assert len(answers) == 20
+    await wait_until_applied(serve)
+    assert await fetch(serve.data, "SELECT count(*) FROM contacts WHERE email LIKE 'once-%'") == [(20,)]
+    statuses = await fetch(
+        serve.data, "SELECT status, count(*) FROM operations WHERE fingerprint IS NOT NULL GROUP BY 1"
+    )
+    assert statuses == [("APPLIED", 20)]
