@@ -10,6 +10,7 @@ import pytest
 from kith.clock import SystemClock
 from kith.engine.apply import Writer
 from kith.engine.context import open_engine
+from kith.engine.submit import Written
 from kith.errors import ConflictingWriter, Exposed
 from kith.log.postgres import PostgresLog
 from kith.model.commands import DeleteContact, UpdateContact
@@ -218,3 +219,23 @@ async def test_events_tell_the_old_and_the_new_value_of_each_change(acts: Acts, 
         "properties.mrr": {"old": 5, "new": 6},
         "properties.plan": {"old": None, "new": "pro"},
     }
+
+
+async def test_two_processes_that_race_for_the_same_emails_make_each_contact_once(
+    own_kit: Kit, own_acts: Acts, rival: Acts
+) -> None:
+    """What one does not foresee of the other, the writer refuses: each create ends as 409, REJECTED or a contact."""
+    ended = await asyncio.gather(
+        *(acts.create(email=f"{n % 20}@example.com") for n in range(200) for acts in (own_acts, rival)),
+        return_exceptions=True,
+    )
+    accepted = [one for one in ended if isinstance(one, Written)]
+    refused = [one for one in ended if isinstance(one, Exposed)]
+    assert len(accepted) + len(refused) == 400
+    assert {error.code for error in refused} == {"CONTACT_EMAIL_EXISTS"}
+    await own_kit.drain()
+    operations = [await own_acts.get_operation(one.operation.id) for one in accepted]
+    statuses = [operation.status for operation in operations]
+    assert (statuses.count("APPLIED"), statuses.count("REJECTED")) == (20, 20)
+    assert {one.to_error().code for one in operations if one.status == "REJECTED"} == {"CONTACT_EMAIL_EXISTS"}
+    assert await own_acts.fetch("SELECT count(*), max(id) FROM contacts WHERE workspace_id = $1") == [(20, 20)]
