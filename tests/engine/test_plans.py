@@ -159,7 +159,7 @@ async def test_pages_come_in_the_order_of_an_index(
         page = await list_contacts(crowd.engine, crowd.workspace, msgspec.structs.replace(listing, **more))
         assert page.meta["nextCursor"]
     plans = await check_all(crowd, sent)
-    assert len(plans) == 2 * (2 + len(places))
+    assert len(plans) == 1 + 2 * (1 + len(places)), "a later page by number has no plan that is kept"
     for plan in plans:
         assert sorts_at_most(plan, 0), plan
 

@@ -44,7 +44,7 @@ def compile_page(entity: Entity, query: Query, shard: int, workspace_id: int) ->
     values = _Values(shard, workspace_id)
     condition = _to_sql(entity, query.where, values)
     rows = _compile_rows(entity, query, condition, values)
-    limit = values.add(query.limit)
+    limit = _write_count(query, query.limit, values)
     return Statement(
         f"SELECT coalesce(json_agg(document) FILTER (WHERE n <= {limit}), '[]')::text AS page,"
         f" array_agg(key) FILTER (WHERE n <= {limit}) AS keys, array_agg(id) FILTER (WHERE n <= {limit}) AS ids,"
@@ -149,7 +149,7 @@ def _compile_rows(entity: Entity, query: Query, condition: str, values: _Values)
     """
     field = entity.find_field(query.sort.field)
     assert field is not None and field.key is not None
-    most = values.add(query.offset + query.limit + 1)
+    most = _write_count(query, query.offset + query.limit + 1, values)
     columns = f"{make_columns(entity)}, {field.key} AS key"
     source = f"FROM {entity.table} c WHERE {GUARD} AND {condition}"
     direction = "DESC" if query.sort.descending else "ASC"
@@ -168,7 +168,18 @@ def _compile_rows(entity: Entity, query: Query, condition: str, values: _Values)
             behind = f" AND c.id {'<' if query.sort.descending else '>'} {values.add(after.id)}"
         parts.append(f"SELECT {columns} {source} AND {field.key} IS NULL{behind} ORDER BY {nulls} LIMIT {most}")
     rows = parts[0] if len(parts) == 1 else " UNION ALL ".join(f"({part})" for part in parts)
+    if not query.offset:
+        return rows if len(parts) == 1 else f"SELECT * FROM ({rows}) c LIMIT {most}"
     return f"SELECT * FROM ({rows}) c OFFSET {values.add(query.offset)} LIMIT {values.add(query.limit + 1)}"
+
+
+def _write_count(query: Query, count: int, values: _Values) -> str:
+    """A number of rows, written out on first pages and behind cursors.
+
+    Their plans are kept, and for a limit that it does not know the planner expects a tenth of the table. Pages by
+    number are planned each time.
+    """
+    return values.add(count) if query.offset else str(int(count))
 
 
 def _compile_after(field: Field, after: After, sort: Sort, values: _Values) -> str:

@@ -18,12 +18,13 @@ _NOT_DIGIT = re.compile(r"\D")
 
 
 def fold_letters(text: str) -> str:
-    """Lower-cased, without accents: é is e, ﬁ is fi."""
-    text = text.lower()
+    """Without case and accents, letter by letter, so that a beginning of a word stays one: é is e, ﬁ is fi, ß is ss."""
     if text.isascii():
-        return text
-    decomposed = unicodedata.normalize("NFKD", text)
-    return "".join(character for character in decomposed if not unicodedata.combining(character))
+        return text.lower()
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(character for character in decomposed if not unicodedata.combining(character))
+    # Some letters only decompose to capitals: 𝐀 is A.
+    return plain.casefold()
 
 
 def to_name_key(name: str | None) -> str | None:
