@@ -13,7 +13,7 @@ QUERY_TERMS_MAX = 10
 NAME_KEY_CHARACTERS_MAX = 256
 
 _WORD = re.compile(r"[^\W_]+")
-_PHONE = re.compile(r"^[+\d][\d\s().\-/]{2,}$")
+_PHONE = re.compile(r"^(?=.*\d)[+(\d][\d\s().\-/]{2,}$")
 _NOT_DIGIT = re.compile(r"\D")
 
 
@@ -23,7 +23,7 @@ def fold_letters(text: str) -> str:
         return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     plain = "".join(character for character in decomposed if not unicodedata.combining(character))
-    # Some letters only decompose to capitals: 𝐀 is A.
+    # Some letters decompose to capitals only now: mathematical ones, circled ones, units.
     return plain.casefold()
 
 
@@ -67,8 +67,7 @@ def list_terms(query: str) -> list[list[tuple[str, ...]]]:
     """
     stripped = query.strip()
     if _PHONE.match(stripped):
-        digits = _NOT_DIGIT.sub("", stripped)
-        return [[(digits[2:] if stripped.startswith("00") else digits,)]]
+        return [_list_phone_terms(_NOT_DIGIT.sub("", stripped))]
     terms: list[list[tuple[str, ...]]] = []
     for term in stripped.split()[:QUERY_TERMS_MAX]:
         whole = fold_letters(term)[:WORD_CHARACTERS_MAX]
@@ -78,6 +77,12 @@ def list_terms(query: str) -> list[list[tuple[str, ...]]]:
         elif parts:
             terms.append([(whole,), parts] if parts != (whole,) else [parts])
     return terms
+
+
+def _list_phone_terms(digits: str) -> list[tuple[str, ...]]:
+    """As typed, and without what stands in front of a number dialled abroad (00) or at home (0)."""
+    dialled = digits[2:] if digits.startswith("00") else digits[1:] if digits.startswith("0") else ""
+    return [(digits,), (dialled,)] if dialled else [(digits,)]
 
 
 def _split(text: str) -> list[str]:
