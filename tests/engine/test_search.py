@@ -16,7 +16,7 @@ NAMES = (
     "'quoted'",
     "''",
     "a:b*c&d|e!f(g)",
-    "Jean-Luc d´Arc",
+    "Jean-Luc d'Arc",
     "José 王小明",
     "ΟΔΟΣ Straße",
     "हिन्दी",
