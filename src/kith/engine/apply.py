@@ -74,6 +74,11 @@ class Writer:
                 self._positions.clear()
                 await asyncio.sleep(RECONNECT_S)
 
+    async def warm_up(self) -> None:
+        """Let the first command wait for nothing that can be done before it."""
+        async with self._database.acquire() as connection:
+            await store.warm_up(connection)
+
     async def drain(self, stop: asyncio.Event | None = None) -> int:
         """Apply all that is on the log when it begins; the number of entries."""
         if not self._positions:

@@ -101,7 +101,9 @@ async def _open_writer(settings: Settings, url: str) -> AsyncIterator[Writer]:
     async with _open_database(settings, url, "writer") as database:
         log = PostgresLog(database, url, settings)
         try:
-            yield Writer(database, log, SystemClock(), settings)
+            writer = Writer(database, log, SystemClock(), settings)
+            await writer.warm_up()
+            yield writer
         finally:
             await log.close()
 

@@ -1,7 +1,7 @@
 """Loading what a batch of commands touches and saving what became of it: one round trip for each kind."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -150,6 +150,20 @@ async def save_rows(connection: Connection, shard: int, statement: str, rows: li
     """Run a statement that takes rows as documents; nothing where there are none."""
     if rows:
         await connection.execute(statement, shard, to_documents(rows))
+
+
+async def warm_up(connection: Connection) -> None:
+    """Plan every statement of a batch before the first command waits for it, by saving nothing."""
+    nowhere, nobody, now = -1, [(-1, "")], datetime.now(UTC)
+    async with connection.transaction():
+        await load_contacts(connection, nowhere, ContactKeys(external_ids=nobody, emails=nobody))
+        await load_counters(connection, nowhere, [-1])
+        await load_known_operations(connection, nowhere, nobody, now, now)
+        await connection.fetchrow(_OPERATIONS["move_cursor"], nowhere, 0, 0)
+        for name in ("insert_contacts", "update_contacts", "save_counters", "add_totals"):
+            await connection.execute(_CONTACTS[name], nowhere, "[]")
+        for name in ("insert_operations", "insert_events"):
+            await connection.execute(_OPERATIONS[name], nowhere, "[]")
 
 
 async def insert_contacts(connection: Connection, shard: int, rows: list[ContactRow]) -> None:
