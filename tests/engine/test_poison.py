@@ -10,6 +10,7 @@ import pytest
 from kith.engine import apply
 from kith.engine.apply import TRIES_ALONE_MAX
 from kith.engine.decisions import Outcome, Placed
+from kith.engine.replay import replay_check
 from kith.errors import Exposed, NotFound
 from kith.model.codec import VERSION
 from kith.model.commands import Idempotency, UpdateContact
@@ -139,6 +140,10 @@ async def test_a_command_that_the_database_refuses_is_set_aside(
     assert [row[1] for row in await own_acts.fetch(DEAD)] == [refused.operation_id]
     assert (await own_acts.get_operation(refused.operation_id)).to_error().code == "INTERNAL"
     assert (await own_acts.get_operation(kept.operation_id)).status == "APPLIED"
+    await own_acts.append(b"\xff")
+    await own_kit.drain()
+    report = await replay_check(own_kit.url, SETTINGS)
+    assert (report.entries, report.differences) == (3, []), "applied again, they are set aside again"
 
 
 async def test_an_update_that_the_database_refuses_leaves_the_record_as_it_was(own_kit: Kit, own_acts: Acts) -> None:
