@@ -20,10 +20,10 @@ test: setup ## run every test but the long fault runs
 test-faults: setup ## kill processes under load, 30 times (`make test` does it 6 times)
 	@KITH_FAULT_KILLS=$${KITH_FAULT_KILLS:-30} $(bin)/pytest -m faults $(ARGS)
 
-bench: setup ## measure ratios against bare PostgreSQL and a bare endpoint
+bench: setup ## measure ratios against bare PostgreSQL and a bare endpoint (12 minutes)
 	@$(bin)/python -m tests.bench $(ARGS)
 
-bench-smoke: setup ## the same, small and short: does the bench still work?
+bench-smoke: setup ## the same, small and short; fails where a ratio is far off
 	@$(bin)/python -m tests.bench --smoke $(ARGS)
 
 lint: setup ## style, types, layers and house rules

@@ -1,7 +1,11 @@
-"""Figures of the bench: what was measured, what it shall be, and how both are shown and kept."""
+"""Figures of the bench: what was measured, what it shall be, and how both are shown and kept.
+
+``python -m tests.bench.figures build/bench.json`` prints a kept run as a table for a document.
+"""
 
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -114,6 +118,24 @@ def print_table(figures: Sequence[Figure]) -> None:
         print("  ".join([first.ljust(widths[0]), *aligned]).rstrip())
 
 
+def to_markdown(report: Report) -> str:
+    """The figures as a table for a document, with the machine above it."""
+    machine = report.machine
+    versions = ", ".join(f"{name} {number}" for name, number in machine.versions.items())
+    lines = [
+        f"{report.date[:10]}, {machine.processor}, {machine.cores} cores, {machine.memory_gb:.0f} GB, {versions}.",
+        "",
+        "| Figure | Measured | Target | | Made of |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for figure in report.figures:
+        verdict = "" if figure.target is None else "holds" if figure.holds() else "**missed**"
+        parts = " · ".join(f"{part} {format_number(value)}" for part, value in figure.parts.items())
+        measured = f"{format_number(figure.value)} {figure.unit}"
+        lines.append(f"| {figure.name} | {measured} | {figure.describe_target()} | {verdict} | {parts} |")
+    return "\n".join(lines)
+
+
 def format_number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.2f}"
 
@@ -125,3 +147,7 @@ def to_iso_now() -> str:
 def list_far_off(figures: Sequence[Figure]) -> list[str]:
     """The ratios that are less than half as good as they shall be. Times by themselves are the machine's."""
     return [figure.name for figure in figures if figure.unit == RATIO and not figure.holds(SMOKE_SLACK)]
+
+
+if __name__ == "__main__":
+    print(to_markdown(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Report)))
