@@ -15,6 +15,7 @@ from kith.model.search import to_tsquery
 
 COUNTED_ROWS_MAX = 10_000
 SEARCH_CANDIDATES_MAX = 1000
+LAST_CHARACTER = "\U0010ffff"
 GUARD = "c.shard = $1 AND c.workspace_id = $2"
 LIVE = "c.status IN ('ACTIVE', 'ARCHIVED')"
 NOTHING = "false"
@@ -87,36 +88,32 @@ def compile_get(entity: Entity, by: Literal["id", "externalId", "email"]) -> str
 def compile_typeahead(entity: Entity, query: str, limit: int, shard: int, workspace_id: int) -> Statement | None:
     """The best ``limit`` live records for what was typed so far; None where there is nothing to look for.
 
-    First those whose email begins with it, then those whose name does, each from its index; then those with a word
-    for each term, the most recently active of ``SEARCH_CANDIDATES_MAX`` candidates first. A tier is only looked at
-    when those above it did not fill the page.
+    First those whose email begins with it, then those whose name or family name does, each from its index; then those
+    with a word for each term, the most recently active of ``SEARCH_CANDIDATES_MAX`` first. A tier is only looked at
+    when those above it did not fill the page, and leaves out what they have.
     """
     tsquery = to_tsquery(query, workspace_id)
     if tsquery is None:
         return None
     values = _Values(shard, workspace_id)
     typed = query.strip().lower()
-    start, end, words, most = (
-        values.add(typed),
-        values.add(typed + "\U0010ffff"),
-        values.add(tsquery),
-        values.add(limit),
-    )
+    start, end, words = values.add(typed), values.add(typed + LAST_CHARACTER), values.add(tsquery)
+    most = int(limit)
     columns = make_columns(entity)
-    begins = {key: f"(c.{key} >= {start} AND c.{key} < {end})" for key in ("email", "name_key")}
     source = f"FROM {entity.table} c WHERE {GUARD} AND {LIVE}"
-    rows = (
-        f"(SELECT {columns} {source} AND {begins['email']} ORDER BY c.email, c.id LIMIT {most})"
-        f" UNION ALL (SELECT {columns} {source} AND {begins['name_key']} AND {begins['email']} IS NOT TRUE"
-        f" ORDER BY c.name_key, c.id LIMIT {most})"
-        f" UNION ALL (SELECT * FROM (SELECT {columns} {source} AND c.words @@ {words}::tsquery"
-        f" AND {begins['email']} IS NOT TRUE AND {begins['name_key']} IS NOT TRUE LIMIT {SEARCH_CANDIDATES_MAX}) c"
-        f" ORDER BY c.last_activity_at DESC NULLS LAST, c.created_at DESC, c.id DESC LIMIT {most})"
-    )
-    document = make_document(entity, with_links=False)
+    tiers: list[str] = []
+    seen = ""
+    for key in ("c.email", "c.name_key", "c.family_key"):
+        begins = f"({key} >= {start} AND {key} < {end})"
+        tiers.append(f"SELECT {columns} {source} AND {begins}{seen} ORDER BY {key}, c.id LIMIT {most}")
+        seen += f" AND {begins} IS NOT TRUE"
+    candidates = f"SELECT {columns} {source} AND c.words @@ {words}::tsquery{seen} LIMIT {SEARCH_CANDIDATES_MAX}"
+    order = "c.last_activity_at DESC NULLS LAST, c.created_at DESC, c.id DESC"
+    tiers.append(f"SELECT * FROM ({candidates}) c ORDER BY {order} LIMIT {most}")
+    rows = " UNION ALL ".join(f"({tier})" for tier in tiers)
     return Statement(
         f"SELECT coalesce(json_agg(document), '[]')::text FROM"
-        f" (SELECT {document} AS document FROM ({rows}) c LIMIT {most}) page",
+        f" (SELECT {make_document(entity, with_links=False)} AS document FROM ({rows}) c LIMIT {most}) page",
         tuple(values.values),
     )
 

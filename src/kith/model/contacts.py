@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from kith.clock import to_iso
 from kith.errors import Validation
-from kith.model.values import check_properties, normalise_email, normalise_phone, normalise_text
+from kith.model.values import TEXT_CHARACTERS_MAX, check_properties, normalise_email, normalise_phone, normalise_text
 
 Status = Literal["ACTIVE", "ARCHIVED", "MERGED", "DELETED"]
 LifecycleStage = Literal[
@@ -122,7 +122,7 @@ def _list_uncleared(patch: ContactPatch) -> list[tuple[str, str]]:
 
 
 def make_name(given_name: str | None, family_name: str | None) -> str | None:
-    return " ".join(part for part in (given_name, family_name) if part) or None
+    return " ".join(part for part in (given_name, family_name) if part)[:TEXT_CHARACTERS_MAX].rstrip() or None
 
 
 class ContactView(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -22,6 +22,7 @@ class ContactRow(Contact, frozen=True, kw_only=True, gc=False):
 
     workspace_id: int
     name_key: str | None
+    family_key: str | None
     words: str
 
 
@@ -85,6 +86,7 @@ def to_row(contact: Contact, workspace_id: int) -> ContactRow:
         **msgspec.structs.asdict(contact),
         workspace_id=workspace_id,
         name_key=to_name_key(contact.name),
+        family_key=to_name_key(contact.family_name),
         words=to_lexemes(contact, workspace_id),
     )
 

@@ -53,6 +53,7 @@ CREATE TABLE contacts (
   name_key text COLLATE "C",
   given_name text COLLATE "C",
   family_name text COLLATE "C",
+  family_key text COLLATE "C",
   phone text COLLATE "C",
   phone_e164 text COLLATE "C",
   avatar text COLLATE "C",
@@ -76,6 +77,8 @@ CREATE INDEX contacts_activity ON contacts (shard, workspace_id, last_activity_a
 CREATE INDEX contacts_email ON contacts (shard, workspace_id, email, id);
 -- list by name; name as a typeahead
 CREATE INDEX contacts_name ON contacts (shard, workspace_id, name_key, id);
+-- family name as a typeahead
+CREATE INDEX contacts_family ON contacts (shard, workspace_id, family_key, id) WHERE family_key IS NOT NULL;
 -- list of a lifecycle stage
 CREATE INDEX contacts_stage ON contacts (shard, workspace_id, lifecycle_stage, created_at, id);
 -- list of the archived, merged and deleted ones
