@@ -38,7 +38,7 @@ BENCHES: dict[str, Bench] = {
     "accept": lambda kith, smoke: [bench_accept(kith, seconds=1 if smoke else 5)],
     "apply": lambda kith, smoke: [bench_apply(kith, creates=10_000 if smoke else 50_000)],
     "latency": lambda kith, smoke: bench_latency(kith, writes=100 if smoke else 1_000),
-    "reads": lambda kith, smoke: bench_reads(kith, seconds=0.2 if smoke else 1),
+    "reads": lambda kith, smoke: bench_reads(kith, seconds=0.1 if smoke else 1),
     "rates": lambda kith, smoke: bench_rates(kith, seconds=0.2 if smoke else 3),
     "scale": lambda _, smoke: bench_scale(
         sizes=(2_000, 20_000) if smoke else (10_000, 1_000_000), seconds=0.1 if smoke else 2
