@@ -4,7 +4,15 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import httpx2
+import msgspec
 import pytest
+
+from kith.engine.contacts import create_contact
+from kith.engine.submit import WriteRequest
+from kith.errors import Validation
+from kith.model.contacts import ContactInput
+from kith.model.workspaces import Workspace
+from tests.kit import Kit
 
 Drain = Callable[[], Awaitable[None]]
 
@@ -254,3 +262,12 @@ async def test_numbers_in_properties_keep_their_digits(client: httpx2.AsyncClien
         compact = answer.text.replace(" ", "")
         assert '"a":0.1000000000000000000000000000001' in compact
         assert '"b":12345678901234567890123' in compact
+
+
+async def test_a_workspace_may_take_only_properties_that_are_defined(kit: Kit, workspace: Workspace) -> None:
+    strict = msgspec.structs.replace(workspace, strict_properties=True)
+    request = WriteRequest(workspace=strict, key_id=1)
+    with pytest.raises(Validation) as refused:
+        await create_contact(kit.engine, request, ContactInput(name="Ada", properties={"plan": "Pro", "gone": None}))
+    assert [fault["field"] for fault in (refused.value.details or {})["fields"]] == ["properties.plan"]
+    assert (await create_contact(kit.engine, request, ContactInput(name="Ada"))).created

@@ -111,6 +111,7 @@ class SearchMeta(msgspec.Struct, rename="camel", kw_only=True):
     """A typeahead has one page and counts nothing."""
 
     limit: Annotated[int, Meta(examples=[20])]
+    next_cursor: Annotated[None, Meta(description="Always null: more than a typeahead shows is found by a list.")]
 
 
 class ErrorAnswer(msgspec.Struct, kw_only=True):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -14,7 +14,7 @@ from kith.engine.context import Engine
 from kith.engine.loading import Keys
 from kith.engine.query import Count, Page, check_depth, read_cursor, run_query
 from kith.engine.submit import Attempt, WriteRequest, Written, begin, find_replayed, submit, wait_for
-from kith.errors import InvalidId, InvalidRequest, NotFound
+from kith.errors import InvalidId, InvalidRequest, NotFound, Validation
 from kith.ids import parse_id
 from kith.model.commands import Command, CreateContact, DeleteContact, RestoreContact, UpdateContact
 from kith.model.contacts import LIVE, Contact, ContactInput, ContactPatch, make_changes, to_json
@@ -71,7 +71,9 @@ class ContactListing(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse_ref(text: str) -> Ref:
     """Raises InvalidId where it is no form of a contact's id."""
-    if text.isascii() and text.isdecimal() and len(text) <= NUMBER_DIGITS_MAX:
+    if text.isascii() and text.isdecimal():
+        if len(text) > NUMBER_DIGITS_MAX:
+            raise NotFound(f"No contact {text[:80]} is in this workspace.")
         return Ref("id", int(text))
     parsed = parse_id(text)
     if parsed and parsed[0] == "ctc":
@@ -86,8 +88,20 @@ def parse_ref(text: str) -> Ref:
     raise InvalidId(f"{text[:80]!r} is not a contact's number, external id (ctc_…) or email.")
 
 
+def make_checked_changes(workspace: Workspace, fields: ContactInput) -> dict[str, Any]:
+    """``make_changes``; in a workspace that is strict about them, without properties that are not defined."""
+    changes = make_changes(fields)
+    undefined = [key for key, value in changes.get("properties", {}).items() if value is not None]
+    if workspace.strict_properties and undefined:
+        message = "is not defined, and this workspace takes only properties that are."
+        raise Validation([(f"properties.{key}", message) for key in undefined])
+    return changes
+
+
 async def create_contact(engine: Engine, request: WriteRequest, fields: ContactInput) -> Written:
-    changes = {field: value for field, value in make_changes(fields).items() if value is not None}
+    changes = {
+        field: value for field, value in make_checked_changes(request.workspace, fields).items() if value is not None
+    }
     email = changes.get("email")
 
     def make_command(attempt: Attempt, _: State) -> Command:
@@ -97,7 +111,7 @@ async def create_contact(engine: Engine, request: WriteRequest, fields: ContactI
 
 
 async def update_contact(engine: Engine, request: WriteRequest, ref: str, fields: ContactPatch) -> Written:
-    parsed, changes = parse_ref(ref), make_changes(fields)
+    parsed, changes = parse_ref(ref), make_checked_changes(request.workspace, fields)
     email = changes.get("email")
     keys = parsed.to_keys(email) if email else parsed.to_keys()
 
@@ -141,14 +155,14 @@ async def get_contact(engine: Engine, workspace: Workspace, ref: str) -> Found:
     with engine.pending.reading():
         by = parsed.by
         if by == "email":
-            moves, holder = engine.pending.find_holder(workspace.id, str(value))
+            moves, holder = engine.pending.find_holder(workspace.id, str(value), acknowledged=True)
             if moves:
                 if holder is None:
                     raise NotFound(f"No contact {value} is in this workspace.")
                 by, value = "externalId", holder
         row = await engine.database.fetchrow(_GET[by], workspace.shard, workspace.id, value)
         contact_id = row["external_id"] if row else value
-        foreseen = engine.pending.find_contact(workspace.id, str(contact_id))
+        foreseen = engine.pending.find_contact(workspace.id, str(contact_id), acknowledged=True)
         if foreseen is not None:
             return _to_found(foreseen, row["id"] if row else None)
     if row is None:
@@ -179,9 +193,9 @@ async def search_contacts(engine: Engine, workspace: Workspace, q: str, limit: i
     """Typeahead: the best live contacts for what was typed so far."""
     statement = compile_typeahead(CONTACT, check_search(q, "q"), limit, workspace.shard, workspace.id)
     if statement is None:
-        return Page(b"[]", {"limit": limit})
+        return Page(b"[]", {"limit": limit, "nextCursor": None})
     data = await engine.queries.fetchval(statement.sql, *statement.values)
-    return Page(data.encode(), {"limit": limit})
+    return Page(data.encode(), {"limit": limit, "nextCursor": None})
 
 
 def make_condition(listing: ContactListing, workspace: Workspace) -> And:
@@ -195,9 +209,9 @@ def make_condition(listing: ContactListing, workspace: Workspace) -> And:
         terms.append(Comparison("modules", "has_any", listing.module))
     if listing.is_identified is not None:
         terms.append(Comparison("isIdentified", "eq", listing.is_identified))
-    if listing.created_from:
+    if listing.created_from is not None:
         terms.append(Comparison("createdAt", "gte", parse_time(listing.created_from, "from", workspace)[0]))
-    if listing.created_to:
+    if listing.created_to is not None:
         at, is_day = parse_time(listing.created_to, "to", workspace)
         terms.append(Comparison("createdAt", "lt" if is_day else "lte", at))
     if listing.search is not None and listing.search.strip():
@@ -213,11 +227,14 @@ def parse_time(text: str, parameter: str, workspace: Workspace) -> tuple[datetim
     zone = ZoneInfo(workspace.timezone)
     try:
         if len(text) == 10:
-            day = date.fromisoformat(text) + timedelta(days=1 if parameter == "to" else 0)
-            return datetime.combine(day, time(), zone).astimezone(UTC), True
+            day = date.fromisoformat(text)
+            at = datetime.combine(day, time(), zone)
+            return (at + timedelta(days=1 if parameter == "to" else 0)).astimezone(UTC), True
         at = datetime.fromisoformat(text.replace(" ", "+"))
         return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC), False
-    except (ValueError, OverflowError):
+    except OverflowError:  # the first or the last day that there is
+        return (datetime.min.replace(tzinfo=UTC) if text < "5000" else datetime.max.replace(tzinfo=UTC)), False
+    except ValueError:
         raise InvalidRequest(
             f"{parameter} is {text[:40]!r}; it must be an ISO 8601 date or time, such as 2026-04-10 or"
             " 2026-04-10T10:30:00Z.",

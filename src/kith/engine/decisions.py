@@ -175,7 +175,7 @@ def make_operation(placed: Placed, decision: Decision, applied_at: datetime) -> 
         resource=to_resource(envelope.command),
         error=error,
         fingerprint=idempotency.fingerprint if idempotency else None,
-        answer=idempotency.answer if idempotency else None,
+        answer=bytes(idempotency.answer).decode() if idempotency else None,
         created_at=envelope.at,
         applied_at=applied_at,
     )

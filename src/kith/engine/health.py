@@ -6,6 +6,7 @@ from kith.engine.context import Engine
 from kith.store.database import DISCONNECTED
 from kith.store.queries import load_queries
 
+BEHIND_S = 10
 _LOG = load_queries("log")
 _MAINTENANCE = load_queries("maintenance")
 
@@ -16,7 +17,13 @@ async def find_missing_parts(engine: Engine) -> list[str]:
         written = await engine.database.fetchval(_MAINTENANCE["has_writer"])
     except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError) as error:
         return [f"PostgreSQL does not answer: {error or type(error).__name__}"]
-    return [] if written else ["No writer is connected: writes are accepted, and applied once there is one."]
+    if not written:
+        return ["No writer is connected: writes are accepted, and applied once there is one."]
+    oldest = engine.pending.find_oldest()
+    behind_s = (engine.clock.now() - oldest).total_seconds() if oldest else 0
+    return (
+        [f"The writer is {behind_s:.0f} s behind: writes are accepted, and wait for it."] if behind_s > BEHIND_S else []
+    )
 
 
 async def load_lag(engine: Engine) -> dict[int, int]:

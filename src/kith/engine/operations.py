@@ -10,6 +10,7 @@ from kith.engine.context import Engine
 from kith.errors import CODES, Exposed, InvalidId, InvalidRequest, NotFound
 from kith.ids import parse_id, time_of
 from kith.model.workspaces import Workspace
+from kith.pending.port import PendingWrite
 from kith.store.queries import load_queries
 
 READ_AFTER_WAIT_S = 5.0
@@ -17,13 +18,13 @@ _SQL = load_queries("operations")
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """``number`` is the place on the shard's log, None until the log has acknowledged the command."""
+    """``number`` is the place of the command on the shard's log."""
 
     id: str
     type: str
     status: str
     shard: int
-    number: int | None
+    number: int
     resource: str
     created_at: datetime
     error: dict[str, Any] | None = None
@@ -32,9 +33,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     answer: bytes | None = None
 
     @property
-    def position(self) -> str | None:
+    def position(self) -> str:
         """The position as clients see it: opaque, but good for X-Read-After."""
-        return f"{self.shard}-{self.number}" if self.number is not None else None
+        return f"{self.shard}-{self.number}"
 
     def to_json(self) -> bytes:
         return msgspec.json.encode(
@@ -54,7 +55,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         """The error that a rejected operation would have been answered with."""
         error = self.error or {"code": "INTERNAL", "message": "The command could not be applied."}
         code = error["code"] if error["code"] in CODES else "INTERNAL"
-        return Exposed(code, error["message"], error.get("details"))
+        headers = {"Operation-Location": f"/crm/operations/{self.id}"}
+        return Exposed(code, error["message"], error.get("details"), headers)
 
 
 async def get_operation(engine: Engine, workspace: Workspace, operation_id: str) -> Operation:
@@ -70,17 +72,22 @@ async def get_operation(engine: Engine, workspace: Workspace, operation_id: str)
 
 
 async def find_operation(engine: Engine, workspace: Workspace, operation_id: str) -> Operation | None:
-    """The operation as it is now: pending, applied or rejected."""
+    """The operation as it is now: pending, applied or rejected. One on its way to the log is waited for."""
     with engine.pending.reading():
         committed = await find_committed(engine, workspace, operation_id)
-        return committed or find_pending(engine, workspace, operation_id)
+        if committed is not None:
+            return committed
+        found = engine.pending.find_operation(workspace.id, operation_id)
+        if found is None:
+            return None
+        write, number = found
+        if number is None:
+            number = await engine.pending.wait_acknowledged(operation_id)
+        return to_pending(write, number) if number is not None else None
 
 
-def find_pending(engine: Engine, workspace: Workspace, operation_id: str) -> Operation | None:
-    found = engine.pending.find_operation(workspace.id, operation_id)
-    if found is None:
-        return None
-    write, number = found
+def to_pending(write: PendingWrite, number: int) -> Operation:
+    """The operation of a write that the log has at this place."""
     return Operation(
         id=write.operation_id,
         type=write.type,
@@ -128,8 +135,6 @@ async def wait_until_readable(engine: Engine, workspace: Workspace, token: str, 
     ``wait_s`` 0 means the default. Raises READ_AFTER_TIMEOUT past the wait, InvalidRequest where the token is none.
     """
     position = await _to_position(engine, workspace, token)
-    if position is None:
-        return
     wait_s = wait_s or READ_AFTER_WAIT_S
     if not await engine.progress.wait(workspace.shard, position, wait_s):
         raise Exposed(
@@ -137,8 +142,7 @@ async def wait_until_readable(engine: Engine, workspace: Workspace, token: str, 
         )
 
 
-async def _to_position(engine: Engine, workspace: Workspace, token: str) -> int | None:
-    """None where nothing needs to be waited for."""
+async def _to_position(engine: Engine, workspace: Workspace, token: str) -> int:
     parsed = parse_id(token)
     if parsed and parsed[0] == "op":
         operation = await find_operation(engine, workspace, token)

@@ -24,8 +24,9 @@ class Progress:
         self._poll_s = poll_ms / 1000
         self._on_applied = on_applied
         self._applied: dict[int, int] = {}
-        self._waiting: dict[int, list[tuple[int, int, asyncio.Future[None]]]] = {}
+        self._waiting: dict[int, list[tuple[int, int, asyncio.Future[bool]]]] = {}
         self._order = count()
+        self._ended = False
         self._listener = Listener(url, "kith_applied", self._hear)
         self._poll = asyncio.create_task(self._look_again(), name="poll cursors")
 
@@ -33,16 +34,24 @@ class Progress:
         return self._applied.get(shard, 0)
 
     async def wait(self, shard: int, position: int, timeout_s: float) -> bool:
-        """Whether the position was applied within the time."""
-        if self.get_applied(shard) >= position:
-            return True
-        passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Whether the position was applied within the time, or before ``end_waits``."""
+        if self._ended or self.get_applied(shard) >= position:
+            return self.get_applied(shard) >= position
+        passed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting.setdefault(shard, []), (position, next(self._order), passed))
         try:
-            await asyncio.wait_for(passed, timeout_s)
+            return await asyncio.wait_for(passed, timeout_s)
         except TimeoutError:
             return False
-        return True
+
+    def end_waits(self) -> None:
+        """The process stops: whoever waits is answered as if its time were over, now and from now on."""
+        self._ended = True
+        for waiting in self._waiting.values():
+            for _, _, passed in waiting:
+                if not passed.done():
+                    passed.set_result(False)
+        self._waiting.clear()
 
     async def refresh(self) -> None:
         """Read the cursors."""
@@ -58,7 +67,7 @@ class Progress:
         while waiting and waiting[0][0] <= position:
             passed = heapq.heappop(waiting)[2]
             if not passed.done():
-                passed.set_result(None)
+                passed.set_result(True)
 
     async def close(self) -> None:
         self._poll.cancel()

@@ -106,7 +106,7 @@ def read_cursor(engine: Engine, workspace: Workspace, query: Query, cursor: str)
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         mac, payload = raw[:MAC_BYTES], raw[MAC_BYTES:]
-        if hmac.compare_digest(mac, _sign(engine, workspace, query, payload)):
+        if "=" not in cursor and hmac.compare_digest(mac, _sign(engine, workspace, query, payload)):
             return msgspec.json.decode(payload, type=After)
     except (ValueError, msgspec.MsgspecError):
         pass

@@ -12,8 +12,8 @@ import msgspec
 
 from kith.engine.context import Engine
 from kith.engine.loading import Keys
-from kith.engine.operations import Operation, find_committed, find_operation, find_pending
-from kith.errors import Exposed
+from kith.engine.operations import Operation, find_committed, find_operation, to_pending
+from kith.errors import Exposed, Unavailable
 from kith.ids import Prefix, derive_id, new_id
 from kith.model.codec import encode_envelope
 from kith.model.commands import Command, Envelope, Idempotency, to_resource, to_type
@@ -97,8 +97,8 @@ async def submit(engine: Engine, attempt: Attempt, keys: Keys, make_command: Cal
     with engine.pending.reading():
         contacts = await engine.loader.load(workspace.shard, workspace.id, keys)
         # From here to the append's place in the queue nothing may be awaited.
-        if request.idempotency_key is not None and (known := find_pending(engine, workspace, attempt.operation_id)):
-            return _to_replayed(request, known)
+        if engine.pending.find_operation(workspace.id, attempt.operation_id):
+            return await _overtaken(engine, attempt)
         state = foresee(engine.pending, workspace.id, contacts, keys)
         command = make_command(state)
         state.know_absent(touches(command))
@@ -113,10 +113,18 @@ async def submit(engine: Engine, attempt: Attempt, keys: Keys, make_command: Cal
         engine.pending.settle(attempt.operation_id, position)
     return Written(
         data=write.answer,
-        operation=_to_operation(write, position),
+        operation=to_pending(write, position),
         location=write.resource,
         created=_makes_something(write.type),
     )
+
+
+async def _overtaken(engine: Engine, attempt: Attempt) -> Written:
+    """The answer where the same request, with the same Idempotency-Key, came first and is on its way to the log."""
+    known = await find_operation(engine, attempt.request.workspace, attempt.operation_id)
+    if known is None:
+        raise Unavailable("The log did not take the write that this request repeats. Send it again.")
+    return _to_replayed(attempt.request, known)
 
 
 def foresee(pending: Pending, workspace_id: int, contacts: list[Contact], keys: Keys) -> State:
@@ -196,17 +204,15 @@ def list_moved_emails(state: State, event: Event) -> dict[str, str | None]:
 
 async def wait_for(engine: Engine, written: Written, workspace: Workspace, wait_s: float) -> Written | None:
     """The write once it is applied, without its record; None when the wait is over first. Raises its rejection."""
-    number = written.operation.number
-    if written.operation.status == "PENDING" and (
-        number is None or not await engine.progress.wait(workspace.shard, number, wait_s)
-    ):
+    operation = written.operation
+    if operation.status == "PENDING" and not await engine.progress.wait(workspace.shard, operation.number, wait_s):
         return None
-    operation = await find_committed(engine, workspace, written.operation.id)
-    if operation is None:
+    ended = await find_committed(engine, workspace, operation.id)
+    if ended is None:
         return None
-    if operation.status == "REJECTED":
-        raise operation.to_error()
-    return msgspec.structs.replace(written, operation=operation, waited=True)
+    if ended.status == "REJECTED":
+        raise ended.to_error()
+    return msgspec.structs.replace(written, operation=ended, waited=True)
 
 
 def _derive_operation_id(request: WriteRequest, at: datetime) -> str:
@@ -230,18 +236,6 @@ def _to_replayed(request: WriteRequest, operation: Operation) -> Written:
         location=operation.resource,
         created=_makes_something(operation.type),
         replayed=True,
-    )
-
-
-def _to_operation(write: PendingWrite, position: int) -> Operation:
-    return Operation(
-        id=write.operation_id,
-        type=write.type,
-        status="PENDING",
-        shard=write.shard,
-        number=position,
-        resource=write.resource,
-        created_at=write.created_at,
     )
 
 

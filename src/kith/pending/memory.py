@@ -1,8 +1,10 @@
 """The pending overlay in the memory of the one API process."""
 
+import asyncio
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TypeVar
 
 from kith.model.contacts import Contact
@@ -18,6 +20,7 @@ class MemoryPending:
     def __init__(self) -> None:
         self._writes: dict[str, PendingWrite] = {}
         self._positions: dict[str, int] = {}
+        self._waiting: dict[str, list[asyncio.Future[int | None]]] = {}
         self._contacts: dict[Key, dict[str, Contact]] = {}
         self._holders: dict[Key, dict[str, str | None]] = {}
         self._acknowledged: dict[int, deque[tuple[int, str]]] = defaultdict(deque)
@@ -28,6 +31,9 @@ class MemoryPending:
 
     def __len__(self) -> int:
         return len(self._writes)
+
+    def find_oldest(self) -> datetime | None:
+        return next(iter(self._writes.values())).created_at if self._writes else None
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -41,19 +47,31 @@ class MemoryPending:
             if self._dropping:
                 self._drop_unread()
 
-    def find_contact(self, workspace_id: int, contact_id: str) -> Contact | None:
-        foreseen = self._contacts.get((workspace_id, contact_id))
-        return next(reversed(foreseen.values())) if foreseen else None
+    def find_contact(self, workspace_id: int, contact_id: str, *, acknowledged: bool = False) -> Contact | None:
+        return self._find_last(self._contacts.get((workspace_id, contact_id)), acknowledged)[1]
 
-    def find_holder(self, workspace_id: int, email: str) -> tuple[bool, str | None]:
-        foreseen = self._holders.get((workspace_id, email))
-        return (True, next(reversed(foreseen.values()))) if foreseen else (False, None)
+    def find_holder(self, workspace_id: int, email: str, *, acknowledged: bool = False) -> tuple[bool, str | None]:
+        return self._find_last(self._holders.get((workspace_id, email)), acknowledged)
+
+    def _find_last(self, foreseen: dict[str, Value] | None, acknowledged: bool) -> tuple[bool, Value | None]:
+        for operation_id in reversed(foreseen or ()):
+            if not acknowledged or operation_id in self._positions:
+                assert foreseen is not None
+                return True, foreseen[operation_id]
+        return False, None
 
     def find_operation(self, workspace_id: int, operation_id: str) -> tuple[PendingWrite, int | None] | None:
         write = self._writes.get(operation_id)
         if write is None or write.workspace_id != workspace_id:
             return None
         return write, self._positions.get(operation_id)
+
+    async def wait_acknowledged(self, operation_id: str) -> int | None:
+        if operation_id in self._positions or operation_id not in self._writes:
+            return self._positions.get(operation_id)
+        told: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(operation_id, []).append(told)
+        return await told
 
     def put(self, write: PendingWrite) -> None:
         operation_id = write.operation_id
@@ -68,6 +86,7 @@ class MemoryPending:
         if write is None:
             return
         self._positions[operation_id] = position
+        self._tell(operation_id, position)
         if position <= self._applied.get(write.shard, 0):
             self._drop_later(operation_id)
         else:
@@ -75,6 +94,12 @@ class MemoryPending:
 
     def discard(self, operation_id: str) -> None:
         self._forget(operation_id)
+        self._tell(operation_id, None)
+
+    def _tell(self, operation_id: str, position: int | None) -> None:
+        for told in self._waiting.pop(operation_id, ()):
+            if not told.done():
+                told.set_result(position)
 
     def drop_applied(self, shard: int, position: int) -> None:
         self._applied[shard] = max(position, self._applied.get(shard, 0))

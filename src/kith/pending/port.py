@@ -36,20 +36,32 @@ class Pending(Protocol):
         """How many writes are pending."""
         ...
 
+    def find_oldest(self) -> datetime | None:
+        """When the write was made that has been pending longest."""
+        ...
+
     def reading(self) -> AbstractContextManager[None]:
         """While it is open, nothing is dropped: what the database shows and what is held here leave no gap."""
         ...
 
-    def find_contact(self, workspace_id: int, contact_id: str) -> Contact | None:
-        """The record as the last pending write on it leaves it, None where none is pending."""
+    def find_contact(self, workspace_id: int, contact_id: str, *, acknowledged: bool = False) -> Contact | None:
+        """The record as the last pending write on it leaves it, None where none is pending.
+
+        ``acknowledged``: as the last write that is surely on the log leaves it. What is shown to anybody is that;
+        what is foreseen counts the writes that are still on their way there too.
+        """
         ...
 
-    def find_holder(self, workspace_id: int, email: str) -> tuple[bool, str | None]:
-        """(whether a pending write moves this email, who holds it then)."""
+    def find_holder(self, workspace_id: int, email: str, *, acknowledged: bool = False) -> tuple[bool, str | None]:
+        """(whether a pending write moves this email, who holds it then); ``acknowledged`` as above."""
         ...
 
     def find_operation(self, workspace_id: int, operation_id: str) -> tuple[PendingWrite, int | None] | None:
         """(the write, its position once the log has acknowledged it)."""
+        ...
+
+    async def wait_acknowledged(self, operation_id: str) -> int | None:
+        """The write's position as soon as it is on the log; None where it did not get there."""
         ...
 
     def put(self, write: PendingWrite) -> None:

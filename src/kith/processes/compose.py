@@ -31,16 +31,21 @@ Part = TypeVar("Part")
 
 
 class AnnouncedServer(uvicorn.Server):
-    """Prints a line once it listens."""
+    """Prints a line once it listens, and tells before it waits for the requests that are under way."""
 
-    def __init__(self, config: uvicorn.Config, line: str) -> None:
+    def __init__(self, config: uvicorn.Config, line: str, on_stop: Callable[[], None]) -> None:
         super().__init__(config)
         self._line = line
+        self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             _announce(self._line)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stop()
+        await super().shutdown(sockets)
 
 
 async def run_api(settings: Settings) -> None:
@@ -65,7 +70,7 @@ async def run_api(settings: Settings) -> None:
         )
         line = f"Kith's API listens on http://{settings.host}:{settings.port} ({foreseen} writes pending)"
         tune_memory()
-        await AnnouncedServer(config, line).serve()
+        await AnnouncedServer(config, line, engine.progress.end_waits).serve()
 
 
 async def run_writer(settings: Settings) -> None:

@@ -37,7 +37,7 @@ class OperationRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     resource: str
     error: dict[str, Any] | None
     fingerprint: str | None
-    answer: msgspec.Raw | None
+    answer: str | None
     created_at: datetime
     applied_at: datetime
 

@@ -10,6 +10,8 @@ from kith.settings import Settings
 
 Role = Literal["reader", "query", "writer", "worker"]
 CONNECT_TIMEOUT_S = 5.0
+# PostgreSQL ends a statement at its timeout; a server that does not even answer that is given up this much later.
+ANSWER_TIMEOUT_S = 1.0
 
 # Connection failures in all their forms: the server is gone, going, or not up yet.
 DISCONNECTED = (
@@ -31,13 +33,17 @@ else:
     Connection = asyncpg.Connection  # generic for the type checker only
 
 
+def get_timeout_ms(role: Role, settings: Settings) -> int:
+    """How long PostgreSQL may work on a statement."""
+    return settings.write_timeout_ms if role in ("writer", "worker") else settings.read_timeout_ms
+
+
 def make_server_settings(role: Role, settings: Settings) -> dict[str, str]:
     """What a connection of this role is opened with; set once at the connect, never by SET."""
-    timeout_ms = settings.write_timeout_ms if role in ("writer", "worker") else settings.read_timeout_ms
     chosen = {
         "application_name": f"kith {role}",
         "timezone": "UTC",
-        "statement_timeout": str(timeout_ms),
+        "statement_timeout": str(get_timeout_ms(role, settings)),
         "jit": "off",
         # One tenant never justifies a scan over all tenants, and small machines gain nothing from parallel plans.
         "enable_seqscan": "off",
@@ -50,6 +56,25 @@ def make_server_settings(role: Role, settings: Settings) -> dict[str, str]:
         # Named statements look keys up. While a table is young the planner takes it for tiny and would read it whole.
         chosen["enable_hashjoin"] = chosen["enable_mergejoin"] = "off"
     return chosen
+
+
+class Acquired:
+    """A connection that is taken from a pool and goes back to it."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    async def __aenter__(self) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+        # Where one is idle nothing is waited for, and the timer, which costs more than the rest, is not needed.
+        timeout_s = None if self._pool.get_idle_size() else CONNECT_TIMEOUT_S
+        self._connection = await self._pool.acquire(timeout=timeout_s)
+        return self._connection
+
+    async def __aexit__(self, *_: object) -> None:
+        # A statement that was given up may still run: its connection is waited for this long, then dropped.
+        await self._pool.release(self._connection, timeout=ANSWER_TIMEOUT_S)
 
 
 class Database:
@@ -67,6 +92,7 @@ class Database:
                 min_size=1,
                 max_size=connections_max or settings.pool_connections_max,
                 timeout=CONNECT_TIMEOUT_S,
+                command_timeout=get_timeout_ms(role, settings) / 1000 + ANSWER_TIMEOUT_S,
                 max_inactive_connection_lifetime=0,
                 statement_cache_size=500,
                 server_settings=make_server_settings(role, settings),
@@ -80,11 +106,9 @@ class Database:
             raise StartError(f"PostgreSQL: {error}. Create it, or check KITH_DATABASE_URL.") from error
         return cls(pool)
 
-    def acquire(self) -> "asyncpg.pool.PoolAcquireContext[asyncpg.Record]":
+    def acquire(self) -> "Acquired":
         """``async with database.acquire() as connection``. Raises TimeoutError when none is free for too long."""
-        # Where one is idle nothing is waited for, and the timer, which costs more than the rest, is not needed.
-        timeout_s = None if self._pool.get_idle_size() else CONNECT_TIMEOUT_S
-        return self._pool.acquire(timeout=timeout_s)
+        return Acquired(self._pool)
 
     async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         async with self.acquire() as connection:

@@ -1,5 +1,5 @@
 -- name: find_operation
-SELECT id, type, status, position, resource, error::text AS error, fingerprint, answer::text AS answer,
+SELECT id, type, status, position, resource, error::text AS error, fingerprint, answer,
   created_at, applied_at
 FROM operations
 WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND created_at >= $4 AND created_at < $5;
@@ -21,7 +21,7 @@ INSERT INTO operations (shard, workspace_id, id, type, status, position, resourc
   created_at, applied_at)
 SELECT $1, workspace_id, id, type, status, position, resource, error, fingerprint, answer, created_at, applied_at
 FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, id text, type text, status text, position bigint,
-  resource text, error jsonb, fingerprint text, answer jsonb, created_at timestamptz, applied_at timestamptz);
+  resource text, error jsonb, fingerprint text, answer text, created_at timestamptz, applied_at timestamptz);
 
 -- name: insert_events
 INSERT INTO events (shard, workspace_id, sequence, type, resource, operation_id, at, data)

@@ -117,7 +117,7 @@ CREATE TABLE operations (
   resource text COLLATE "C" NOT NULL,
   error jsonb,
   fingerprint text COLLATE "C",
-  answer jsonb,
+  answer text,
   created_at timestamptz NOT NULL,
   applied_at timestamptz NOT NULL,
   -- get an operation; a command that comes again
