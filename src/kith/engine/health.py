@@ -16,7 +16,7 @@ async def find_missing_parts(engine: Engine) -> list[str]:
     try:
         written = await engine.database.fetchval(_MAINTENANCE["has_writer"])
     except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError) as error:
-        return [f"PostgreSQL does not answer: {error or type(error).__name__}"]
+        return [f"PostgreSQL does not answer: {str(error) or type(error).__name__}"]
     if not written:
         return ["No writer is connected: writes are accepted, and applied once there is one."]
     oldest = engine.pending.find_oldest()
