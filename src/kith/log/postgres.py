@@ -80,23 +80,19 @@ class PostgresLog:
             del self._flushing[shard]
 
     async def _append_group(self, shard: int, group: list[_Waiting]) -> None:
-        """Append a group and tell each caller. A lost connection leaves open whether it was appended: try again."""
+        """Append a group and tell each caller."""
         workspace_ids = [one.workspace_id for one in group]
         entries = [one.data for one in group]
         try:
-            async for attempt in stamina.retry_context(
-                on=(*DISCONNECTED, TimeoutError),
-                attempts=None,
-                timeout=self._timeout_s,
-                wait_initial=0.05,
-                wait_max=0.5,
-            ):
-                with attempt:
-                    async with asyncio.timeout(self._timeout_s):
-                        last = await self._database.fetchval(_SQL["append"], shard, workspace_ids, entries)
+            try:
+                last = await self._append_once(shard, workspace_ids, entries)
+            except TimeoutError:
+                raise
+            except DISCONNECTED:
+                last = await self._append_again(shard, workspace_ids, entries)
         except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it is
             failure = error
-            if isinstance(error, (*DISCONNECTED, TimeoutError)):
+            if isinstance(error, DISCONNECTED):
                 failure = Unavailable(
                     "The log does not take writes right now. Try again; with an Idempotency-Key it is safe.", 2
                 )
@@ -108,6 +104,20 @@ class PostgresLog:
         for n, one in enumerate(group):
             if not one.done.done():
                 one.done.set_result(first + n)
+
+    async def _append_once(self, shard: int, workspace_ids: list[int], entries: list[bytes]) -> int:
+        async with asyncio.timeout(self._timeout_s):
+            last: int = await self._database.fetchval(_SQL["append"], shard, workspace_ids, entries)
+        return last
+
+    async def _append_again(self, shard: int, workspace_ids: list[int], entries: list[bytes]) -> int:
+        """A lost connection leaves open whether the group was appended: try until it surely is, or time is over."""
+        async for attempt in stamina.retry_context(
+            on=DISCONNECTED, attempts=None, timeout=self._timeout_s, wait_initial=0.05, wait_max=0.5
+        ):
+            with attempt:
+                return await self._append_once(shard, workspace_ids, entries)
+        raise TimeoutError
 
 
 def _cut_group(waiting: list[_Waiting]) -> list[_Waiting]:

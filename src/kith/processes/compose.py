@@ -24,7 +24,7 @@ from kith.store.database import Database, Role
 from kith.store.embedded import get_database_url
 
 WAIT_FOR_PARTS_S = 0.5
-GARBAGE_OBJECTS = 1_000_000
+GARBAGE_OBJECTS = 50_000
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 logger = structlog.get_logger(__name__)
 Part = TypeVar("Part")
