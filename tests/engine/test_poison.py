@@ -9,7 +9,7 @@ import pytest
 
 from kith.engine import apply
 from kith.engine.apply import TRIES_ALONE_MAX
-from kith.engine.decisions import Outcome, Placed
+from kith.engine.decisions import Decided, Placed
 from kith.engine.replay import replay_check
 from kith.errors import Exposed, NotFound
 from kith.model.codec import VERSION
@@ -32,7 +32,7 @@ def break_for(monkeypatch: pytest.MonkeyPatch, operation_id: str) -> list[int]:
     """From now on deciding fails wherever the operation is in the batch; the sizes of the batches that were tried."""
     decide_batch, sizes = apply.decide_batch, []
 
-    def decide_or_break(batch: Iterable[Placed], *more: Any) -> Outcome:
+    def decide_or_break(batch: Iterable[Placed], *more: Any) -> Decided:
         placed = list(batch)
         sizes.append(len(placed))
         if any(one.envelope.operation_id == operation_id for one in placed):

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from kith.clock import Clock
-from kith.engine.decisions import Outcome, Placed, decide_batch, list_keys, list_operations, make_operation
+from kith.engine.decisions import Decided, Placed, decide_batch, list_keys, list_operations, make_operation
 from kith.errors import ConflictingWriter
 from kith.log.port import Entry, Log
 from kith.model.codec import Undecodable, decode_envelope
@@ -143,8 +143,7 @@ class Writer:
         async with self._database.acquire() as connection, connection.transaction():
             await store.move_cursor(connection, shard, self._positions.get(shard, 0), last)
             if placed:
-                outcome = await self._decide(connection, shard, placed)
-                await _save(connection, shard, outcome)
+                await _save(connection, shard, await self._decide(connection, shard, placed))
             for entry, reason in poison:
                 await store.insert_dead_letter(
                     connection, shard, entry.position, entry.workspace_id, None, entry.data, reason
@@ -152,7 +151,7 @@ class Writer:
                 logger.error("an entry cannot be decoded", shard=shard, position=entry.position, reason=reason)
         self._positions[shard] = last
 
-    async def _decide(self, connection: Connection, shard: int, placed: list[Placed]) -> Outcome:
+    async def _decide(self, connection: Connection, shard: int, placed: list[Placed]) -> Decided:
         known = await store.load_known_operations(connection, shard, *list_operations(placed))
         contacts = await store.load_contacts(connection, shard, list_keys(placed))
         workspaces = sorted({one.envelope.workspace_id for one in placed})
@@ -204,15 +203,21 @@ class Writer:
             await store.insert_dead_letter(
                 connection, shard, entry.position, envelope.workspace_id, envelope.operation_id, entry.data, reason
             )
-            await _save(connection, shard, Outcome(operations=[operation], events=[event], counters=[counter]))
+            await store.insert_operations(connection, shard, [operation])
+            await store.insert_events(connection, shard, [event])
+            await store.save_counters(connection, shard, [counter])
 
 
-async def _save(connection: Connection, shard: int, outcome: Outcome) -> None:
+async def _save(connection: Connection, shard: int, decided: Decided) -> None:
     """One statement for each kind of row, none for kinds that the batch does not have."""
-    await store.release_emails(connection, shard, outcome.releases)
-    await store.update_contacts(connection, shard, outcome.updates)
-    await store.insert_contacts(connection, shard, outcome.inserts)
-    await store.insert_operations(connection, shard, outcome.operations)
-    await store.insert_events(connection, shard, outcome.events)
-    await store.add_totals(connection, shard, outcome.totals)
-    await store.save_counters(connection, shard, outcome.counters)
+    # While PostgreSQL stores the events, the rows of the records are made.
+    storing = asyncio.create_task(store.insert_events(connection, shard, decided.events))
+    await asyncio.sleep(0)
+    records = decided.make_records()
+    await storing
+    await store.insert_operations(connection, shard, decided.operations)
+    await store.release_emails(connection, shard, records.releases)
+    await store.update_contacts(connection, shard, records.updates)
+    await store.insert_contacts(connection, shard, records.inserts)
+    await store.add_totals(connection, shard, records.totals)
+    await store.save_counters(connection, shard, records.counters)

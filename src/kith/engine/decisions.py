@@ -22,14 +22,12 @@ class Placed(NamedTuple):
     envelope: Envelope
 
 
-class Outcome(msgspec.Struct, kw_only=True):
-    """What a batch is saved as. ``releases``: rows whose email goes to another row of ``updates``."""
+class Records(msgspec.Struct, kw_only=True):
+    """The records that a batch has changed. ``releases``: rows whose email goes to another row of ``updates``."""
 
     inserts: list[ContactRow] = []
     updates: list[ContactRow] = []
     releases: list[ContactRow] = []
-    operations: list[OperationRow] = []
-    events: list[EventRow] = []
     totals: list[TotalRow] = []
     counters: list[CounterRow] = []
 
@@ -60,13 +58,22 @@ def decide_batch(
     counters: Mapping[int, CounterRow],
     known: set[tuple[int, str]],
     applied_at: datetime,
-) -> Outcome:
-    """Decide each command that is not ``known`` to be applied, fold what it does, and collect the rows."""
-    return _Batch(contacts, counters, applied_at).run(batch, known)
+) -> "Decided":
+    """Decide each command that is not ``known`` to be applied, and fold what it does."""
+    decided = Decided(contacts, counters, applied_at)
+    for placed in batch:
+        key = (placed.envelope.workspace_id, placed.envelope.operation_id)
+        if key not in known:
+            known.add(key)
+            decided.apply(placed)
+    return decided
 
 
-class _Batch:
-    """The state of a batch while it is decided; ``_loaded`` is what each changed contact was before."""
+class Decided:
+    """What becomes of a batch: its operations and events, and the state from which its records are made.
+
+    ``_loaded`` is what each changed contact was before.
+    """
 
     def __init__(
         self, contacts: Iterable[tuple[int, Contact]], counters: Mapping[int, CounterRow], applied_at: datetime
@@ -75,20 +82,13 @@ class _Batch:
         self._sequences = {workspace: counter.next_event_sequence for workspace, counter in counters.items()}
         self._loaded: dict[tuple[int, str], Contact | None] = {}
         self._applied_at = applied_at
-        self._outcome = Outcome()
+        self.operations: list[OperationRow] = []
+        self.events: list[EventRow] = []
         for workspace, contact in contacts:
             self._states[workspace].know_contacts((contact,))
 
-    def run(self, batch: Iterable[Placed], known: set[tuple[int, str]]) -> Outcome:
-        for placed in batch:
-            key = (placed.envelope.workspace_id, placed.envelope.operation_id)
-            if key not in known:
-                known.add(key)
-                self._apply(placed)
-        self._collect()
-        return self._outcome
-
-    def _apply(self, placed: Placed) -> None:
+    def apply(self, placed: Placed) -> None:
+        """Decide the next command."""
         envelope = placed.envelope
         workspace = envelope.workspace_id
         state = self._states[workspace]
@@ -106,11 +106,11 @@ class _Batch:
                 REJECTED,
                 {"type": to_type(envelope.command), "code": decision.code, "message": decision.message},
             )
-        self._outcome.operations.append(make_operation(placed, decision, self._applied_at))
+        self.operations.append(make_operation(placed, decision, self._applied_at))
 
     def _add_event(self, envelope: Envelope, event_type: str, data: Any) -> None:
         workspace = envelope.workspace_id
-        self._outcome.events.append(
+        self.events.append(
             EventRow(
                 workspace_id=workspace,
                 sequence=self._sequences[workspace],
@@ -123,9 +123,9 @@ class _Batch:
         )
         self._sequences[workspace] += 1
 
-    def _collect(self) -> None:
+    def make_records(self) -> Records:
         """The rows of what changed: each contact once, as it is at the end."""
-        outcome = self._outcome
+        records = Records()
         totals: Counter[tuple[int, str, str]] = Counter()
         freed: set[tuple[int, str]] = set()
         taken: set[tuple[int, str]] = set()
@@ -135,22 +135,22 @@ class _Batch:
             row = to_row(after, workspace)
             totals[workspace, after.status, after.lifecycle_stage] += 1
             if before is None:
-                outcome.inserts.append(row)
+                records.inserts.append(row)
                 continue
-            outcome.updates.append(row)
+            records.updates.append(row)
             totals[workspace, before.status, before.lifecycle_stage] -= 1
             if before.claimed_email != after.claimed_email:
-                outcome.releases.append(row)
+                records.releases.append(row)
                 freed.add((workspace, before.claimed_email or ""))
                 taken.add((workspace, after.claimed_email or ""))
         if not {pair for pair in freed & taken if pair[1]}:
-            outcome.releases = []
-        outcome.totals = [
+            records.releases = []
+        records.totals = [
             TotalRow(workspace_id=workspace, entity="contact", status=status, stage=stage, count=count)
             for (workspace, status, stage), count in sorted(totals.items())
             if count
         ]
-        outcome.counters = [
+        records.counters = [
             CounterRow(
                 workspace_id=workspace,
                 next_contact_number=state.next_number or 1,
@@ -158,6 +158,7 @@ class _Batch:
             )
             for workspace, state in self._states.items()
         ]
+        return records
 
 
 def make_operation(placed: Placed, decision: Decision, applied_at: datetime) -> OperationRow:
