@@ -18,6 +18,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "FORBIDDEN": (403, "The API key is of another kind, or lacks the scope."),
     "NOT_FOUND": (404, "Nothing is there in this workspace."),
     "METHOD_NOT_ALLOWED": (405, "The path exists, but not with this method."),
+    "REQUEST_TIMEOUT": (408, "The body did not arrive within the time that it has."),
     "CONTACT_EMAIL_EXISTS": (409, "A contact with this email already exists."),
     "VERSION_MISMATCH": (412, "The record has moved on since the version that If-Match names."),
     "PAYLOAD_TOO_LARGE": (413, "The body is larger than the limit."),
@@ -27,6 +28,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "INVALID_FIELD": (422, "A field has a value that it cannot take, or is not known; details.fields lists them."),
     "IDEMPOTENCY_KEY_REUSED": (422, "The Idempotency-Key was used before with another request."),
     "RATE_LIMITED": (429, "The key's rate limit is used up; details.retryAfter says for how many seconds."),
+    "HEADERS_TOO_LARGE": (431, "The path and the headers together are larger than the limit, or too many."),
     "INTERNAL": (500, "Something failed here; the log has the correlation id."),
     "SERVICE_UNAVAILABLE": (503, "A part that this needs is down; Retry-After says when to try again."),
     "QUERY_TIMEOUT": (504, "The query took longer than the statement timeout."),
@@ -102,6 +104,14 @@ class StartError(Internal):
 
 class NotYet(StartError):
     """Something that is needed is not there yet: who can wait for it, waits."""
+
+
+class BrokenLog(Internal):
+    """Entries of the log are missing that were never applied: going on would lose what was acknowledged."""
+
+
+class PoisonedLog(Internal):
+    """So many entries in a row cannot be applied that the fault is not theirs."""
 
 
 class ConflictingWriter(Internal):

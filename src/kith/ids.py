@@ -40,7 +40,10 @@ def parse_id(text: str) -> tuple[str, uuid.UUID] | None:
 
 
 def time_of(identifier: uuid.UUID) -> datetime | None:
-    """The time in a UUIDv7, to the millisecond; None for the others."""
+    """The time in a UUIDv7, to the millisecond; None for the others, and where no clock can have said so."""
     if identifier.version != 7:
         return None
-    return datetime.fromtimestamp((identifier.int >> 80) / 1000, UTC)
+    try:
+        return datetime.fromtimestamp((identifier.int >> 80) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):  # a time beyond the year 9999
+        return None

@@ -28,10 +28,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     append_timeout_ms: int = 3000
     batch_commands_max: int = 500
     body_bytes_max: int = 1_048_576
+    body_timeout_ms: int = 30_000
     pool_connections_max: int = 10
     key_cache_ms: int = 2000
     log_retention_h: int = 24
     operation_retention_d: int = 7
+    pending_writes_max: int = 100_000
     poll_ms: int = 250
     shutdown_grace_s: int = 8
 
@@ -69,10 +71,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("append_timeout_ms", "How long a write waits for the log before it is answered 503.", 1),
     Setting("batch_commands_max", "Commands that the writer applies in one transaction, at most.", 1),
     Setting("body_bytes_max", "The largest request body, in bytes.", 1024),
+    Setting("body_timeout_ms", "How long a request body may take to arrive before it is answered 408.", 1),
     Setting("pool_connections_max", "Connections to PostgreSQL for each process, at most.", 2),
     Setting("key_cache_ms", "How long a looked-up API key is trusted before it is looked up again.", 0),
     Setting("log_retention_h", "Hours that an applied command stays in the log.", 1),
     Setting("operation_retention_d", "Days that an operation can be asked for.", 1),
+    Setting("pending_writes_max", "Writes that may wait for the writer before new ones are answered 503.", 1),
     Setting("poll_ms", "How often a process looks for news when no notification came.", 1),
     Setting("shutdown_grace_s", "Seconds that a process has to finish its work when it is told to stop.", 1),
 )

@@ -10,7 +10,7 @@ import structlog
 
 from kith.clock import Clock
 from kith.engine.decisions import Decided, Placed, decide_batch, list_keys, list_operations, make_operation
-from kith.errors import ConflictingWriter
+from kith.errors import BrokenLog, Internal, PoisonedLog
 from kith.log.port import Entry, Log
 from kith.model.codec import Undecodable, decode_envelope
 from kith.model.commands import to_resource, to_type
@@ -26,18 +26,9 @@ RECONNECT_S = 0.25
 # After a batch of this size there is load: let the next one grow, each costs a dozen round trips however small.
 BUSY_COMMANDS = 16
 GATHER_S = 0.01
-# Failures that say nothing about the command: what they hit is tried again, for ever.
-PASSING = (
-    *DISCONNECTED,
-    TimeoutError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.PostgresSystemError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.ReadOnlySQLTransactionError,
-    MemoryError,
-)
+# What PostgreSQL may hold against an entry itself: its values, a constraint, a size. All else is the state of things.
+ENTRYS_FAULT = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
+POISON_IN_A_ROW_MAX = 20
 _LOG = load_queries("log")
 logger = structlog.get_logger(__name__)
 
@@ -69,7 +60,9 @@ class Writer:
                 if applied > BUSY_COMMANDS and not stop.is_set():
                     await asyncio.sleep(GATHER_S)
                 await self._log.wait(self._poll_s)
-            except PASSING as error:
+            except Exception as error:
+                if not is_passing(error):
+                    raise
                 logger.warning("the database does not serve; trying again", error=str(error) or repr(error))
                 self._positions.clear()
                 await asyncio.sleep(RECONNECT_S)
@@ -97,21 +90,27 @@ class Writer:
     async def _apply_next(self, shard: int, head: int) -> int:
         """Apply the next portion, and read the one behind it meanwhile."""
         entries = await self._read_next(shard)
-        if entries and entries[-1].position < head:
+        if entries[-1].position < head:
             last = entries[-1].position
             reading = asyncio.create_task(self._log.read(shard, last, self._batch_max))
             reading.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._ahead = _Ahead((shard, last), reading)
-        if entries:
-            await self._apply(shard, entries)
+        await self._apply(shard, entries)
         return len(entries)
 
     async def _read_next(self, shard: int) -> list[Entry]:
         after = self._positions.get(shard, 0)
         ahead, self._ahead = self._ahead, None
-        if ahead is None or ahead.place != (shard, after):
-            return await self._log.read(shard, after, self._batch_max)
-        return await ahead.read
+        if ahead is not None and ahead.place == (shard, after):
+            entries = await ahead.read
+        else:
+            entries = await self._log.read(shard, after, self._batch_max)
+        if [entry.position for entry in entries] != list(range(after + 1, after + 1 + len(entries))) or not entries:
+            raise BrokenLog(
+                f"Partition {shard} is applied up to {after}, and its log does not go on at {after + 1}. Was it trimmed"
+                " or restored in part? This writer stops rather than pass over writes that were acknowledged."
+            )
+        return entries
 
     async def _apply(self, shard: int, entries: Sequence[Entry]) -> None:
         """Apply the entries; where they cannot be applied together, halve until the one that fails stands alone."""
@@ -120,9 +119,9 @@ class Writer:
             try:
                 await self._apply_batch(shard, entries)
                 return
-            except (ConflictingWriter, *PASSING):
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever it is, the partition goes on without the entry
+            except Exception as error:
+                if isinstance(error, Internal) or is_passing(error):
+                    raise
                 logger.warning("a batch failed", shard=shard, entries=len(entries), error=repr(error))
                 if remaining == 0 and len(entries) == 1:
                     await self._set_aside(shard, entries[0], repr(error))
@@ -159,12 +158,23 @@ class Writer:
         return decide_batch(placed, contacts, counters, known, self._clock.now())
 
     async def _set_aside(self, shard: int, entry: Entry, reason: str) -> None:
-        """Keep the entry with its reason, end its operation as REJECTED, and go on behind it."""
+        """Keep the entry with its reason, end its operation as REJECTED, and go on behind it.
+
+        Raises PoisonedLog where so many before it were set aside that the fault must be somewhere else.
+        """
+        async with self._database.acquire() as connection:
+            first = entry.position - POISON_IN_A_ROW_MAX
+            if await store.count_dead_letters(connection, shard, first, entry.position) == POISON_IN_A_ROW_MAX:
+                raise PoisonedLog(
+                    f"{POISON_IN_A_ROW_MAX} entries in a row of partition {shard} could not be applied, nor can that at"
+                    f" {entry.position}: {reason}. This writer stops rather than set aside what was acknowledged."
+                )
         try:
             await self._reject(shard, entry, reason)
-        except (ConflictingWriter, *PASSING):
-            raise
-        except Exception as error:  # noqa: BLE001 - not even that can be stored: the entry alone always can
+        except Exception as error:
+            if isinstance(error, Internal) or is_passing(error):
+                raise
+            # Not even that can be stored; the entry alone always can.
             logger.warning("an operation cannot be ended", shard=shard, position=entry.position, error=repr(error))
             async with self._database.acquire() as connection, connection.transaction():
                 await store.move_cursor(connection, shard, self._positions.get(shard, 0), entry.position)
@@ -206,6 +216,16 @@ class Writer:
             await store.insert_operations(connection, shard, [operation])
             await store.insert_events(connection, shard, [event])
             await store.save_counters(connection, shard, [counter])
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether a failure says nothing about the command that it hit: then it is tried again, for ever.
+
+    A missing column or privilege, a full disk, a broken index or a lock are no reason to set aside what was accepted.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        return not isinstance(error, ENTRYS_FAULT)
+    return isinstance(error, (*DISCONNECTED, TimeoutError, MemoryError))
 
 
 async def _save(connection: Connection, shard: int, decided: Decided) -> None:

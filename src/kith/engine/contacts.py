@@ -226,8 +226,7 @@ def parse_time(text: str, parameter: str, workspace: Workspace) -> tuple[datetim
     """
     zone = ZoneInfo(workspace.timezone)
     try:
-        if len(text) == 10:
-            day = date.fromisoformat(text)
+        if (day := find_day(text)) is not None:
             at = datetime.combine(day, time(), zone)
             return (at + timedelta(days=1 if parameter == "to" else 0)).astimezone(UTC), True
         at = datetime.fromisoformat(text.replace(" ", "+"))
@@ -240,6 +239,14 @@ def parse_time(text: str, parameter: str, workspace: Workspace) -> tuple[datetim
             " 2026-04-10T10:30:00Z.",
             {"parameter": parameter},
         ) from None
+
+
+def find_day(text: str) -> date | None:
+    """The day, where the text is a date without a time."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def check_search(text: str, parameter: str) -> str:
@@ -266,8 +273,11 @@ async def _write(
     applied = await wait_for(engine, written, request.workspace, request.wait_s)
     if applied is None:
         return written
-    found = await get_contact(engine, request.workspace, applied.location.rpartition("/")[2])
-    return msgspec.structs.replace(applied, data=found.data)
+    row = await engine.database.fetchrow(
+        _GET["externalId"], request.workspace.shard, request.workspace.id, applied.location.rpartition("/")[2]
+    )
+    assert row is not None, "what an applied write names is there"
+    return msgspec.structs.replace(applied, data=row["document"].encode())
 
 
 def _to_found(contact: Contact, number: int | None) -> Found:

@@ -1,5 +1,7 @@
 """At the start of a process that serves: foresee again the writes that are on the log but not applied."""
 
+import asyncio
+
 import msgspec
 
 from kith.engine.context import Engine
@@ -7,9 +9,10 @@ from kith.engine.decisions import Placed
 from kith.engine.loading import Keys
 from kith.engine.submit import Attempt, WriteRequest, foresee, predict
 from kith.errors import Exposed
+from kith.log.port import Entry
 from kith.model.codec import Undecodable, decode_envelope
 from kith.model.commands import Envelope, to_resource, to_type
-from kith.model.state import touches
+from kith.model.state import State, touches
 from kith.model.workspaces import Workspace
 from kith.pending.port import PendingWrite
 
@@ -26,26 +29,38 @@ async def rebuild_pending(engine: Engine) -> int:
             entries = await engine.log.read(shard, after, TAIL_PAGE)
             if not entries:
                 break
-            for entry in entries:
-                try:
-                    envelope = decode_envelope(entry.data)
-                except Undecodable:
-                    continue
-                await _foresee_again(engine, shard, Placed(entry.position, envelope))
-                foreseen += 1
+            foreseen += await _foresee_page(engine, shard, entries)
             after = entries[-1].position
     return foreseen
 
 
-async def _foresee_again(engine: Engine, shard: int, placed: Placed) -> None:
+async def _foresee_page(engine: Engine, shard: int, entries: list[Entry]) -> int:
+    """Load what the entries touch together, then foresee one after the other."""
+    tail: list[Placed] = []
+    for entry in entries:
+        try:
+            tail.append(Placed(entry.position, decode_envelope(entry.data)))
+        except Undecodable:
+            continue
+    asked = [touches(placed.envelope.command) for placed in tail]
+    keys = [Keys(external_ids=tuple(one.contacts), emails=tuple(one.emails)) for one in asked]
+    with engine.pending.reading():
+        loads = [
+            engine.loader.load(shard, placed.envelope.workspace_id, wanted)
+            for placed, wanted in zip(tail, keys, strict=True)
+        ]
+        for placed, wanted, contacts in zip(tail, keys, await asyncio.gather(*loads), strict=True):
+            _foresee_again(
+                engine, shard, placed, foresee(engine.pending, placed.envelope.workspace_id, contacts, wanted)
+            )
+    return len(tail)
+
+
+def _foresee_again(engine: Engine, shard: int, placed: Placed, state: State) -> None:
     envelope = placed.envelope
     if engine.pending.find_operation(envelope.workspace_id, envelope.operation_id):
         return  # appended twice, when its first acknowledgement was lost: the writer passes over the second
-    asked = touches(envelope.command)
-    keys = Keys(external_ids=tuple(asked.contacts), emails=tuple(asked.emails))
-    contacts = await engine.loader.load(shard, envelope.workspace_id, keys)
-    state = foresee(engine.pending, envelope.workspace_id, contacts, keys)
-    state.know_absent(asked)
+    state.know_absent(touches(envelope.command))
     try:
         write, _ = predict(state, _to_attempt(shard, envelope), envelope.command)
     except Exposed:

@@ -5,13 +5,16 @@ from kith.engine.keys import SCOPES, UNLIMITED, create_key, hash_key
 from kith.engine.workspaces import DEFAULT_WORKSPACE, create_workspace
 from kith.store import keys, workspaces
 from kith.store.database import Connection
+from kith.store.partitions import make_partitions
 
 
 async def make_first(connection: Connection, clock: Clock, key_text: str) -> bool:
     """Makes the workspace ``default`` where there is none at all, and an admin key where there is no key at all.
 
-    True when the key's text is a key of this installation afterwards. Twice the same is once.
+    True when the key's text is a key of this installation afterwards. Twice the same is once. The partitions of today
+    are made before the first write, which else would lie in the default ones for good.
     """
+    await make_partitions(connection, clock.now())
     async with connection.transaction():
         await workspaces.lock_control(connection)
         if not await workspaces.list_workspaces(connection):

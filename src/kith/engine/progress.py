@@ -38,10 +38,15 @@ class Progress:
         if self._ended or self.get_applied(shard) >= position:
             return self.get_applied(shard) >= position
         passed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting.setdefault(shard, []), (position, next(self._order), passed))
+        waiting = self._waiting.setdefault(shard, [])
+        entry = (position, next(self._order), passed)
+        heapq.heappush(waiting, entry)
         try:
             return await asyncio.wait_for(passed, timeout_s)
         except TimeoutError:
+            if entry in waiting:
+                waiting.remove(entry)
+                heapq.heapify(waiting)
             return False
 
     def end_waits(self) -> None:

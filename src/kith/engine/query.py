@@ -81,7 +81,7 @@ def to_kept_total(where: And) -> tuple[list[str], list[str] | None] | None:
             stages = values
         else:
             return None
-    return statuses, stages
+    return (statuses, stages) if statuses else None
 
 
 def check_depth(page: int, limit: int) -> int:

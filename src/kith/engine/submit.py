@@ -56,6 +56,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     request: WriteRequest
     operation_id: str
     at: datetime
+    earlier_id: str | None = None
+
+    def list_known_ids(self) -> list[str]:
+        """The operations that the Idempotency-Key may name: today's and yesterday's. None without a key."""
+        return [self.operation_id, self.earlier_id] if self.earlier_id is not None else []
 
     def make_id(self, prefix: Prefix) -> str:
         """The id of what the command makes."""
@@ -66,24 +71,27 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 def begin(engine: Engine, request: WriteRequest) -> Attempt:
     at = engine.clock.now()
-    key = request.idempotency_key
-    operation_id = new_id("op", at) if key is None else _derive_operation_id(request, at)
-    return Attempt(request=request, operation_id=operation_id, at=at)
+    if request.idempotency_key is None:
+        return Attempt(request=request, operation_id=new_id("op", at), at=at)
+    earlier = _derive_operation_id(request, at - timedelta(days=1))
+    return Attempt(request=request, operation_id=_derive_operation_id(request, at), earlier_id=earlier, at=at)
 
 
 async def find_replayed(engine: Engine, attempt: Attempt) -> Written | None:
     """The first answer to a request whose Idempotency-Key was used within the last 24 hours, if it was.
 
-    Raises IDEMPOTENCY_KEY_REUSED where it was used with another request.
+    Where the log did not say whether it took that request, it is appended again: the writer applies it once. Raises
+    IDEMPOTENCY_KEY_REUSED where the key was used with another request.
     """
     request = attempt.request
-    if request.idempotency_key is None:
-        return None
-    yesterday = _derive_operation_id(request, attempt.at - timedelta(days=1))
-    for operation_id in (attempt.operation_id, yesterday):
+    for operation_id in attempt.list_known_ids():
         operation = await find_operation(engine, request.workspace, operation_id)
         if operation is not None and operation.created_at > attempt.at - IDEMPOTENCY_WINDOW:
             return _to_replayed(request, operation)
+        if doubted := engine.pending.find_doubted(request.workspace.id, operation_id):
+            write, entry = doubted
+            _check_fingerprint(request, operation_id, write.fingerprint)
+            return _to_replayed(request, to_pending(write, await _append(engine, write, entry)))
     return None
 
 
@@ -92,25 +100,19 @@ async def submit(engine: Engine, attempt: Attempt, keys: Keys, make_command: Cal
 
     ``keys`` are loaded first; ``make_command`` gets the state with them in it, and may raise.
     """
-    request = attempt.request
-    workspace = request.workspace
+    workspace = attempt.request.workspace
+    if len(engine.pending) >= engine.settings.pending_writes_max:
+        raise Unavailable(f"{len(engine.pending):,} writes wait for the writer. Try again when it has caught up.", 5)
     with engine.pending.reading():
         contacts = await engine.loader.load(workspace.shard, workspace.id, keys)
         # From here to the append's place in the queue nothing may be awaited.
-        if engine.pending.find_operation(workspace.id, attempt.operation_id):
+        if any(engine.pending.find_operation(workspace.id, known) for known in attempt.list_known_ids()):
             return await _overtaken(engine, attempt)
         state = foresee(engine.pending, workspace.id, contacts, keys)
         command = make_command(state)
         state.know_absent(touches(command))
         write, envelope = predict(state, attempt, command)
-        engine.pending.put(write)
-        appended = engine.log.append(workspace.shard, workspace.id, encode_envelope(envelope))
-        try:
-            position = await appended
-        except BaseException:
-            engine.pending.discard(attempt.operation_id)
-            raise
-        engine.pending.settle(attempt.operation_id, position)
+        position = await _append(engine, write, encode_envelope(envelope))
     return Written(
         data=write.answer,
         operation=to_pending(write, position),
@@ -119,12 +121,27 @@ async def submit(engine: Engine, attempt: Attempt, keys: Keys, make_command: Cal
     )
 
 
+async def _append(engine: Engine, write: PendingWrite, entry: bytes) -> int:
+    """Foresee the write and put it on the log; its position. The write has joined the queue before this awaits."""
+    engine.pending.put(write)
+    try:
+        position = await engine.log.append(write.shard, write.workspace_id, entry)
+    except BaseException:
+        if write.fingerprint is not None:
+            engine.pending.doubt(write.operation_id, entry)
+        else:
+            engine.pending.discard(write.operation_id)
+        raise
+    engine.pending.settle(write.operation_id, position)
+    return position
+
+
 async def _overtaken(engine: Engine, attempt: Attempt) -> Written:
     """The answer where the same request, with the same Idempotency-Key, came first and is on its way to the log."""
-    known = await find_operation(engine, attempt.request.workspace, attempt.operation_id)
-    if known is None:
+    written = await find_replayed(engine, attempt)
+    if written is None:
         raise Unavailable("The log did not take the write that this request repeats. Send it again.")
-    return _to_replayed(attempt.request, known)
+    return written
 
 
 def foresee(pending: Pending, workspace_id: int, contacts: list[Contact], keys: Keys) -> State:
@@ -221,13 +238,17 @@ def _derive_operation_id(request: WriteRequest, at: datetime) -> str:
     return derive_id("op", *parts)
 
 
-def _to_replayed(request: WriteRequest, operation: Operation) -> Written:
-    if operation.fingerprint != request.fingerprint.hex():
+def _check_fingerprint(request: WriteRequest, operation_id: str, fingerprint: str | None) -> None:
+    if fingerprint != request.fingerprint.hex():
         raise Exposed(
             "IDEMPOTENCY_KEY_REUSED",
             "This Idempotency-Key was used with another request within 24 hours. Use a new key for a new request.",
-            {"operationId": operation.id},
+            {"operationId": operation_id},
         )
+
+
+def _to_replayed(request: WriteRequest, operation: Operation) -> Written:
+    _check_fingerprint(request, operation.id, operation.fingerprint)
     if operation.answer is None:
         raise operation.to_error()  # it was set aside
     return Written(

@@ -7,6 +7,7 @@ their order. Appends that arrive while one commits go together into the next: un
 import asyncio
 from typing import NamedTuple
 
+import asyncpg
 import stamina
 
 from kith.errors import Unavailable
@@ -92,7 +93,7 @@ class PostgresLog:
                 last = await self._append_again(shard, workspace_ids, entries)
         except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it is
             failure = error
-            if isinstance(error, DISCONNECTED):
+            if isinstance(error, (*DISCONNECTED, asyncpg.PostgresError)):
                 failure = Unavailable(
                     "The log does not take writes right now. Try again; with an Idempotency-Key it is safe.", 2
                 )

@@ -64,6 +64,8 @@ def _create(state: State, command: CreateContact, at: datetime) -> Decision:
             "A contact needs at least one of email, phone, name, givenName, familyName.",
             {"fields": [{"field": "email", "message": "one of email, phone, name, givenName, familyName is needed."}]},
         )
+    if overflow := find_overflow(command.properties):
+        return _too_large(overflow)
     if command.email and (holder := state.find_holder(command.email)):
         return _email_exists(command.email, holder)
     contact = Contact(
@@ -107,8 +109,7 @@ def _update(state: State, contact: Contact, command: UpdateContact, at: datetime
         merged = {**contact.properties, **properties}
         merged = {key: value for key, value in merged.items() if value is not None}
         if overflow := find_overflow(merged):
-            fault = {"field": "properties", "message": overflow}
-            return Rejected("INVALID_FIELD", f"properties: {overflow}", {"fields": [fault]})
+            return _too_large(overflow)
         for key in properties:
             old, new = contact.properties.get(key), merged.get(key)
             if not same_json(old, new):
@@ -146,6 +147,11 @@ def _email_exists(email: str, holder: Contact) -> Rejected:
         f"A contact with the email {email} already exists.",
         {"field": "email", "value": email, "existingId": holder.number, "existingExternalId": holder.external_id},
     )
+
+
+def _too_large(overflow: str) -> Rejected:
+    fault = {"field": "properties", "message": overflow}
+    return Rejected("INVALID_FIELD", f"properties: {overflow}", {"fields": [fault]})
 
 
 def _not_live(contact: Contact) -> Rejected:

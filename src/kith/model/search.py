@@ -39,7 +39,7 @@ def list_words(contact: Contact) -> set[str]:
     if contact.email:
         email = fold_letters(contact.email)
         local, _, domain = email.rpartition("@")
-        words.update((email[:WORD_CHARACTERS_MAX], local, domain[:WORD_CHARACTERS_MAX]), _split(local))
+        words.update((word[:WORD_CHARACTERS_MAX] for word in (email, local, domain)), _split(local))
     if contact.phone:
         words.update(_list_phone_words(contact.phone, contact.phone_e164))
     return words
@@ -69,9 +69,11 @@ def list_terms(query: str) -> list[list[tuple[str, ...]]]:
     if _PHONE.match(stripped):
         return [_list_phone_terms(_NOT_DIGIT.sub("", stripped))]
     terms: list[list[tuple[str, ...]]] = []
+    words_left = QUERY_TERMS_MAX
     for term in stripped.split()[:QUERY_TERMS_MAX]:
         whole = fold_letters(term)[:WORD_CHARACTERS_MAX]
-        parts = tuple(_split(term))
+        parts = tuple(_split(term)[:words_left])
+        words_left -= len(parts)
         if "@" in whole:
             terms.append([(whole,)])
         elif parts:

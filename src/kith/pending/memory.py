@@ -10,6 +10,7 @@ from typing import TypeVar
 from kith.model.contacts import Contact
 from kith.pending.port import PendingWrite
 
+DOUBTED_MAX = 1000
 Key = tuple[int, str]
 Value = TypeVar("Value")
 
@@ -20,6 +21,7 @@ class MemoryPending:
     def __init__(self) -> None:
         self._writes: dict[str, PendingWrite] = {}
         self._positions: dict[str, int] = {}
+        self._doubted: dict[str, tuple[PendingWrite, bytes]] = {}
         self._waiting: dict[str, list[asyncio.Future[int | None]]] = {}
         self._contacts: dict[Key, dict[str, Contact]] = {}
         self._holders: dict[Key, dict[str, str | None]] = {}
@@ -86,6 +88,7 @@ class MemoryPending:
         if write is None:
             return
         self._positions[operation_id] = position
+        self._doubted.pop(operation_id, None)
         self._tell(operation_id, position)
         if position <= self._applied.get(write.shard, 0):
             self._drop_later(operation_id)
@@ -95,6 +98,16 @@ class MemoryPending:
     def discard(self, operation_id: str) -> None:
         self._forget(operation_id)
         self._tell(operation_id, None)
+
+    def doubt(self, operation_id: str, entry: bytes) -> None:
+        self._doubted[operation_id] = (self._writes[operation_id], entry)
+        if len(self._doubted) > DOUBTED_MAX:
+            del self._doubted[next(iter(self._doubted))]
+        self.discard(operation_id)
+
+    def find_doubted(self, workspace_id: int, operation_id: str) -> tuple[PendingWrite, bytes] | None:
+        doubted = self._doubted.get(operation_id)
+        return doubted if doubted and doubted[0].workspace_id == workspace_id else None
 
     def _tell(self, operation_id: str, position: int | None) -> None:
         for told in self._waiting.pop(operation_id, ()):

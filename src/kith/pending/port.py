@@ -76,6 +76,17 @@ class Pending(Protocol):
         """The write did not reach the log: it is foreseen no more."""
         ...
 
+    def doubt(self, operation_id: str, entry: bytes) -> None:
+        """The log did not say whether it took the write: it is foreseen no more, but kept, for a repetition to settle.
+
+        ``entry`` is what was to be appended. A bounded number is kept, the oldest go first.
+        """
+        ...
+
+    def find_doubted(self, workspace_id: int, operation_id: str) -> tuple[PendingWrite, bytes] | None:
+        """(the write in doubt, its entry)."""
+        ...
+
     def drop_applied(self, shard: int, position: int) -> None:
         """The writer has passed the position: the database knows better from here on."""
         ...

@@ -196,6 +196,11 @@ async def insert_events(connection: Connection, shard: int, rows: list[EventRow]
     await save_rows(connection, shard, _OPERATIONS["insert_events"], rows)
 
 
+async def count_dead_letters(connection: Connection, shard: int, first: int, end: int) -> int:
+    """How many of the positions from ``first`` to before ``end`` were set aside."""
+    return int(await connection.fetchval(_OPERATIONS["count_dead_letters"], shard, first, end))
+
+
 async def insert_dead_letter(
     connection: Connection,
     shard: int,

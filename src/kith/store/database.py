@@ -10,6 +10,7 @@ from kith.settings import Settings
 
 Role = Literal["reader", "query", "writer", "worker"]
 CONNECT_TIMEOUT_S = 5.0
+STATEMENTS_KEPT_MAX = 150
 # PostgreSQL ends a statement at its timeout; a server that does not even answer that is given up this much later.
 ANSWER_TIMEOUT_S = 1.0
 
@@ -49,6 +50,9 @@ def make_server_settings(role: Role, settings: Settings) -> dict[str, str]:
         "enable_seqscan": "off",
         "max_parallel_workers_per_gather": "0",
     }
+    if role == "writer":
+        # A writer whose host is gone gives the cursor free for its successor.
+        chosen["idle_in_transaction_session_timeout"] = "30s"
     if role == "query":
         # A plan made for nobody in particular is wrong for a tenant of unusual size.
         chosen["plan_cache_mode"] = "force_custom_plan"
@@ -112,7 +116,7 @@ class Database:
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=get_timeout_ms(role, settings) / 1000 + ANSWER_TIMEOUT_S,
                 max_inactive_connection_lifetime=0,
-                statement_cache_size=500,
+                statement_cache_size=STATEMENTS_KEPT_MAX,
                 server_settings=make_server_settings(role, settings),
                 reset=_keep_as_it_is,
             )

@@ -22,10 +22,13 @@ SELECT shard, position FROM log_head;
 SELECT position FROM command_log WHERE shard = $1 ORDER BY position LIMIT 1;
 
 -- name: trim
+-- The oldest that are applied, as long as they are old enough: those behind them are younger.
 DELETE FROM command_log WHERE shard = $1 AND position IN (
-  SELECT position FROM command_log
-  WHERE shard = $1 AND position <= (SELECT position FROM cursors WHERE shard = $1) AND appended_at < $2
-  ORDER BY position LIMIT $3
+  SELECT position FROM (
+    SELECT position, appended_at FROM command_log
+    WHERE shard = $1 AND position <= (SELECT position FROM cursors WHERE shard = $1)
+    ORDER BY position LIMIT $3
+  ) oldest WHERE appended_at < $2
 );
 
 -- name: load_cursors

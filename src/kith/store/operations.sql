@@ -32,6 +32,9 @@ FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, sequence bigint, ty
 -- name: insert_dead_letter
 INSERT INTO dead_letters (shard, position, workspace_id, operation_id, entry, reason) VALUES ($1, $2, $3, $4, $5, $6);
 
+-- name: count_dead_letters
+SELECT count(*) FROM dead_letters WHERE shard = $1 AND position >= $2 AND position < $3;
+
 -- name: move_cursor
 -- The compare-and-set that lets one writer only commit a batch; whoever waits hears of it with the commit.
 UPDATE cursors SET position = $3 WHERE shard = $1 AND position = $2
