@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx2
+import psutil
 import pytest
 
 from tests.serving import make_environment, run_kith
@@ -54,6 +55,19 @@ def test_the_api_listens_from_when_it_says_so_and_stops_when_told(database_url: 
         assert httpx2.get(f"{found[0]}/healthz").status_code == 200
         part.send_signal(sign)
         assert part.wait(10) == 0
+
+
+def test_the_api_refuses_what_never_becomes_a_request(database_url: str) -> None:
+    with start_part("api", "--port", "0", database_url=database_url) as part, httpx2.Client() as client:
+        found = re.search(r"http://\S+", read_line(part))
+        assert found is not None
+        nonsense = client.request("FOO", f"{found[0]}/healthz")
+        assert (nonsense.status_code, nonsense.json()["error"]["code"]) == (400, "INVALID_REQUEST")
+        before = psutil.Process(part.pid).memory_info().rss
+        huge = client.get(f"{found[0]}/healthz", headers={"A": "x" * 20_000_000})
+        assert (huge.status_code, huge.json()["error"]["code"]) == (431, "HEADERS_TOO_LARGE")
+        assert psutil.Process(part.pid).memory_info().rss - before < 5_000_000
+        assert client.get(f"{found[0]}/healthz").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["api", "writer", "worker"])

@@ -1,5 +1,6 @@
 """What headers ask for, and when two requests are the same."""
 
+import asyncio
 import json
 from decimal import Decimal
 from typing import Any
@@ -158,7 +159,7 @@ async def test_a_body_in_parts_is_put_together() -> None:
     async def receive() -> dict[str, Any]:
         return next(messages)
 
-    assert await read_body(receive, {}, 4) == b"abcd"
+    assert await read_body(receive, {}, 4, 1000) == b"abcd"
 
 
 async def test_a_body_without_end_is_refused_as_soon_as_it_is_too_large() -> None:
@@ -170,7 +171,7 @@ async def test_a_body_without_end_is_refused_as_soon_as_it_is_too_large() -> Non
         return {"type": "http.request", "body": b"x" * 10, "more_body": True}
 
     with pytest.raises(Exposed) as refused:
-        await read_body(receive, {}, 25)
+        await read_body(receive, {}, 25, 1000)
     assert (refused.value.code, received) == ("PAYLOAD_TOO_LARGE", 3)
 
 
@@ -179,4 +180,58 @@ async def test_a_body_that_says_that_it_is_too_large_is_not_read_at_all() -> Non
         raise AssertionError("nothing is to be read")
 
     with pytest.raises(Exposed, match="larger than 25 bytes"):
-        await read_body(receive, {b"content-length": b"26"}, 25)
+        await read_body(receive, {b"content-length": b"26"}, 25, 1000)
+
+
+async def test_a_body_that_is_there_costs_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: float) -> None:
+        raise AssertionError("nothing has to be waited for")
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"ab"}
+
+    monkeypatch.setattr("asyncio.timeout", fail)
+    assert await read_body(receive, {}, 4, 1) == b"ab"
+
+
+async def test_a_body_may_come_after_its_head() -> None:
+    parts: asyncio.Queue[dict[str, Any]] = asyncio.Queue(1)
+    asked = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        asked.set()
+        return await parts.get()
+
+    reading = asyncio.create_task(read_body(receive, {}, 4, 10_000))
+    await asked.wait()
+    for part in (b"ab", b"cd", b""):
+        await parts.put({"type": "http.request", "body": part, "more_body": bool(part)})
+    assert await reading == b"abcd"
+
+
+async def test_a_body_that_stops_arriving_is_not_waited_for() -> None:
+    parts: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    parts.put_nowait({"type": "http.request", "body": b"ab", "more_body": True})
+    with pytest.raises(Exposed, match="within 1 ms") as refused:
+        await read_body(parts.get, {}, 4, 1)
+    assert (refused.value.code, refused.value.headers) == ("REQUEST_TIMEOUT", {"Connection": "close"})
+
+
+async def test_whoever_waits_for_a_body_can_be_cancelled() -> None:
+    ended = asyncio.Event()
+    asked = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        try:
+            asked.set()
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ended.set()
+        raise AssertionError("nothing was sent")
+
+    reading = asyncio.create_task(read_body(receive, {}, 4, 10_000))
+    await asked.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert ended.is_set()

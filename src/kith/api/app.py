@@ -26,7 +26,7 @@ from kith.api.requests import (
     to_idempotency_key,
     to_version,
 )
-from kith.api.responses import Answer, Header, make_error_answer
+from kith.api.responses import NO_SNIFFING, Answer, Header, make_error_answer
 from kith.api.routes import TABLE
 from kith.api.routing import Route, Router, is_guarded
 from kith.engine.access import authenticate
@@ -42,7 +42,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 READ_AFTER_S = 5
-NO_SNIFFING: Header = (b"x-content-type-options", b"nosniff")
 NO_STORING: Header = (b"cache-control", b"no-store")
 
 log = structlog.get_logger()
@@ -119,7 +118,8 @@ async def answer_request(
     if route.query is not None:
         inputs["query"] = query
     if issubclass(route.call, WriteCall):
-        raw = await read_body(receive, exchange.headers, engine.settings.body_bytes_max)
+        settings = engine.settings
+        raw = await read_body(receive, exchange.headers, settings.body_bytes_max, settings.body_timeout_ms)
         if raw:
             check_media_type(exchange.headers.get(b"content-type"))
         body = route.read_body(raw)

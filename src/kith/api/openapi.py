@@ -21,7 +21,7 @@ TAGS = {
 }
 KEY_ERRORS = ("UNAUTHORIZED", "INVALID_API_KEY", "EXPIRED_API_KEY", "REVOKED_API_KEY", "FORBIDDEN", "RATE_LIMITED")
 GUARDED_ERRORS = ("INVALID_REQUEST", *KEY_ERRORS, "SERVICE_UNAVAILABLE", "QUERY_TIMEOUT")
-BODY_ERRORS = ("PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "INVALID_FIELD")
+BODY_ERRORS = ("REQUEST_TIMEOUT", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "INVALID_FIELD")
 WRITE_ERRORS = ("IDEMPOTENCY_KEY_REUSED",)
 
 DESCRIPTION = """\
@@ -225,14 +225,14 @@ def list_codes(entry: Route) -> list[str]:
         codes += [*BODY_ERRORS, *WRITE_ERRORS]
         codes += ["MISSING_FIELD", "VALIDATION_ERROR"] if entry.body is not None else []
         codes += [] if entry.creates else ["VERSION_MISMATCH"]
-    return list(dict.fromkeys([*codes, "INTERNAL"]))
+    return list(dict.fromkeys([*codes, "HEADERS_TOO_LARGE", "INTERNAL"]))
 
 
 def make_error_response(entry: Route, status: int, codes: Sequence[str]) -> Json:
     extra = {401: ("WWW-Authenticate",), 403: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
     text = "\n".join(f"- `{code}`: {CODES[code][1]}" for code in codes)
     schema = {"$ref": REF.format(name="ErrorAnswer")}
-    limited = status != 401
+    limited = status not in (401, 431)
     response = make_response(
         entry, text, schema, extra.get(status, ()), limited=limited, content_type="application/json"
     )

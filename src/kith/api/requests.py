@@ -1,9 +1,11 @@
 """What a request's headers ask for, and reading its body from the wire within the limit."""
 
+import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, MutableMapping
 from decimal import Context, Decimal
 from typing import Any
 
@@ -27,11 +29,41 @@ class Disconnected(Exception):
     """The client went away before its request was whole: nobody is left to answer."""
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], bytes_max: int) -> bytes:
-    """The whole body. Raises 413 as soon as it is known to be larger than ``bytes_max``."""
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], bytes_max: int, timeout_ms: int) -> bytes:
+    """The whole body. Raises 413 as soon as it is known to be larger than ``bytes_max``, 408 after the timeout.
+
+    Nearly every body has arrived with its head. A timer costs as much as reading it, so one is set only for a wait.
+    """
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and (len(declared) > 18 or int(declared) > bytes_max):
         raise make_too_large(bytes_max)
+    reading = read_parts(receive, bytes_max)
+    try:
+        waits_for = reading.send(None)
+    except StopIteration as done:
+        body: bytes = done.value
+        return body
+    try:
+        async with asyncio.timeout(timeout_ms / 1000):
+            return await finish(reading, waits_for)
+    except TimeoutError:
+        message = f"The body did not arrive within {timeout_ms} ms. Send as many bytes as Content-Length says."
+        raise Exposed("REQUEST_TIMEOUT", message, {"timeoutMs": timeout_ms}, {"Connection": "close"}) from None
+
+
+@types.coroutine
+def finish(begun: Coroutine[Any, Any, bytes], waits_for: Any) -> Generator[Any, Any, bytes]:
+    """Await a coroutine whose first step was made by hand, and ended where it waits for ``waits_for``."""
+    try:
+        yield waits_for
+    except BaseException:
+        begun.close()
+        raise
+    body: bytes = yield from begun
+    return body
+
+
+async def read_parts(receive: Receive, bytes_max: int) -> bytes:
     parts = []
     size = 0
     while True:

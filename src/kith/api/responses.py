@@ -14,6 +14,7 @@ from kith.errors import Exposed
 Header = tuple[bytes, bytes]
 
 JSON: Header = (b"content-type", b"application/json")
+NO_SNIFFING: Header = (b"x-content-type-options", b"nosniff")
 
 
 class Answer(msgspec.Struct):

@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 
 from kith.api.app import build_app
+from kith.api.protocol import GuardedProtocol
 from kith.clock import SystemClock
 from kith.engine.apply import Writer
 from kith.engine.context import load_installation, open_engine
@@ -64,7 +65,7 @@ async def run_api(settings: Settings) -> None:
             date_header=True,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=settings.shutdown_grace_s,
-            http="httptools",
+            http=GuardedProtocol,
             loop="none",
             proxy_headers=False,
         )

@@ -1,0 +1,123 @@
+"""What is refused before there is a request: heads without end, and bytes that are no HTTP.
+
+A layer around uvicorn's protocol. A head is measured while it arrives, before any key is looked at, and whatever the
+parser cannot take is answered in the one shape of error.
+"""
+
+import sys
+from typing import Any
+
+import httptools
+import uuid_utils
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from kith.api.responses import NO_SNIFFING, Header, make_error_answer
+from kith.errors import Exposed, InvalidRequest
+
+HEAD_BYTES_MAX = 65_536
+HEADERS_MAX = 100
+LINGER_S = 2
+CLOSE: Header = (b"connection", b"close")
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 on one connection.
+
+    ``head_open`` while what comes next is a head, or the trailers of a chunked body, which the parser holds as it
+    does a head; ``head_bytes`` came meanwhile. What shares a read with the end of a body is not counted.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.head_open = True
+        self.head_bytes = 0
+        self.refusal: Exposed | None = None
+        self.refused = False
+
+    def data_received(self, data: bytes) -> None:
+        if self.refused:
+            return
+        if self.head_open:
+            self.head_bytes += len(data)
+        super().data_received(data)
+        if self.head_open and self.head_bytes > HEAD_BYTES_MAX and not self.refused:
+            self.refuse(make_too_large())
+
+    def on_headers_complete(self) -> None:
+        came, self.head_bytes = self.head_bytes, 0
+        self.head_open = False
+        # A large read may be a small head and the beginning of its body: only then it is worth while to measure.
+        if came > HEAD_BYTES_MAX and self.measure_head() > HEAD_BYTES_MAX:
+            self.refusal = make_too_large()
+        elif len(self.headers) > HEADERS_MAX:
+            self.refusal = make_too_many(len(self.headers))
+        if self.refusal is not None:
+            raise self.refusal  # so that the parser stops; send_400_response is what follows
+        super().on_headers_complete()
+
+    def on_chunk_header(self) -> None:
+        self.head_open = True
+        self.head_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        self.head_open = False
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self.head_open = True
+        self.head_bytes = 0
+        super().on_message_complete()
+
+    def measure_head(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def send_400_response(self, msg: str) -> None:
+        """Called while the parser's error is handled, in place of uvicorn's plain text."""
+        self.refuse(self.refusal or make_refusal(sys.exception(), msg))
+
+    def refuse(self, error: Exposed) -> None:
+        """Answer and close, unless an answer to an earlier request is under way: then close after that."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if self.pipeline or cycle.response_started or not cycle.more_body:
+                cycle.keep_alive = False
+                self.flow.pause_reading()
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.refused = True
+        self.transport.write(self.make_answer(error))
+        # To close with bytes unread would take the answer from a client that still sends.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.timeout_keep_alive_task = self.loop.call_later(LINGER_S, self.timeout_keep_alive_handler)
+
+    def make_answer(self, error: Exposed) -> bytes:
+        answer = make_error_answer(error)
+        headers = [
+            *self.server_state.default_headers,
+            *answer.headers,
+            (b"x-correlation-id", str(uuid_utils.uuid7()).encode()),
+            (b"content-length", b"%d" % len(answer.body)),
+            NO_SNIFFING,
+            CLOSE,
+        ]
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        return b"%b%b\r\n%b" % (STATUS_LINE[answer.status], lines, answer.body)
+
+
+def make_refusal(error: BaseException | None, fallback: str) -> Exposed:
+    """What the parser says of it. An error that it only passes on may quote the request, and stays here."""
+    if error is None or isinstance(error, httptools.HttpParserCallbackError):
+        return InvalidRequest(f"{fallback} Its path cannot be understood.")
+    return InvalidRequest(f"{fallback} The parser says: {error}.")
+
+
+def make_too_large() -> Exposed:
+    message = f"The path and the headers are together larger than {HEAD_BYTES_MAX} bytes."
+    return Exposed("HEADERS_TOO_LARGE", message, {"bytesMax": HEAD_BYTES_MAX})
+
+
+def make_too_many(count: int) -> Exposed:
+    message = f"The request has {count} headers. At most {HEADERS_MAX} are taken."
+    return Exposed("HEADERS_TOO_LARGE", message, {"headersMax": HEADERS_MAX})

@@ -1,0 +1,258 @@
+"""What is refused before there is a request, on real sockets: one shape of error, and the connection is closed."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from kith.api.app import App
+from kith.api.protocol import HEAD_BYTES_MAX, HEADERS_MAX, GuardedProtocol
+from kith.model.workspaces import Workspace
+from tests.kit import SETTINGS, Kit, open_kit
+
+TIMEOUT_S = 10
+
+
+class Got(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def code(self) -> str:
+        code: str = json.loads(self.body)["error"]["code"]
+        return code
+
+
+class Wire:
+    """A client that sends whatever bytes a test likes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, *parts: bytes) -> None:
+        for part in parts:
+            self.writer.write(part)
+            await self.writer.drain()
+
+    async def receive(self) -> Got:
+        async with asyncio.timeout(TIMEOUT_S):
+            first, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().splitlines()[:-1]
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+            body = await self.reader.readexactly(int(headers["content-length"]))
+        return Got(int(first.split()[1]), headers, body)
+
+    async def is_closed(self) -> bool:
+        """Waits for the end. False where more is sent instead."""
+        async with asyncio.timeout(TIMEOUT_S):
+            return await self.reader.read(1) == b""
+
+
+@asynccontextmanager
+async def open_wire(app: App) -> AsyncIterator[Wire]:
+    config = uvicorn.Config(app, http=GuardedProtocol, lifespan="off", log_config=None)  # type: ignore[arg-type]
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: GuardedProtocol(config, state, {}), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    try:
+        yield Wire(reader, writer)
+    finally:
+        writer.close()
+        server.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        if state.tasks:
+            await asyncio.wait(list(state.tasks))
+
+
+@pytest.fixture
+async def wire(kit: Kit) -> AsyncIterator[Wire]:
+    async with open_wire(kit.app) as opened:
+        yield opened
+
+
+async def check_refused(wire: Wire, status: int, code: str) -> Any:
+    """The error's member of the answer, after which nothing comes."""
+    got = await wire.receive()
+    assert got.status == status
+    assert (got.headers["content-type"], got.headers["connection"]) == ("application/json", "close")
+    assert got.headers["x-content-type-options"] == "nosniff"
+    assert got.headers["x-correlation-id"]
+    answer = json.loads(got.body)
+    assert answer.keys() == {"success", "error"}
+    assert answer["success"] is False
+    assert answer["error"].keys() == {"code", "message", "details"}
+    assert answer["error"]["code"] == code
+    assert await wire.is_closed()
+    return answer["error"]
+
+
+def make_head(line: bytes, *headers: bytes) -> bytes:
+    return b"".join(part + b"\r\n" for part in (line, b"Host: kith.test", *headers, b""))
+
+
+POST = b"POST /crm/contacts HTTP/1.1"
+NOT_HTTP = {
+    "an unknown method": make_head(b"FOO / HTTP/1.1"),
+    "an unknown version": make_head(b"GET / HTTP/7.7"),
+    "no version": b"GET\r\n\r\n",
+    "a length that is no number": make_head(POST, b"Content-Length: x"),
+    "a negative length": make_head(POST, b"Content-Length: -1"),
+    "two lengths": make_head(POST, b"Content-Length: 1", b"Content-Length: 2"),
+    "a length beside chunks": make_head(POST, b"Content-Length: 1", b"Transfer-Encoding: chunked"),
+    "a chunk without a size": make_head(POST, b"Transfer-Encoding: chunked") + b"zz\r\n",
+    "a header without a name": make_head(b"GET / HTTP/1.1", b": x"),
+    "a header with a control character": make_head(b"GET / HTTP/1.1", b"A: \x00"),
+    "a path that is no ASCII": make_head("GET /é HTTP/1.1".encode()),
+    "a path that is none": make_head(b"GET http:// HTTP/1.1"),
+    "the beginning of TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", NOT_HTTP)
+async def test_what_is_no_http_is_refused_like_all_else(wire: Wire, name: str) -> None:
+    await wire.send(NOT_HTTP[name])
+    error = await check_refused(wire, 400, "INVALID_REQUEST")
+    assert error["details"] is None
+    assert "http://" not in error["message"], "what was sent is not sent back"
+
+
+async def test_a_chunk_that_is_none_is_refused_while_the_body_is_read(
+    kit: Kit, wire: Wire, workspace: Workspace
+) -> None:
+    key = (await kit.make_key(workspace)).encode()
+    head = make_head(POST, b"Authorization: Bearer " + key, b"Transfer-Encoding: chunked", b"Expect: 100-continue")
+    await wire.send(head)
+    # It says so when somebody waits for the body.
+    assert await wire.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    await wire.send(b'2\r\n{"\r\n', b"zz\r\n")
+    await check_refused(wire, 400, "INVALID_REQUEST")
+
+
+@pytest.mark.parametrize("line", [b"A: ", b"A: b\r\nC: ", b"A", b""])
+async def test_a_head_without_end_is_refused(wire: Wire, line: bytes) -> None:
+    await wire.send(b"GET / HTTP/1.1\r\n" + line, b"x" * HEAD_BYTES_MAX)
+    error = await check_refused(wire, 431, "HEADERS_TOO_LARGE")
+    assert error["details"] == {"bytesMax": HEAD_BYTES_MAX}
+
+
+async def test_a_client_that_goes_on_sending_its_head_still_gets_the_answer(wire: Wire) -> None:
+    await wire.send(b"GET / HTTP/1.1\r\nA: ", *[b"x" * HEAD_BYTES_MAX] * 64)
+    await check_refused(wire, 431, "HEADERS_TOO_LARGE")
+
+
+async def test_a_path_without_end_is_refused(wire: Wire) -> None:
+    await wire.send(b"GET /", b"x" * HEAD_BYTES_MAX)
+    await check_refused(wire, 431, "HEADERS_TOO_LARGE")
+
+
+async def test_the_second_head_of_a_connection_is_measured_too(wire: Wire) -> None:
+    await wire.send(make_head(b"GET /healthz HTTP/1.1"))
+    assert (await wire.receive()).status == 200
+    await wire.send(b"GET / HTTP/1.1\r\nA: ", b"x" * HEAD_BYTES_MAX)
+    await check_refused(wire, 431, "HEADERS_TOO_LARGE")
+
+
+async def test_trailers_without_end_are_refused(wire: Wire) -> None:
+    await wire.send(make_head(POST, b"Transfer-Encoding: chunked"))
+    assert (await wire.receive()).code == "UNAUTHORIZED"
+    await wire.send(b"0\r\n", b"A: ", *[b"x" * HEAD_BYTES_MAX] * 8)
+    await check_refused(wire, 431, "HEADERS_TOO_LARGE")
+
+
+async def test_a_large_head_is_refused_even_when_it_is_whole_at_once(kit: Kit) -> None:
+    state = ServerState()
+    protocol = GuardedProtocol(uvicorn.Config(kit.app, log_config=None), state, {})  # type: ignore[arg-type]
+    sent = Sent()
+    protocol.connection_made(sent)
+    protocol.data_received(make_head(b"GET / HTTP/1.1", b"A: " + b"x" * HEAD_BYTES_MAX))
+    protocol.connection_lost(None)
+    assert sent.bytes.startswith(b"HTTP/1.1 431 ")
+    assert not state.tasks
+
+
+class Sent(asyncio.Transport):
+    """Where a protocol writes to, when it is to be told what came in one read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.bytes += data
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("count", "status"), [(HEADERS_MAX, 200), (HEADERS_MAX + 1, 431)])
+async def test_a_request_has_at_most_100_headers(wire: Wire, count: int, status: int) -> None:
+    await wire.send(make_head(b"GET /healthz HTTP/1.1", *[b"A: b"] * (count - 1)))
+    if status == 200:
+        assert (await wire.receive()).status == 200
+    else:
+        assert (await check_refused(wire, 431, "HEADERS_TOO_LARGE"))["details"] == {"headersMax": HEADERS_MAX}
+
+
+@pytest.mark.parametrize("encoding", ["length", "chunks", "one chunk", "small chunks"])
+async def test_a_small_head_with_a_large_body_is_a_request(
+    kit: Kit, wire: Wire, workspace: Workspace, encoding: str
+) -> None:
+    head = (POST, b"Authorization: Bearer " + (await kit.make_key(workspace)).encode())
+    body = b'{"name":"a"' + b" " * 8 * HEAD_BYTES_MAX + b"}"
+    size = {"chunks": 30_000, "one chunk": len(body), "small chunks": 3}.get(encoding)
+    if size is None:
+        request = make_head(*head, b"Content-Length: %d" % len(body)) + body
+    else:
+        pieces = [body[start : start + size] for start in range(0, len(body), size)]
+        chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+        request = make_head(*head, b"Transfer-Encoding: chunked") + chunks + b"0\r\nA: b\r\n\r\n"
+    for _ in range(2):
+        await wire.send(request)
+        assert (await wire.receive()).status == 202
+
+
+async def test_requests_in_a_row_are_each_measured_alone(wire: Wire) -> None:
+    request = make_head(b"GET /healthz HTTP/1.1", b"A: " + b"x" * 1000)
+    count = 3 * HEAD_BYTES_MAX // len(request)
+    sending = asyncio.create_task(wire.send(request * count))
+    for _ in range(count):
+        assert (await wire.receive()).status == 200
+    await sending
+
+
+async def test_an_answer_that_is_under_way_comes_before_the_connection_is_closed(kit: Kit) -> None:
+    answered = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answered.wait()
+        await kit.app(scope, receive, send)
+
+    async with open_wire(app) as wire:
+        await wire.send(make_head(b"GET /healthz HTTP/1.1") + b"nonsense\r\n\r\n")
+        answered.set()
+        got = await wire.receive()
+        assert (got.status, got.headers["connection"]) == (200, "close")
+        assert await wire.is_closed()
+
+
+@pytest.mark.parametrize("sent", [b"", b'{"name":'])
+async def test_a_body_that_stops_arriving_is_refused(database_url: str, sent: bytes) -> None:
+    async with open_kit(database_url, msgspec.structs.replace(SETTINGS, body_timeout_ms=100)) as kit:
+        key = (await kit.make_key(await kit.make_workspace())).encode()
+        async with open_wire(kit.app) as wire:
+            await wire.send(make_head(POST, b"Authorization: Bearer " + key, b"Content-Length: 50") + sent)
+            error = await check_refused(wire, 408, "REQUEST_TIMEOUT")
+    assert error["details"] == {"timeoutMs": 100}
