@@ -78,7 +78,7 @@ class Acquired:
         database = self._database
         while database.idle:
             self._connection = database.idle.pop()
-            if not self._connection.is_closed():
+            if is_open(self._connection):
                 return self._connection
             await database.pool.release(self._connection)
         database.waiting += 1
@@ -90,11 +90,18 @@ class Acquired:
 
     async def __aexit__(self, failed: type[BaseException] | None, *_: object) -> None:
         database = self._database
-        if failed is None and not database.waiting and not self._connection.is_closed():
+        if failed is None and not database.waiting and is_open(self._connection):
             database.idle.append(self._connection)
         else:
             # A statement that was given up may still run: its connection is waited for this long, then dropped.
             await database.pool.release(self._connection, timeout=ANSWER_TIMEOUT_S)
+
+
+def is_open(connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> bool:
+    try:
+        return not connection.is_closed()
+    except asyncpg.InterfaceError:  # it was lost, and has gone back to the pool by itself
+        return False
 
 
 class Database:
