@@ -25,7 +25,9 @@ from kith.store.database import Database, Role
 from kith.store.embedded import get_database_url
 
 WAIT_FOR_PARTS_S = 0.5
-GARBAGE_OBJECTS = 50_000
+# How many objects may be new before cycles are looked for. The writer's live as long as a batch and make none.
+API_OBJECTS = 50_000
+WRITER_OBJECTS = 1_000_000
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 logger = structlog.get_logger(__name__)
 Part = TypeVar("Part")
@@ -70,7 +72,7 @@ async def run_api(settings: Settings) -> None:
             proxy_headers=False,
         )
         line = f"Kith's API listens on http://{settings.host}:{settings.port} ({foreseen} writes pending)"
-        tune_memory()
+        tune_memory(API_OBJECTS)
         await AnnouncedServer(config, line, engine.progress.end_waits).serve()
 
 
@@ -80,7 +82,7 @@ async def run_writer(settings: Settings) -> None:
     async with _open_patiently(lambda: _open_writer(settings, url)) as writer:
         stop = listen_for_stop()
         _announce("Kith's writer applies the log")
-        tune_memory()
+        tune_memory(WRITER_OBJECTS)
         await writer.run(stop)
 
 
@@ -141,11 +143,11 @@ async def _open_patiently(open_part: Callable[[], AbstractAsyncContextManager[Pa
         yield opened
 
 
-def tune_memory() -> None:
+def tune_memory(objects: int) -> None:
     """Collect garbage seldom: what lives long stays out of it, and requests leave hardly any cycles behind."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE_OBJECTS, 20, 20)
+    gc.set_threshold(objects, 20, 20)
 
 
 def _announce(line: str) -> None:
