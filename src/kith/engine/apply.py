@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from kith.clock import Clock
-from kith.engine.decisions import Decided, Placed, decide_batch, list_keys, list_operations, make_operation
+from kith.engine.decisions import Decided, Placed, Records, decide_batch, list_keys, list_operations, make_operation
 from kith.errors import BrokenLog, Internal, PoisonedLog
 from kith.log.port import Entry, Log
 from kith.model.codec import Undecodable, decode_envelope
@@ -33,11 +33,27 @@ _LOG = load_queries("log")
 logger = structlog.get_logger(__name__)
 
 
+class _Plan(NamedTuple):
+    """What a batch will store, decided before its transaction begins."""
+
+    last: int
+    decided: Decided
+    records: Records
+    poison: list[tuple[Entry, str]]
+
+
+class _Portion(NamedTuple):
+    """Entries of the log and their plan; None where that failed, and is tried again when their turn comes."""
+
+    entries: list[Entry]
+    plan: _Plan | None
+
+
 class _Ahead(NamedTuple):
-    """A portion of the log that is being read: (shard, behind which position)."""
+    """A portion that is being made ready: (shard, behind which position)."""
 
     place: tuple[int, int]
-    read: asyncio.Task[list[Entry]]
+    ready: asyncio.Task[_Portion]
 
 
 class Writer:
@@ -61,6 +77,7 @@ class Writer:
                     await asyncio.sleep(GATHER_S)
                 await self._log.wait(self._poll_s)
             except Exception as error:
+                self._forget_ahead()
                 if not is_passing(error):
                     raise
                 logger.warning("the database does not serve; trying again", error=str(error) or repr(error))
@@ -88,38 +105,58 @@ class Writer:
         self._positions = {row["shard"]: row["position"] for row in rows}
 
     async def _apply_next(self, shard: int, head: int) -> int:
-        """Apply the next portion, and read the one behind it meanwhile."""
-        entries = await self._read_next(shard)
-        if entries[-1].position < head:
-            last = entries[-1].position
-            reading = asyncio.create_task(self._log.read(shard, last, self._batch_max))
-            reading.add_done_callback(lambda done: done.cancelled() or done.exception())
-            self._ahead = _Ahead((shard, last), reading)
-        await self._apply(shard, entries)
+        """Apply the next portion, and make the one behind it ready while PostgreSQL stores."""
+        entries, plan = await self._get_portion(shard)
+        last = entries[-1].position
+        if plan is not None and last < head:
+            ready = asyncio.create_task(self._make_ready(shard, last, plan.decided))
+            ready.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._ahead = _Ahead((shard, last), ready)
+        try:
+            await self._apply(shard, entries, plan)
+        finally:
+            if self._positions.get(shard) != last:
+                self._forget_ahead()
         return len(entries)
 
-    async def _read_next(self, shard: int) -> list[Entry]:
+    async def _get_portion(self, shard: int) -> _Portion:
         after = self._positions.get(shard, 0)
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead.place == (shard, after):
-            entries = await ahead.read
-        else:
-            entries = await self._log.read(shard, after, self._batch_max)
+            return await ahead.ready
+        return await self._make_ready(shard, after, None)
+
+    def _forget_ahead(self) -> None:
+        """What was made ready stands on a batch that was not stored."""
+        if self._ahead is not None:
+            self._ahead.ready.cancel()
+            self._ahead = None
+
+    async def _make_ready(self, shard: int, after: int, before: Decided | None) -> _Portion:
+        """The portion behind a position, decided on top of ``before``, the batch that is being stored meanwhile."""
+        entries = await self._log.read(shard, after, self._batch_max)
         if [entry.position for entry in entries] != list(range(after + 1, after + 1 + len(entries))) or not entries:
             raise BrokenLog(
                 f"Partition {shard} is applied up to {after}, and its log does not go on at {after + 1}. Was it trimmed"
                 " or restored in part? This writer stops rather than pass over writes that were acknowledged."
             )
-        return entries
+        try:
+            return _Portion(entries, await self._make_plan(shard, entries, before))
+        except Exception as error:
+            if is_passing(error):
+                raise
+            return _Portion(entries, None)
 
-    async def _apply(self, shard: int, entries: Sequence[Entry]) -> None:
+    async def _apply(self, shard: int, entries: Sequence[Entry], plan: _Plan | None = None) -> None:
         """Apply the entries; where they cannot be applied together, halve until the one that fails stands alone."""
         tries = 1 if len(entries) > 1 else TRIES_ALONE_MAX
         for remaining in range(tries - 1, -1, -1):
             try:
-                await self._apply_batch(shard, entries)
+                await self._store(shard, plan or await self._make_plan(shard, entries))
                 return
             except Exception as error:
+                plan = None
+                self._forget_ahead()
                 if isinstance(error, Internal) or is_passing(error):
                     raise
                 logger.warning("a batch failed", shard=shard, entries=len(entries), error=repr(error))
@@ -130,7 +167,8 @@ class Writer:
         await self._apply(shard, entries[:middle])
         await self._apply(shard, entries[middle:])
 
-    async def _apply_batch(self, shard: int, entries: Sequence[Entry]) -> None:
+    async def _make_plan(self, shard: int, entries: Sequence[Entry], before: Decided | None = None) -> _Plan:
+        """Decide the entries on the committed state, with what ``before`` will have changed."""
         placed: list[Placed] = []
         poison: list[tuple[Entry, str]] = []
         for entry in entries:
@@ -138,24 +176,26 @@ class Writer:
                 placed.append(Placed(entry.position, decode_envelope(entry.data)))
             except Undecodable as error:
                 poison.append((entry, str(error)))
-        last = entries[-1].position
+        keys = list_keys(placed)
+        async with self._database.acquire() as connection:
+            known = await store.load_known_operations(connection, shard, *list_operations(placed)) if placed else set()
+            contacts = await store.load_contacts(connection, shard, keys)
+            workspaces = sorted({one.envelope.workspace_id for one in placed})
+            counters = await store.load_counters(connection, shard, workspaces) if placed else {}
+        decided = decide_batch(placed, contacts, counters, known, self._clock.now(), before)
+        return _Plan(entries[-1].position, decided, decided.make_records(), poison)
+
+    async def _store(self, shard: int, plan: _Plan) -> None:
+        """The one transaction of a batch. Raises ConflictingWriter where another writer was here."""
         async with self._database.acquire() as connection, connection.transaction():
-            await store.move_cursor(connection, shard, self._positions.get(shard, 0), last)
-            if placed:
-                await _save(connection, shard, await self._decide(connection, shard, placed))
-            for entry, reason in poison:
+            await store.move_cursor(connection, shard, self._positions.get(shard, 0), plan.last)
+            await _save(connection, shard, plan.decided, plan.records)
+            for entry, reason in plan.poison:
                 await store.insert_dead_letter(
                     connection, shard, entry.position, entry.workspace_id, None, entry.data, reason
                 )
                 logger.error("an entry cannot be decoded", shard=shard, position=entry.position, reason=reason)
-        self._positions[shard] = last
-
-    async def _decide(self, connection: Connection, shard: int, placed: list[Placed]) -> Decided:
-        known = await store.load_known_operations(connection, shard, *list_operations(placed))
-        contacts = await store.load_contacts(connection, shard, list_keys(placed))
-        workspaces = sorted({one.envelope.workspace_id for one in placed})
-        counters = await store.load_counters(connection, shard, workspaces)
-        return decide_batch(placed, contacts, counters, known, self._clock.now())
+        self._positions[shard] = plan.last
 
     async def _set_aside(self, shard: int, entry: Entry, reason: str) -> None:
         """Keep the entry with its reason, end its operation as REJECTED, and go on behind it.
@@ -228,16 +268,17 @@ def is_passing(error: Exception) -> bool:
     return isinstance(error, (*DISCONNECTED, TimeoutError, MemoryError))
 
 
-async def _save(connection: Connection, shard: int, decided: Decided) -> None:
+async def _save(connection: Connection, shard: int, decided: Decided, records: Records) -> None:
     """One statement for each kind of row, none for kinds that the batch does not have."""
-    # While PostgreSQL stores the events, the rows of the records are made.
-    storing = asyncio.create_task(store.insert_events(connection, shard, decided.events))
-    await asyncio.sleep(0)
-    records = decided.make_records()
-    await storing
-    await store.insert_operations(connection, shard, decided.operations)
     await store.release_emails(connection, shard, records.releases)
     await store.update_contacts(connection, shard, records.updates)
-    await store.insert_contacts(connection, shard, records.inserts)
+    # While PostgreSQL stores the records, which takes longest, the rest is made.
+    storing = asyncio.create_task(store.insert_contacts(connection, shard, records.inserts))
+    await asyncio.sleep(0)
+    events = store.to_documents(decided.make_events())
+    operations = store.to_documents(decided.make_operations())
+    await storing
+    await store.insert_events(connection, shard, events)
+    await store.insert_operations(connection, shard, operations)
     await store.add_totals(connection, shard, records.totals)
-    await store.save_counters(connection, shard, records.counters)
+    await store.save_counters(connection, shard, decided.make_counters())

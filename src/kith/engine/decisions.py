@@ -1,8 +1,9 @@
 """Deciding a batch: commands in their order on the loaded state, and the rows that come of it. No I/O."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,7 +30,6 @@ class Records(msgspec.Struct, kw_only=True):
     updates: list[ContactRow] = []
     releases: list[ContactRow] = []
     totals: list[TotalRow] = []
-    counters: list[CounterRow] = []
 
 
 def list_keys(batch: Iterable[Placed]) -> ContactKeys:
@@ -53,14 +53,21 @@ def list_operations(batch: Iterable[Placed]) -> tuple[list[tuple[int, str]], dat
 
 
 def decide_batch(
-    batch: Iterable[Placed],
+    batch: Sequence[Placed],
     contacts: Iterable[tuple[int, Contact]],
     counters: Mapping[int, CounterRow],
     known: set[tuple[int, str]],
     applied_at: datetime,
+    before: "Decided | None" = None,
 ) -> "Decided":
-    """Decide each command that is not ``known`` to be applied, and fold what it does."""
+    """Decide each command that is not ``known`` to be applied, and fold what it does.
+
+    ``before`` is the batch in front of this one, where what was loaded may not have it yet: it knows better.
+    """
     decided = Decided(contacts, counters, applied_at)
+    if before is not None:
+        decided.build_on(before, list_keys(batch))
+        known = known | before.list_operations()
     for placed in batch:
         key = (placed.envelope.workspace_id, placed.envelope.operation_id)
         if key not in known:
@@ -70,7 +77,7 @@ def decide_batch(
 
 
 class Decided:
-    """What becomes of a batch: its operations and events, and the state from which its records are made.
+    """What becomes of a batch, and the rows of it, made when they are asked for.
 
     ``_loaded`` is what each changed contact was before.
     """
@@ -80,12 +87,33 @@ class Decided:
     ) -> None:
         self._states = {workspace: State(counter.next_contact_number) for workspace, counter in counters.items()}
         self._sequences = {workspace: counter.next_event_sequence for workspace, counter in counters.items()}
+        self._next_sequences = dict(self._sequences)
         self._loaded: dict[tuple[int, str], Contact | None] = {}
         self._applied_at = applied_at
-        self.operations: list[OperationRow] = []
-        self.events: list[EventRow] = []
+        self._outcomes: list[tuple[Placed, Decision]] = []
         for workspace, contact in contacts:
             self._states[workspace].know_contacts((contact,))
+
+    def build_on(self, before: "Decided", keys: ContactKeys) -> None:
+        """Take over what the batch in front has made of these keys, and go on counting where it ends."""
+        for workspace, state in self._states.items():
+            earlier, sequence = before.get_end(workspace)
+            if earlier is not None:
+                state.next_number = earlier.next_number
+                state.know_from(
+                    earlier,
+                    {key for of, key in keys.external_ids if of == workspace},
+                    {key for of, key in keys.emails if of == workspace},
+                )
+                self._sequences[workspace] = self._next_sequences[workspace] = sequence
+
+    def get_end(self, workspace: int) -> tuple[State | None, int]:
+        """(the state that the batch leaves, the sequence number of the next event); None where it is not in it."""
+        return self._states.get(workspace), self._next_sequences.get(workspace, 0)
+
+    def list_operations(self) -> set[tuple[int, str]]:
+        """(workspace, operation) of each command that was decided."""
+        return {(one.envelope.workspace_id, one.envelope.operation_id) for one, _ in self._outcomes}
 
     def apply(self, placed: Placed) -> None:
         """Decide the next command."""
@@ -99,29 +127,41 @@ class Decided:
                 contact_id = event.contact.external_id
                 self._loaded.setdefault((workspace, contact_id), state.peek_contact(contact_id))
                 fold(state, event)
-                self._add_event(envelope, TYPES[type(event)], make_event_data(event))
+            self._next_sequences[workspace] += len(decision.events)
         else:
-            self._add_event(
-                envelope,
-                REJECTED,
-                {"type": to_type(envelope.command), "code": decision.code, "message": decision.message},
-            )
-        self.operations.append(make_operation(placed, decision, self._applied_at))
+            self._next_sequences[workspace] += 1
+        self._outcomes.append((placed, decision))
 
-    def _add_event(self, envelope: Envelope, event_type: str, data: Any) -> None:
-        workspace = envelope.workspace_id
-        self.events.append(
+    def make_operations(self) -> list[OperationRow]:
+        return [make_operation(placed, decision, self._applied_at) for placed, decision in self._outcomes]
+
+    def make_events(self) -> list[EventRow]:
+        """What the feed tells of, in order."""
+        sequences = {workspace: count(first) for workspace, first in self._sequences.items()}
+        return [
             EventRow(
-                workspace_id=workspace,
-                sequence=self._sequences[workspace],
+                workspace_id=envelope.workspace_id,
+                sequence=next(sequences[envelope.workspace_id]),
                 type=event_type,
                 resource=to_resource(envelope.command),
                 operation_id=envelope.operation_id,
                 at=envelope.at,
                 data=data,
             )
-        )
-        self._sequences[workspace] += 1
+            for (_, envelope), decision in self._outcomes
+            for event_type, data in list_told(envelope, decision)
+        ]
+
+    def make_counters(self) -> list[CounterRow]:
+        """What is handed out next."""
+        return [
+            CounterRow(
+                workspace_id=workspace,
+                next_contact_number=state.next_number or 1,
+                next_event_sequence=self._next_sequences[workspace],
+            )
+            for workspace, state in self._states.items()
+        ]
 
     def make_records(self) -> Records:
         """The rows of what changed: each contact once, as it is at the end."""
@@ -146,17 +186,9 @@ class Decided:
         if not {pair for pair in freed & taken if pair[1]}:
             records.releases = []
         records.totals = [
-            TotalRow(workspace_id=workspace, entity="contact", status=status, stage=stage, count=count)
-            for (workspace, status, stage), count in sorted(totals.items())
-            if count
-        ]
-        records.counters = [
-            CounterRow(
-                workspace_id=workspace,
-                next_contact_number=state.next_number or 1,
-                next_event_sequence=self._sequences[workspace],
-            )
-            for workspace, state in self._states.items()
+            TotalRow(workspace_id=workspace, entity="contact", status=status, stage=stage, count=number)
+            for (workspace, status, stage), number in sorted(totals.items())
+            if number
         ]
         return records
 
@@ -180,6 +212,14 @@ def make_operation(placed: Placed, decision: Decision, applied_at: datetime) -> 
         created_at=envelope.at,
         applied_at=applied_at,
     )
+
+
+def list_told(envelope: Envelope, decision: Decision) -> list[tuple[str, Any]]:
+    """(type, data) of each event of a decision; a rejection is one too."""
+    if isinstance(decision, Rejected):
+        data = {"type": to_type(envelope.command), "code": decision.code, "message": decision.message}
+        return [(REJECTED, data)]
+    return [(TYPES[type(event)], make_event_data(event)) for event in decision.events]
 
 
 def make_event_data(event: Event) -> dict[str, Any]:

@@ -34,12 +34,14 @@ def to_name_key(name: str | None) -> str | None:
 
 def list_words(contact: Contact) -> set[str]:
     """The words of name, email and phone that a search may begin with."""
-    names = [name for name in (contact.name, contact.given_name, contact.family_name) if name]
-    words = set(_split(" ".join(names)))
+    texts = [name for name in (contact.name, contact.given_name, contact.family_name) if name]
+    words: set[str] = set()
     if contact.email:
         email = fold_letters(contact.email)
         local, _, domain = email.rpartition("@")
-        words.update((word[:WORD_CHARACTERS_MAX] for word in (email, local, domain)), _split(local))
+        words.update((email[:WORD_CHARACTERS_MAX], local[:WORD_CHARACTERS_MAX], domain[:WORD_CHARACTERS_MAX]))
+        texts.append(local)
+    words.update(_split(" ".join(texts)))
     if contact.phone:
         words.update(_list_phone_words(contact.phone, contact.phone_e164))
     return words

@@ -55,6 +55,22 @@ class State:
         for email in asked.emails:
             self._holders.setdefault(email, None)
 
+    def know_from(self, later: "State", contact_ids: Iterable[str], emails: Iterable[str]) -> None:
+        """Take over what a later state knows of these records and claims, and of those that are known here."""
+        for contact_id in {*contact_ids, *self._contacts}:
+            if (contact := later.peek_contact(contact_id)) is not None:
+                self.know_contacts((contact,))
+        for email in {*emails, *self._holders}:
+            if later.knows_email(email):
+                holder = later.find_holder(email)
+                if holder is not None:
+                    self.know_contacts((holder,))
+                self._holders[email] = holder.external_id if holder is not None else None
+
+    def knows_email(self, email: str) -> bool:
+        """Whether it is known who holds the email, or that nobody does."""
+        return email in self._holders
+
     def know_holder(self, email: str, holder: str | None) -> None:
         self._holders[email] = holder
 

@@ -148,10 +148,11 @@ async def move_cursor(connection: Connection, shard: int, expected: int, positio
         )
 
 
-async def save_rows(connection: Connection, shard: int, statement: str, rows: list[Any]) -> None:
-    """Run a statement that takes rows as documents; nothing where there are none."""
-    if rows:
-        await connection.execute(statement, shard, to_documents(rows))
+async def save_rows(connection: Connection, shard: int, statement: str, rows: list[Any] | str) -> None:
+    """Run a statement that takes rows as documents, or the documents made before; nothing where there are none."""
+    documents = rows if isinstance(rows, str) else to_documents(rows)
+    if documents != "[]":
+        await connection.execute(statement, shard, documents)
 
 
 async def warm_up(connection: Connection) -> None:
@@ -188,11 +189,11 @@ async def add_totals(connection: Connection, shard: int, rows: list[TotalRow]) -
     await save_rows(connection, shard, _CONTACTS["add_totals"], rows)
 
 
-async def insert_operations(connection: Connection, shard: int, rows: list[OperationRow]) -> None:
+async def insert_operations(connection: Connection, shard: int, rows: list[OperationRow] | str) -> None:
     await save_rows(connection, shard, _OPERATIONS["insert_operations"], rows)
 
 
-async def insert_events(connection: Connection, shard: int, rows: list[EventRow]) -> None:
+async def insert_events(connection: Connection, shard: int, rows: list[EventRow] | str) -> None:
     await save_rows(connection, shard, _OPERATIONS["insert_events"], rows)
 
 

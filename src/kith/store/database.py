@@ -1,6 +1,7 @@
 """Connections to PostgreSQL: pools whose settings fit their use, and what their failures mean."""
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Any, Literal
 
 import asyncpg
@@ -65,8 +66,8 @@ def make_server_settings(role: Role, settings: Settings) -> dict[str, str]:
 class Acquired:
     """A connection that is taken, and given back at the end.
 
-    Given back to a stack of idle ones, not to asyncpg's pool, whose ways in and out take a task each: a tenth of the
-    time of a get. The pool opens connections, drops broken ones, and lets wait where all are taken.
+    Given back to whoever has waited longest, or to a stack of idle ones; not to asyncpg's pool, whose ways in and out
+    take tasks and timers: a fifth of the time of a get under load. The pool opens connections and drops broken ones.
     """
 
     __slots__ = ("_connection", "_database")
@@ -75,26 +76,15 @@ class Acquired:
         self._database = database
 
     async def __aenter__(self) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
-        database = self._database
-        while database.idle:
-            self._connection = database.idle.pop()
-            if is_open(self._connection):
-                return self._connection
-            await database.pool.release(self._connection)
-        database.waiting += 1
-        try:
-            self._connection = await database.pool.acquire(timeout=CONNECT_TIMEOUT_S)
-        finally:
-            database.waiting -= 1
+        self._connection = await self._database.take()
         return self._connection
 
     async def __aexit__(self, failed: type[BaseException] | None, *_: object) -> None:
         database = self._database
-        if failed is None and not database.waiting and is_open(self._connection):
-            database.idle.append(self._connection)
+        if failed is None and is_open(self._connection):
+            database.give_back(self._connection)
         else:
-            # A statement that was given up may still run: its connection is waited for this long, then dropped.
-            await database.pool.release(self._connection, timeout=ANSWER_TIMEOUT_S)
+            await database.drop(self._connection)
 
 
 def is_open(connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> bool:
@@ -109,8 +99,9 @@ class Database:
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self.pool = pool
-        self.idle: list[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]] = []
-        self.waiting = 0
+        self._idle: list[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]] = []
+        self._waiting: deque[asyncio.Future[asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None]] = deque()
+        self._taken = 0
 
     @classmethod
     async def open(cls, url: str, settings: Settings, role: Role, connections_max: int | None = None) -> "Database":
@@ -139,6 +130,69 @@ class Database:
         """``async with database.acquire() as connection``. Raises TimeoutError when none is free for too long."""
         return Acquired(self)
 
+    async def take(self) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+        """An open connection: an idle one, a new one, or the next to be given back. Raises TimeoutError."""
+        while self._idle:
+            connection = self._idle.pop()
+            if is_open(connection):
+                return connection
+            await self.drop(connection)
+        if self._taken >= self.pool.get_max_size():
+            handed = await self._wait()
+            if handed is not None:
+                return handed
+        else:
+            self._taken += 1
+        try:
+            return await self.pool.acquire(timeout=CONNECT_TIMEOUT_S)
+        except BaseException:
+            self._free_place()
+            raise
+
+    async def _wait(self) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None":
+        """The next connection to be given back; None for the place of one that was dropped."""
+        loop = asyncio.get_running_loop()
+        handed: asyncio.Future[asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None] = loop.create_future()
+        self._waiting.append(handed)
+        timer = loop.call_later(CONNECT_TIMEOUT_S, _give_up, handed)
+        try:
+            return await handed
+        except asyncio.CancelledError:
+            if handed.done() and not handed.cancelled() and handed.exception() is None:
+                # It was handed over in the moment in which its taker was cancelled.
+                if (connection := handed.result()) is not None:
+                    self.give_back(connection)
+                else:
+                    self._free_place()
+            raise
+        finally:
+            timer.cancel()
+
+    def give_back(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
+        while self._waiting:
+            handed = self._waiting.popleft()
+            if not handed.done():
+                handed.set_result(connection)
+                return
+        self._idle.append(connection)
+
+    async def drop(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
+        """Let go of a connection that is broken or may still be busy: a statement that was given up may still run, so
+        it is waited for a moment."""
+        try:
+            await self.pool.release(connection, timeout=ANSWER_TIMEOUT_S)
+        finally:
+            self._free_place()
+
+    def _free_place(self) -> None:
+        """A connection less is taken from the pool: who has waited longest may take one."""
+        while self._waiting:
+            handed = self._waiting.popleft()
+            if not handed.done():
+                handed.set_result(None)
+                return
+        self._taken -= 1
+
     async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         async with self.acquire() as connection:
             return await connection.fetch(sql, *values)
@@ -157,8 +211,8 @@ class Database:
 
     async def close(self) -> None:
         """Close what is idle now, and what is busy as soon as it may; never hang."""
-        while self.idle:
-            await self.pool.release(self.idle.pop(), timeout=ANSWER_TIMEOUT_S)
+        while self._idle:
+            await self.drop(self._idle.pop())
         try:
             await asyncio.wait_for(self.pool.close(), 2)
         except (TimeoutError, *DISCONNECTED):
@@ -167,6 +221,11 @@ class Database:
 
 def make_unreachable(error: Exception) -> NotYet:
     return NotYet(f"PostgreSQL does not answer ({error}). Is it running, and is KITH_DATABASE_URL right?")
+
+
+def _give_up(handed: "asyncio.Future[Any]") -> None:
+    if not handed.done():
+        handed.set_exception(TimeoutError("no connection to PostgreSQL is free"))
 
 
 async def _keep_as_it_is(connection: Connection) -> None:
