@@ -1,6 +1,7 @@
 """The one place that reads the time: commands are stamped here, at the edge."""
 
 from datetime import UTC, datetime, timedelta
+from time import time_ns
 from typing import Protocol
 
 
@@ -11,10 +12,17 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The machine's clock. Each request asks several times: within a millisecond the answer is the same object."""
+
+    def __init__(self) -> None:
+        self._millisecond = 0
+        self._now = datetime.fromtimestamp(0, UTC)
 
     def now(self) -> datetime:
-        return to_milliseconds(datetime.now(UTC))
+        millisecond = time_ns() // 1_000_000
+        if millisecond != self._millisecond:
+            self._millisecond, self._now = millisecond, datetime.fromtimestamp(millisecond / 1000, UTC)
+        return self._now
 
 
 class FixedClock:

@@ -3,12 +3,13 @@
 import base64
 import hashlib
 import hmac
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
 
 from kith.cql.ast import After, And, Comparison, Query
-from kith.cql.catalogue import Entity
+from kith.cql.catalogue import ENTITIES, Entity
 from kith.cql.compile import COUNTED_ROWS_MAX, Statement, compile_count, compile_estimate, compile_page
 from kith.engine.context import Engine
 from kith.errors import Exposed, InvalidRequest
@@ -18,6 +19,7 @@ from kith.store.queries import load_queries
 Count = Literal["default", "exact", "none"]
 PAGED_ROWS_MAX = 10_000
 MAC_BYTES = 16
+STATEMENTS_KEPT_MAX = 256
 _TOTALS = load_queries("totals")
 
 
@@ -32,7 +34,7 @@ async def run_query(
     engine: Engine, workspace: Workspace, entity: Entity, query: Query, count: Count, page: int | None
 ) -> Page:
     """The page and its meta; ``page`` is None where a cursor led here."""
-    statement = compile_page(entity, query, workspace.shard, workspace.id)
+    statement = _compile(entity.name, query, workspace.shard, workspace.id)
     row = await _fetch(engine, query, statement)
     ids, keys = row["ids"] or [], row["keys"] or []
     following = After(keys[-1], ids[-1]) if row["more"] else None
@@ -122,6 +124,12 @@ def _sign(engine: Engine, workspace: Workspace, query: Query, payload: bytes) ->
     """What binds a cursor to its workspace, filter and order; not to its limit."""
     asked = msgspec.json.encode((workspace.id, query.entity, query.where, query.sort))
     return hmac.digest(engine.installation.secret, asked + b"\x00" + payload, hashlib.sha256)[:MAC_BYTES]
+
+
+@lru_cache(STATEMENTS_KEPT_MAX)
+def _compile(entity: str, query: Query, shard: int, workspace_id: int) -> Statement:
+    """A page is often asked for again: to compile it takes as long as to fetch it from the driver."""
+    return compile_page(ENTITIES[entity], query, shard, workspace_id)
 
 
 async def _fetch(engine: Engine, query: Query, statement: Statement) -> Any:
