@@ -8,15 +8,16 @@ from datetime import UTC, datetime
 import asyncpg
 import msgspec
 
+from kith.engine.rows import RowMaker
 from kith.ids import new_id
 from kith.log.postgres import PostgresLog
 from kith.model.codec import encode_envelope
 from kith.model.commands import CreateContact, Envelope
-from kith.model.contacts import Contact, ContactInput, make_changes
-from kith.model.decide import Accepted, decide
-from kith.model.state import State, touches
+from kith.model.contacts import Contact, ContactInput, make_contact_changes
+from kith.model.decide import Accepted, decide, touches
+from kith.model.state import State
 from kith.settings import Settings
-from kith.store.batch import to_documents, to_row
+from kith.store.batch import to_documents
 from kith.store.database import Database
 from kith.store.queries import load_queries
 from tests.bench.figures import Figure
@@ -70,7 +71,10 @@ def time_apply(kith: Installation, first: int, count: int) -> tuple[float, float
 
 def time_insert(kith: Installation, first: int, count: int) -> float:
     """Seconds for the same rows, in batches as large as the writer's, each a transaction; texts made before."""
-    rows = [to_row(make_contact(kith, n), OTHER_WORKSPACE_ID) for n in range(first, first + count)]
+    maker = RowMaker()
+    for n in range(first, first + count):
+        maker.add(OTHER_WORKSPACE_ID, None, make_contact(kith, n))
+    rows = maker.rows["insert_contacts"]
     documents = [to_documents(rows[start : start + BATCH]) for start in range(0, count, BATCH)]
     return asyncio.run(insert(kith, documents))
 
@@ -104,7 +108,7 @@ async def append(kith: Installation, entries: Sequence[bytes]) -> None:
 def make_command(n: int, at: datetime) -> CreateContact:
     """What the API makes of a POST of person ``n``."""
     fields = msgspec.convert(msgspec.to_builtins(make_person(n)), ContactInput)
-    return CreateContact(contact_id=new_id("ctc", at), **make_changes(fields))
+    return CreateContact(contact_id=new_id("ctc", at), **make_contact_changes(fields))
 
 
 def make_envelope(kith: Installation, n: int) -> Envelope:
@@ -118,11 +122,13 @@ def make_contact(kith: Installation, n: int) -> Contact:
     """What the writer makes of it, with ``n`` for its number."""
     at = now()
     command = make_command(n, at)
-    state = State(next_number=n)
+    state = State({"contact": n})
     state.know_absent(touches(command))
     decision = decide(state, command, at)
     assert isinstance(decision, Accepted)
-    return decision.events[0].contact
+    contact = decision.events[0].record
+    assert isinstance(contact, Contact)
+    return contact
 
 
 def now() -> datetime:

@@ -26,7 +26,7 @@ from kith.engine.context import Engine
 from kith.engine.operations import Operation
 from kith.engine.submit import Written
 from kith.ids import new_id
-from kith.model.contacts import ContactInput, make_changes
+from kith.model.contacts import ContactInput, make_contact_changes
 from kith.model.workspaces import Workspace
 from kith.processes import compose
 from kith.settings import Settings, load_settings
@@ -64,7 +64,7 @@ SAMPLE_WRITTEN = Written(
 @route("POST", VALIDATED, tag="Bench", kind="write", data=shapes.Contact, creates=True)
 async def validate(call: WriteCall, body: ContactInput) -> Answer:
     """Validate a contact and answer"""
-    make_changes(body)
+    make_contact_changes(body)
     return make_write_answer(SAMPLE_WRITTEN, call.request)
 
 

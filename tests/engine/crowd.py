@@ -1,13 +1,13 @@
 """Two workspaces of 50,000 contacts each, in one shard: where plans and pages have to prove themselves."""
 
 import random
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from kith.engine.context import Engine
+from kith.engine.rows import RowMaker
 from kith.ids import derive_id
 from kith.model.contacts import Contact
 from kith.model.workspaces import Workspace
@@ -100,18 +100,15 @@ async def fill(url: str, workspace: Workspace) -> list[Contact]:
     """Save contacts as the writer does, with the totals and counters that belong to them."""
     chance = random.Random(5)
     contacts = [make_contact(workspace.id, number, chance) for number in range(1, CONTACTS + 1)]
-    counted = Counter((contact.status, contact.lifecycle_stage) for contact in contacts)
-    totals = [
-        store.TotalRow(workspace_id=workspace.id, entity="contact", status=status, stage=stage, count=count)
-        for (status, stage), count in counted.items()
-    ]
-    counter = store.CounterRow(workspace_id=workspace.id, next_contact_number=CONTACTS + 1, next_event_sequence=1)
+    counter = store.CounterRow(workspace_id=workspace.id, next_contact_number=CONTACTS + 1)
     async with connect(url) as connection:
         for first in range(0, CONTACTS, BATCH):
-            rows = [store.to_row(contact, workspace.id) for contact in contacts[first : first + BATCH]]
-            await store.insert_contacts(connection, workspace.shard, rows)
-        await store.add_totals(connection, workspace.shard, totals)
-        await store.save_counters(connection, workspace.shard, [counter])
+            maker = RowMaker()
+            for contact in contacts[first : first + BATCH]:
+                maker.add(workspace.id, None, contact)
+            rows = {name: store.to_documents(some) for name, some in maker.finish().items()}
+            await store.save(connection, workspace.shard, rows)
+        await store.save(connection, workspace.shard, {"save_counters": store.to_documents([counter])})
     return contacts
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from kith.engine import contacts
+from kith.engine import records
 from kith.engine.context import Engine, open_engine
 from kith.engine.foresight import rebuild_pending
 from kith.engine.submit import Attempt, Written, find_replayed
@@ -122,7 +122,7 @@ async def test_after_a_restart_an_entry_that_stands_there_twice_is_foreseen_once
         await own_kit.drain()
         await acts.engine.progress.refresh()
         assert "pending" not in await acts.get("eve@example.com")
-        assert acts.engine.pending._contacts == acts.engine.pending._holders == {}
+        assert acts.engine.pending._records == acts.engine.pending._holders == {}
 
 
 async def test_a_retry_that_is_overtaken_by_its_first_request_gets_its_answer(
@@ -134,12 +134,12 @@ async def test_a_retry_that_is_overtaken_by_its_first_request_gets_its_answer(
 
     async def look_too_early(engine: Engine, attempt: Attempt) -> Written | None:
         found = await find_replayed(engine, attempt)
-        monkeypatch.setattr(contacts, "find_replayed", find_replayed)
+        monkeypatch.setattr(records, "find_replayed", find_replayed)
         first.append(await own_acts.create(request, email="once@example.com"))
         await own_kit.drain()
         return found
 
-    monkeypatch.setattr(contacts, "find_replayed", look_too_early)
+    monkeypatch.setattr(records, "find_replayed", look_too_early)
     retry = await own_acts.create(request, email="once@example.com")
     assert retry.replayed
     assert (retry.data, retry.operation.id) == (first[0].data, first[0].operation.id)
@@ -162,7 +162,7 @@ async def test_once_applied_nothing_is_foreseen_any_more(own_kit: Kit, own_acts:
         await own_kit.drain()
         await acts.engine.progress.refresh()
         assert len(acts.engine.pending) == len(own_acts.engine.pending) == 0
-        assert acts.engine.pending._contacts == acts.engine.pending._holders == {}
+        assert acts.engine.pending._records == acts.engine.pending._holders == {}
 
 
 async def test_a_long_tail_is_read_in_pages(own_kit: Kit, own_acts: Acts, monkeypatch: pytest.MonkeyPatch) -> None:

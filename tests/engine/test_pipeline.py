@@ -5,8 +5,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from kith.engine import apply
 from kith.engine.replay import replay_check
+from kith.store import batch as store
 from tests.engine.acts import Acts, to_id
 from tests.kit import SETTINGS, Kit
 
@@ -37,15 +37,16 @@ async def test_what_stands_on_a_batch_that_failed_is_decided_again(
 ) -> None:
     """The first batch fails when it is stored, as often as it takes until its poison is found."""
     own_kit.writer._batch_max = 4
-    save, failed = apply._save, []
+    save, failed = store.save, []
 
-    async def save_or_fail(connection: Any, shard: int, decided: Any, records: Any) -> None:
-        if any(row.email == "poison@example.com" for row in records.inserts):
-            failed.append(len(records.inserts))
+    async def save_or_fail(connection: Any, shard: int, rows: dict[str, str]) -> None:
+        created = rows.get("insert_contacts", "")
+        if "poison@example.com" in created:
+            failed.append(created.count("external_id"))
             raise asyncpg.DataError("this cannot be stored")
-        await save(connection, shard, decided, records)
+        await save(connection, shard, rows)
 
-    monkeypatch.setattr(apply, "_save", save_or_fail)
+    monkeypatch.setattr(store, "save", save_or_fail)
     poison = own_acts.make_envelope(email="poison@example.com")
     good = [own_acts.make_envelope(email=f"{n}@example.com") for n in range(3)]
     behind = own_acts.make_envelope(email="poison@example.com", name="Behind")

@@ -8,9 +8,9 @@ import pytest
 from kith.engine.replay import replay_check
 from kith.model.commands import Command, CreateContact, DeleteContact, Envelope, RestoreContact, UpdateContact
 from kith.model.contacts import Contact
-from kith.model.decide import Accepted, Rejected, decide, fold
-from kith.model.state import State, touches
-from kith.store.batch import ContactKeys, load_contacts
+from kith.model.decide import Accepted, Rejected, decide, fold, touches
+from kith.model.state import Ref, State
+from kith.store.batch import load_records
 from tests.engine.acts import Acts
 from tests.kit import SETTINGS, Kit
 
@@ -47,9 +47,9 @@ def make_commands(chance: random.Random) -> Iterator[Command]:
 
 def run_model(envelopes: list[Envelope]) -> tuple[list[Contact], list[str | None]]:
     """The contacts at the end, and the code of each rejection, None for what was applied."""
-    state = State(next_number=1)
+    state = State({"contact": 1})
     for email in EMAILS:
-        state.know_holder(email, None)
+        state.know_holder(("email", email), None)
     ids, codes = [], []
     for envelope in envelopes:
         state.know_absent(touches(envelope.command))
@@ -59,8 +59,8 @@ def run_model(envelopes: list[Envelope]) -> tuple[list[Contact], list[str | None
             for event in decision.events:
                 fold(state, event)
         ids.append(envelope.command.contact_id)
-    found = (state.peek_contact(contact_id) for contact_id in dict.fromkeys(ids))
-    return [contact for contact in found if contact], codes
+    found = (state.peek(("contact", contact_id)) for contact_id in dict.fromkeys(ids))
+    return [contact for contact in found if isinstance(contact, Contact)], codes
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -86,8 +86,8 @@ async def test_batches_give_what_the_model_gives(own_kit: Kit, own_acts: Acts, s
 async def load_all(acts: Acts) -> list[Contact]:
     """Every contact as the database has it, in the order of their numbers."""
     numbers = await acts.fetch("SELECT id FROM contacts WHERE workspace_id = $1 ORDER BY id")
-    keys = ContactKeys(numbers=[(acts.workspace.id, number) for (number,) in numbers])
+    refs = [(acts.workspace.id, Ref("contact", "number", number)) for (number,) in numbers]
     async with acts.engine.database.acquire() as connection:
-        found = await load_contacts(connection, acts.workspace.shard, keys)
-    by_number = {contact.number: contact for _, contact in found}
+        found = await load_records(connection, acts.workspace.shard, refs)
+    by_number = {contact.number: contact for _, contact in found if isinstance(contact, Contact)}
     return [by_number[number] for (number,) in numbers]

@@ -12,13 +12,27 @@ from hypothesis import given
 
 from kith.model.codec import DECODERS, VERSION, Undecodable, decode_envelope, encode_envelope
 from kith.model.commands import (
+    AssignTag,
+    AssociateCompany,
     Command,
+    CreateCompany,
     CreateContact,
+    CreateTag,
+    DeleteCompany,
     DeleteContact,
+    DeleteTag,
     Envelope,
     Idempotency,
+    LogActivity,
+    MergeContacts,
+    RemoveAssociation,
+    RemoveTag,
+    RestoreCompany,
     RestoreContact,
+    UpdateAssociation,
+    UpdateCompany,
     UpdateContact,
+    UpdateTag,
     to_resource,
     to_type,
 )
@@ -60,6 +74,12 @@ commands: st.SearchStrategy[Command] = st.one_of(
     ),
     st.builds(DeleteContact, contact_id=ids, if_version=versions),
     st.builds(RestoreContact, contact_id=ids, if_version=versions),
+    st.builds(MergeContacts, contact_id=ids, loser_id=ids, if_version=versions),
+    st.builds(CreateCompany, company_id=ids, name=names, domain=names, properties=properties),
+    st.builds(AssociateCompany, contact_id=ids, company_id=ids, role=names, is_primary=st.booleans()),
+    st.builds(CreateTag, tag_id=ids, key=texts, name=names, color=names),
+    st.builds(AssignTag, entity=st.sampled_from(("contact", "company")), record_id=ids, tag_id=ids),
+    st.builds(LogActivity, contact_id=ids, activity_id=ids, activity_type=st.just("NOTE"), content=names),
 )
 times = st.integers(0, 2**41).map(lambda ms: datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=ms))
 encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -168,6 +188,84 @@ RECORDED = {
     b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
     b'"command":{"type":"RestoreContact","contact_id":"ctc_1","if_version":2}}': make_envelope(
         RestoreContact(contact_id="ctc_1", if_version=2)
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"MergeContacts","contact_id":"ctc_1","loser_id":"ctc_2","if_version":3}}': make_envelope(
+        MergeContacts(contact_id="ctc_1", loser_id="ctc_2", if_version=3)
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"CreateCompany","company_id":"cmp_1","name":"Acme","domain":"acme.com","industry":'
+    b'"SaaS","size":"50-200","plan":"Pro","spend":1.50,"website":"https://acme.com","phone":"+49 30 123456'
+    b'","phone_e164":"+4930123456","properties":{"a":1}}}': make_envelope(
+        CreateCompany(
+            company_id="cmp_1",
+            name="Acme",
+            domain="acme.com",
+            industry="SaaS",
+            size="50-200",
+            plan="Pro",
+            spend=Decimal("1.50"),
+            website="https://acme.com",
+            phone="+49 30 123456",
+            phone_e164="+4930123456",
+            properties={"a": 1},
+        )
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"UpdateCompany","company_id":"cmp_1","changes":{"domain":null}}}': make_envelope(
+        UpdateCompany(company_id="cmp_1", changes={"domain": None})
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"DeleteCompany","company_id":"cmp_1","if_version":2}}': make_envelope(
+        DeleteCompany(company_id="cmp_1", if_version=2)
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"RestoreCompany","company_id":"cmp_1"}}': make_envelope(RestoreCompany(company_id="cmp_1")),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"AssociateCompany","contact_id":"ctc_1","company_id":"cmp_1","role":"CTO","is_prim'
+    b'ary":true,"properties":{"a":1}}}': make_envelope(
+        AssociateCompany(contact_id="ctc_1", company_id="cmp_1", role="CTO", is_primary=True, properties={"a": 1})
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"UpdateAssociation","contact_id":"ctc_1","company_id":"cmp_1","changes":{"is_prima'
+    b'ry":false}}}': make_envelope(
+        UpdateAssociation(contact_id="ctc_1", company_id="cmp_1", changes={"is_primary": False})
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"RemoveAssociation","contact_id":"ctc_1","company_id":"cmp_1"}}': make_envelope(
+        RemoveAssociation(contact_id="ctc_1", company_id="cmp_1")
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"CreateTag","tag_id":"tag_1","key":"vip","name":"VIP","description":"Very","color"'
+    b':"#FFD700"}}': make_envelope(
+        CreateTag(tag_id="tag_1", key="vip", name="VIP", description="Very", color="#FFD700")
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"UpdateTag","tag_id":"tag_1","changes":{"name":"VIPs"}}}': make_envelope(
+        UpdateTag(tag_id="tag_1", changes={"name": "VIPs"})
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"DeleteTag","tag_id":"tag_1"}}': make_envelope(DeleteTag(tag_id="tag_1")),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"AssignTag","entity":"contact","record_id":"ctc_1","tag_id":"tag_1"}}': make_envelope(
+        AssignTag(entity="contact", record_id="ctc_1", tag_id="tag_1")
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"RemoveTag","entity":"company","record_id":"cmp_1","tag_id":"tag_1"}}': make_envelope(
+        RemoveTag(entity="company", record_id="cmp_1", tag_id="tag_1")
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"LogActivity","contact_id":"ctc_1","activity_id":"act_1","activity_type":"CALL","m'
+    b'odule":"SUPPORT","content":"Hello","properties":{"a":1},"occurred_at":"2026-01-01T00:00:00Z"}}': make_envelope(
+        LogActivity(
+            contact_id="ctc_1",
+            activity_id="act_1",
+            activity_type="CALL",
+            module="SUPPORT",
+            content="Hello",
+            properties={"a": 1},
+            occurred_at=datetime(2026, 1, 1, tzinfo=UTC),
+        )
     ),
 }
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from kith.errors import Validation
-from kith.model.contacts import ContactInput, ContactPatch, make_changes, make_name
+from kith.model.contacts import ContactInput, ContactPatch, make_contact_changes, make_name
 from kith.model.values import (
     PROPERTY_DEPTH_MAX,
     PROPERTY_KEYS_MAX,
@@ -182,7 +182,7 @@ def test_properties_at_their_limits_are_taken(properties: dict[str, Any]) -> Non
 
 def test_every_wrong_field_is_named_at_once() -> None:
     with pytest.raises(Validation) as refused:
-        make_changes(
+        make_contact_changes(
             ContactPatch(
                 email="nobody",
                 name="\x00",
@@ -198,10 +198,14 @@ def test_every_wrong_field_is_named_at_once() -> None:
 
 
 def test_a_null_clears_and_what_is_left_out_stays() -> None:
-    assert make_changes(ContactPatch(name=None, phone=None)) == {"name": None, "phone": None, "phone_e164": None}
-    assert make_changes(ContactPatch()) == {}
-    assert make_changes(ContactPatch(properties={"mrr": None})) == {"properties": {"mrr": None}}
-    assert make_changes(ContactInput(email=None, properties=None))["email"] is None
+    assert make_contact_changes(ContactPatch(name=None, phone=None)) == {
+        "name": None,
+        "phone": None,
+        "phone_e164": None,
+    }
+    assert make_contact_changes(ContactPatch()) == {}
+    assert make_contact_changes(ContactPatch(properties={"mrr": None})) == {"properties": {"mrr": None}}
+    assert make_contact_changes(ContactInput(email=None, properties=None))["email"] is None
 
 
 def test_a_name_is_made_of_what_there_is() -> None:

@@ -10,18 +10,19 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from kith.model.contacts import Contact
+from kith.model.records import Claim, Identity
 from kith.pending.memory import MemoryPending
 from kith.pending.port import PendingWrite
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 SHARDS = {1: 0, 2: 0, 3: 1}  # of each workspace
-IDS = ("ctc_1", "ctc_2")
-EMAILS = ("ada@example.com", "eve@example.com")
+IDS = (("contact", "ctc_1"), ("contact", "ctc_2"))
+EMAILS = (("email", "ada@example.com"), ("email", "eve@example.com"))
 
 
-def make_contact(contact_id: str, version: int) -> Contact:
+def make_contact(identity: Identity, version: int) -> Contact:
     texts = dict.fromkeys(("email", "name", "given_name", "family_name", "phone", "phone_e164", "avatar"))
-    fields: dict[str, Any] = {**texts, "last_activity_at": None, "external_id": contact_id, "number": None}
+    fields: dict[str, Any] = {**texts, "last_activity_at": None, "external_id": identity[1], "number": None}
     return Contact(
         **fields,
         status="ACTIVE",
@@ -45,7 +46,7 @@ def make_write(operation_id: str, workspace_id: int = 1, **more: Any) -> Pending
         created_at=AT,
         fingerprint=None,
         answer=b"{}",
-        contacts=(),
+        records={},
         holders={},
     )
     return msgspec.structs.replace(write, **more)
@@ -76,10 +77,11 @@ class PendingMachine(RuleBasedStateMachine):
         ids=st.lists(st.sampled_from(IDS), max_size=1),
         holders=st.dictionaries(st.sampled_from(EMAILS), st.none() | st.sampled_from(IDS), max_size=2),
     )
-    def put(self, workspace_id: int, ids: list[str], holders: dict[str, str | None]) -> None:
+    def put(self, workspace_id: int, ids: list[Identity], holders: dict[Claim, Identity | None]) -> None:
         self.count += 1
-        contacts = tuple(make_contact(contact_id, self.count) for contact_id in ids)
-        write = make_write(f"op_{self.count}", workspace_id, contacts=contacts, holders=holders)
+        # Every third write removes its record.
+        records = {one: make_contact(one, self.count) if self.count % 3 else None for one in ids}
+        write = make_write(f"op_{self.count}", workspace_id, records=records, holders=holders)
         self.pending.put(write)
         self.foreseen.append(Foreseen(write))
 
@@ -136,13 +138,14 @@ class PendingMachine(RuleBasedStateMachine):
     def records_and_emails_are_as_the_last_write_leaves_them(self) -> None:
         for workspace_id in SHARDS:
             writes = [one.write for one in self.foreseen if one.write.workspace_id == workspace_id]
-            for contact_id in IDS:
-                versions = [c for write in writes for c in write.contacts if c.external_id == contact_id]
-                assert self.pending.find_contact(workspace_id, contact_id) == (versions[-1] if versions else None)
+            for one in IDS:
+                versions = [write.records[one] for write in writes if one in write.records]
+                expected = (True, versions[-1]) if versions else (False, None)
+                assert self.pending.find_record(workspace_id, one) == expected
             for email in EMAILS:
                 moves = [write.holders[email] for write in writes if email in write.holders]
-                expected = (True, moves[-1]) if moves else (False, None)
-                assert self.pending.find_holder(workspace_id, email) == expected
+                held = (True, moves[-1]) if moves else (False, None)
+                assert self.pending.find_holder(workspace_id, email) == held
 
     @invariant()
     def operations_are_known_with_their_positions(self) -> None:
@@ -161,7 +164,7 @@ class PendingMachine(RuleBasedStateMachine):
         for shard in self.heads:
             self.pending.drop_applied(shard, self.heads[shard])
         assert len(self.pending) == 0
-        left = (self.pending._contacts, self.pending._holders, self.pending._positions, self.pending._dropping)
+        left = (self.pending._records, self.pending._holders, self.pending._positions, self.pending._dropping)
         assert not any(left), "something is held for ever"
 
 
@@ -171,14 +174,14 @@ TestPending.settings = settings(stateful_step_count=40)
 
 def test_a_write_goes_only_when_who_read_before_has_ended() -> None:
     pending = MemoryPending()
-    pending.put(make_write("op_1", contacts=(make_contact("ctc_1", 2),)))
+    pending.put(make_write("op_1", records={IDS[0]: make_contact(IDS[0], 2)}))
     pending.settle("op_1", 1)
     with pending.reading():
         pending.drop_applied(0, 1)
         with pending.reading():
             pass
-        assert pending.find_contact(1, "ctc_1") is not None
-    assert pending.find_contact(1, "ctc_1") is None
+        assert pending.find_record(1, IDS[0])[0]
+    assert not pending.find_record(1, IDS[0])[0]
 
 
 def test_a_later_reader_holds_nothing_back() -> None:

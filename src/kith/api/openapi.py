@@ -16,6 +16,10 @@ Json = dict[str, Any]
 REF = "#/components/schemas/{name}"
 TAGS = {
     "Contacts": "People, known or not.",
+    "Companies": "Where people belong.",
+    "Tags": "What contacts and companies are marked with.",
+    "Activities": "What happened with a contact.",
+    "Legacy": "Superseded paths that still work.",
     "Operations": "What became of a write.",
     "System": "What the server says of itself. No key is needed.",
 }

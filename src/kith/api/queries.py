@@ -1,17 +1,38 @@
 """Query strings: from bytes to a struct, strictly. Whatever is not known, repeated or out of range is 400, by name."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
 import msgspec
-from msgspec import inspect
+from msgspec import Meta, inspect
 
 from kith.api.bodies import suggest, to_printable
 from kith.errors import InvalidRequest
 
+Count = Literal["default", "exact", "none"]
 PARAMETERS_MAX = 100
 DIGITS_MAX = 18
+
+
+class PageQuery(msgspec.Struct, rename="camel", kw_only=True):
+    """The parameters that every list has."""
+
+    page: Annotated[int, Meta(ge=1, description="Page number; not together with cursor.")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100, description="Results per page.")] = 20
+    cursor: Annotated[str, Meta(description="meta.nextCursor of the page before.")] | None = None
+    count: Annotated[Count, Meta(description="exact: whatever it costs; none: leave the totals out.")] = "default"
+
+    def to_fields(self) -> dict[str, Any]:
+        """What was given, by the names that the engine's listings have too."""
+        return msgspec.structs.asdict(self)
+
+
+class SearchQuery(msgspec.Struct, rename="camel", kw_only=True):
+    """The parameters of a typeahead."""
+
+    q: Annotated[str, Meta(min_length=1, description="What was typed so far.", examples=["alice"])]
+    limit: Annotated[int, Meta(ge=1, le=100, description="Results at most.")] = 20
 
 
 class Parameter(msgspec.Struct, frozen=True):

@@ -5,15 +5,17 @@ from typing import Any
 
 import msgspec
 
-from kith.engine.contacts import Found
 from kith.engine.operations import Operation
 from kith.engine.query import Page
+from kith.engine.records import Found
 from kith.engine.submit import WriteRequest, Written
 from kith.errors import Exposed
 
 Header = tuple[bytes, bytes]
 
 JSON: Header = (b"content-type", b"application/json")
+# Since the first second of 2026: the legacy endpoints were never the preferred ones here.
+DEPRECATED: Header = (b"deprecation", b"@1767225600")
 NO_SNIFFING: Header = (b"x-content-type-options", b"nosniff")
 
 
@@ -58,10 +60,18 @@ def make_write_answer(written: Written, request: WriteRequest) -> Answer:
 
 def make_record_answer(found: Found) -> Answer:
     """200 with the record and its ETag; 202 and PENDING while its create is not applied."""
-    headers = [JSON, (b"etag", b'"%d"' % found.version), (b"content-location", found.location.encode())]
+    headers = [JSON, (b"content-location", found.location.encode())]
+    if found.version is not None:
+        headers.append((b"etag", b'"%d"' % found.version))
     if found.uncommitted:
         return Answer(202, b'{"data":%b,"code":"PENDING"}' % found.data, headers)
     return Answer(200, b'{"data":%b}' % found.data, headers)
+
+
+def deprecate(answer: Answer, successor: str) -> Answer:
+    """The answer of an endpoint that has a better one (RFC 9745, RFC 5829)."""
+    answer.headers += [DEPRECATED, (b"link", b'<%b>; rel="successor-version"' % successor.encode())]
+    return answer
 
 
 def make_page_answer(page: Page) -> Answer:

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from kith.model.activities import ActivityModule, ActivityType
+from kith.model.companies import CompanyStatus
 from kith.model.contacts import LifecycleStage, Module, Status
 
 Time = Annotated[str, Meta(description="ISO 8601 in UTC with milliseconds.", examples=["2026-04-10T10:30:00.000Z"])]
@@ -58,6 +60,118 @@ class TagOfRecord(msgspec.Struct, rename="camel", kw_only=True):
     key: str
     name: str
     color: str | None
+
+
+class ContactOfCompany(ContactRow, rename="camel", kw_only=True):
+    """A contact that belongs to a company."""
+
+    role: str | None
+    is_primary: Annotated[bool, Meta(description="Whether the company is the contact's primary one.")]
+
+
+class CompanyFields(msgspec.Struct, rename="camel", kw_only=True):
+    id: Annotated[int | None, Meta(description="The number; null until the create is applied.", examples=[5])]
+    external_id: Annotated[str, Meta(examples=["cmp_01jrfz3x8mfvv8t3n2m6k0q4sb"])]
+    name: Annotated[str | None, Meta(examples=["Acme Corp"])]
+    domain: Annotated[str | None, Meta(examples=["acme.com"])]
+    industry: Annotated[str | None, Meta(examples=["SaaS"])]
+    size: Annotated[str | None, Meta(examples=["50-200"])]
+    plan: Annotated[str | None, Meta(examples=["Enterprise"])]
+    spend: Annotated[float | None, Meta(examples=[None])]
+    website: Annotated[str | None, Meta(examples=["https://acme.com"])]
+    phone: Annotated[str | None, Meta(examples=["+1234567890"])]
+    status: CompanyStatus
+    contact_count: Annotated[int, Meta(description="Contacts that belong to it and are not deleted.", examples=[0])]
+    properties: Properties
+    created_at: Time
+    updated_at: Time
+    version: Annotated[int, Meta(description="One more for each applied write to the record.", examples=[1])]
+
+
+class CompanyRow(CompanyFields, rename="camel", kw_only=True):
+    """A company in a list."""
+
+    tags: Annotated[list[str], Meta(description="The tags' keys.", examples=[[]])]
+
+
+class Company(CompanyFields, rename="camel", kw_only=True):
+    """A company by itself."""
+
+    tags: Annotated[list[TagOfRecord], Meta(examples=[[]])]
+    pending: Annotated[bool, Meta(description="There, and true, while a write to the record is not applied.")] = False
+
+
+class Tag(msgspec.Struct, rename="camel", kw_only=True):
+    """A tag."""
+
+    id: Annotated[int | None, Meta(description="The number; null until the create is applied.", examples=[5])]
+    external_id: Annotated[str, Meta(examples=["tag_01jrfz3x8mfvv8t3n2m6k0q4sb"])]
+    key: Annotated[str, Meta(examples=["vip"])]
+    name: Annotated[str, Meta(examples=["VIP Customer"])]
+    description: Annotated[str | None, Meta(examples=["High-value customers"])]
+    color: Annotated[str | None, Meta(examples=["#FFD700"])]
+    contact_count: Annotated[int, Meta(description="Contacts that carry it and are not deleted.", examples=[0])]
+    created_at: Time
+    updated_at: Time
+    version: Annotated[int, Meta(description="One more for each applied write to the record.", examples=[1])]
+    pending: Annotated[bool, Meta(description="There, and true, while a write to the record is not applied.")] = False
+
+
+class Activity(msgspec.Struct, rename="camel", kw_only=True):
+    """What happened with a contact."""
+
+    id: Annotated[int | None, Meta(description="The number; null until the write is applied.", examples=[7])]
+    external_id: Annotated[str, Meta(examples=["act_01jrfz3x8mfvv8t3n2m6k0q4sb"])]
+    contact_id: Annotated[int | None, Meta(examples=[1])]
+    type: ActivityType
+    module: ActivityModule
+    content: Annotated[str | None, Meta(examples=["Discussed pricing and timeline"])]
+    properties: Annotated[dict[str, Any], Meta(examples=[{"duration": "30m", "outcome": "interested"}])]
+    occurred_at: Time
+    created_at: Time
+    pending: Annotated[bool, Meta(description="There, and true, while the write is not applied.")] = False
+
+
+class CompanyOfSummary(msgspec.Struct, rename="camel", kw_only=True):
+    """A company, at a glance."""
+
+    name: str | None
+    domain: str | None
+    role: str | None
+
+
+class Summary(msgspec.Struct, rename="camel", kw_only=True):
+    """A contact, at a glance."""
+
+    id: int | None
+    name: str | None
+    email: str | None
+    status: Status
+    lifecycle_stage: LifecycleStage
+    companies: list[CompanyOfSummary]
+    tags: Annotated[list[str], Meta(description="The tags' keys.")]
+    activity_count: int
+    last_activity_at: str | None
+    pending: Annotated[bool, Meta(description="There, and true, while a write to the record is not applied.")] = False
+
+
+class Synced(msgspec.Struct, rename="camel", kw_only=True):
+    """A contact in an integration."""
+
+    integration_id: int
+    integration_name: str
+    provider: str
+    external_id: str
+    last_synced_at: str | None
+    sync_hash: str | None
+
+
+class SyncStatus(msgspec.Struct, rename="camel", kw_only=True):
+    """Where integrations have a contact."""
+
+    contact_id: int | None
+    external_id: str
+    integrations: list[Synced]
 
 
 class Contact(ContactFields, rename="camel", kw_only=True):

@@ -9,13 +9,18 @@ Kind = Literal["TEXT", "EMAIL", "ENUM", "NUMBER", "BOOLEAN", "DATETIME", "SET", 
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """``column`` is the SQL of the value in a row called ``c``; ``key`` what it is sorted by, where it can be."""
+    """``column`` is the SQL of the value in a row called ``c``; ``key`` what it is sorted by, where it can be.
+
+    ``source`` is how the row gets the column, where it is not the table's own.
+    """
 
     name: str
     kind: Kind
     column: str
     key: str | None = None
     nullable: bool = False
+    source: str | None = None
+    shown: bool = True
 
     @property
     def stored(self) -> bool:
@@ -24,42 +29,137 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entity(msgspec.Struct, frozen=True, kw_only=True):
-    """``fields`` in the order in which a record shows them."""
+    """``fields`` in the order in which a record shows them.
+
+    ``source`` is what rows come from, one called ``c``, and ``guard`` what holds for its further tables. ``typed`` are
+    the columns that a typeahead looks at first, ``recent`` how it orders the rest. ``links`` name what a record shows
+    of others: its companies, its tags.
+    """
 
     name: str
-    table: str
+    source: str
     fields: tuple[Field, ...]
+    guard: str = ""
+    has_status: bool = False
+    version: str = "c.version"
+    successor: str = "NULL::text"
+    typed: tuple[str, ...] = ()
+    recent: str = "c.created_at DESC, c.id DESC"
+    links: tuple[str, ...] = ()
 
     def find_field(self, name: str) -> Field | None:
         return _BY_NAME[self.name].get(name)
 
 
+_CONTACT_FIELDS = (
+    Field(name="id", kind="NUMBER", column="c.id"),
+    Field(name="externalId", kind="TEXT", column="c.external_id"),
+    Field(name="email", kind="EMAIL", column="c.email", key="c.email", nullable=True),
+    Field(name="name", kind="TEXT", column="c.name", key="c.name_key", nullable=True),
+    Field(name="givenName", kind="TEXT", column="c.given_name", nullable=True),
+    Field(name="familyName", kind="TEXT", column="c.family_name", nullable=True),
+    Field(name="phone", kind="TEXT", column="c.phone", nullable=True),
+    Field(name="avatar", kind="TEXT", column="c.avatar", nullable=True),
+    Field(name="status", kind="ENUM", column="c.status"),
+    Field(name="lifecycleStage", kind="ENUM", column="c.lifecycle_stage"),
+    Field(name="isIdentified", kind="BOOLEAN", column="(c.email IS NOT NULL OR c.phone IS NOT NULL)"),
+    Field(name="modules", kind="SET", column="c.modules"),
+    Field(name="properties", kind="JSON", column="c.properties"),
+    Field(name="activityCount", kind="NUMBER", column="c.activity_count"),
+    Field(name="lastActivityAt", kind="DATETIME", column="c.last_activity_at", key="c.last_activity_at", nullable=True),
+    Field(name="createdAt", kind="DATETIME", column="c.created_at", key="c.created_at"),
+    Field(name="updatedAt", kind="DATETIME", column="c.updated_at"),
+    Field(name="version", kind="NUMBER", column="c.version"),
+)
+
 CONTACT = Entity(
     name="contact",
-    table="contacts",
+    source="contacts c",
+    fields=_CONTACT_FIELDS,
+    has_status=True,
+    successor="c.merged_into",
+    typed=("c.email", "c.name_key", "c.family_key"),
+    recent="c.last_activity_at DESC NULLS LAST, c.created_at DESC, c.id DESC",
+    links=("companies", "tags"),
+)
+
+CONTACT_OF_COMPANY = Entity(
+    name="contact_of_company",
+    source="associations a JOIN contacts c"
+    " ON c.shard = a.shard AND c.workspace_id = a.workspace_id AND c.id = a.contact_id",
+    guard="a.shard = $1 AND a.workspace_id = $2",
+    fields=(
+        Field(name="id", kind="NUMBER", column="c.id", key="a.contact_id"),
+        *_CONTACT_FIELDS[1:],
+        Field(name="role", kind="TEXT", column="c.role", source="a.role"),
+        Field(name="isPrimary", kind="BOOLEAN", column="c.is_primary", source="a.is_primary"),
+        Field(name="companyId", kind="NUMBER", column="a.company_id", shown=False),
+    ),
+    has_status=True,
+    links=("tags",),
+)
+
+COMPANY = Entity(
+    name="company",
+    source="companies c",
     fields=(
         Field(name="id", kind="NUMBER", column="c.id"),
         Field(name="externalId", kind="TEXT", column="c.external_id"),
-        Field(name="email", kind="EMAIL", column="c.email", key="c.email", nullable=True),
         Field(name="name", kind="TEXT", column="c.name", key="c.name_key", nullable=True),
-        Field(name="givenName", kind="TEXT", column="c.given_name", nullable=True),
-        Field(name="familyName", kind="TEXT", column="c.family_name", nullable=True),
+        Field(name="domain", kind="TEXT", column="c.domain", key="c.domain", nullable=True),
+        Field(name="industry", kind="TEXT", column="c.industry", nullable=True),
+        Field(name="size", kind="TEXT", column="c.size", nullable=True),
+        Field(name="plan", kind="TEXT", column="c.plan", nullable=True),
+        Field(name="spend", kind="NUMBER", column="c.spend", nullable=True),
+        Field(name="website", kind="TEXT", column="c.website", nullable=True),
         Field(name="phone", kind="TEXT", column="c.phone", nullable=True),
-        Field(name="avatar", kind="TEXT", column="c.avatar", nullable=True),
         Field(name="status", kind="ENUM", column="c.status"),
-        Field(name="lifecycleStage", kind="ENUM", column="c.lifecycle_stage"),
-        Field(name="isIdentified", kind="BOOLEAN", column="(c.email IS NOT NULL OR c.phone IS NOT NULL)"),
-        Field(name="modules", kind="SET", column="c.modules"),
+        Field(name="contactCount", kind="NUMBER", column="c.contact_count"),
         Field(name="properties", kind="JSON", column="c.properties"),
-        Field(name="activityCount", kind="NUMBER", column="c.activity_count"),
-        Field(
-            name="lastActivityAt", kind="DATETIME", column="c.last_activity_at", key="c.last_activity_at", nullable=True
-        ),
+        Field(name="createdAt", kind="DATETIME", column="c.created_at", key="c.created_at"),
+        Field(name="updatedAt", kind="DATETIME", column="c.updated_at"),
+        Field(name="version", kind="NUMBER", column="c.version"),
+    ),
+    has_status=True,
+    typed=("c.domain", "c.name_key"),
+    links=("tags",),
+)
+
+TAG = Entity(
+    name="tag",
+    source="tags c",
+    fields=(
+        Field(name="id", kind="NUMBER", column="c.id"),
+        Field(name="externalId", kind="TEXT", column="c.external_id"),
+        Field(name="key", kind="TEXT", column="c.key", key="c.key"),
+        Field(name="name", kind="TEXT", column="c.name", key="c.name_key"),
+        Field(name="description", kind="TEXT", column="c.description", nullable=True),
+        Field(name="color", kind="TEXT", column="c.color", nullable=True),
+        Field(name="contactCount", kind="NUMBER", column="c.contact_count"),
         Field(name="createdAt", kind="DATETIME", column="c.created_at", key="c.created_at"),
         Field(name="updatedAt", kind="DATETIME", column="c.updated_at"),
         Field(name="version", kind="NUMBER", column="c.version"),
     ),
 )
 
-ENTITIES: Mapping[str, Entity] = {entity.name: entity for entity in (CONTACT,)}
+ACTIVITY = Entity(
+    name="activity",
+    source="activities c",
+    fields=(
+        Field(name="id", kind="NUMBER", column="c.id"),
+        Field(name="externalId", kind="TEXT", column="c.external_id"),
+        Field(name="contactId", kind="NUMBER", column="c.contact_id"),
+        Field(name="type", kind="ENUM", column="c.type"),
+        Field(name="module", kind="ENUM", column="c.module"),
+        Field(name="content", kind="TEXT", column="c.content", nullable=True),
+        Field(name="properties", kind="JSON", column="c.properties"),
+        Field(name="occurredAt", kind="DATETIME", column="c.occurred_at", key="c.occurred_at"),
+        Field(name="createdAt", kind="DATETIME", column="c.created_at"),
+    ),
+    version="NULL::int",
+)
+
+ENTITIES: Mapping[str, Entity] = {
+    entity.name: entity for entity in (CONTACT, CONTACT_OF_COMPANY, COMPANY, TAG, ACTIVITY)
+}
 _BY_NAME = {entity.name: {field.name: field for field in entity.fields} for entity in ENTITIES.values()}

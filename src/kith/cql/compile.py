@@ -5,7 +5,7 @@ Values are parameters, names come from the catalogue: no text of a query reaches
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -17,6 +17,19 @@ COUNTED_ROWS_MAX = 10_000
 SEARCH_CANDIDATES_MAX = 1000
 LAST_CHARACTER = "\U0010ffff"
 GUARD = "c.shard = $1 AND c.workspace_id = $2"
+# What a record shows of others: by (the name of the link, whether a single answer shows it), for a row called c.
+# Each OFFSET keeps the planner to the one good order of a join.
+_COMPANIES = """(SELECT coalesce(json_agg(row_to_json(shown)), '[]') FROM (
+ SELECT k.id, k.external_id AS "externalId", k.name, k.domain, a.role, a.is_primary AS "isPrimary", a.properties
+ FROM associations a CROSS JOIN LATERAL (
+  SELECT * FROM companies k WHERE k.shard = $1 AND k.workspace_id = $2 AND k.id = a.company_id OFFSET 0) k
+ WHERE a.shard = $1 AND a.workspace_id = $2 AND a.contact_id = c.id AND k.status <> 'DELETED'
+ ORDER BY a.is_primary DESC, k.id) shown)"""
+_TAGS = """(SELECT coalesce(json_agg({shown} ORDER BY g.tag_id), '[]')
+ FROM taggings g CROSS JOIN LATERAL (
+  SELECT * FROM tags t WHERE t.shard = $1 AND t.workspace_id = $2 AND t.id = g.tag_id OFFSET 0) t
+ WHERE g.shard = $1 AND g.workspace_id = $2 AND g.entity = '{entity}' AND g.record_id = c.id)"""
+_TAG = "json_build_object('id', t.id, 'externalId', t.external_id, 'key', t.key, 'name', t.name, 'color', t.color)"
 LIVE = "c.status IN ('ACTIVE', 'ARCHIVED')"
 NOTHING = "false"
 
@@ -60,7 +73,7 @@ def compile_count(entity: Entity, where: And, shard: int, workspace_id: int, *, 
     """One value: how many rows fit, counted up to ``COUNTED_ROWS_MAX`` + 1 unless ``exact``."""
     values = _Values(shard, workspace_id)
     condition = _to_sql(entity, where, values)
-    rows = f"SELECT 1 FROM {entity.table} c WHERE {GUARD} AND {condition}"
+    rows = f"SELECT 1 FROM {entity.source} WHERE {_guard(entity)} AND {condition}"
     if not exact:
         rows += f" LIMIT {COUNTED_ROWS_MAX + 1}"
     return Statement(f"SELECT count(*) FROM ({rows}) counted", tuple(values.values))
@@ -70,26 +83,31 @@ def compile_estimate(entity: Entity, where: And, shard: int, workspace_id: int) 
     """The planner's plan for all rows that fit, as JSON."""
     values = _Values(shard, workspace_id)
     condition = _to_sql(entity, where, values)
-    sql = f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {entity.table} c WHERE {GUARD} AND {condition}"
+    sql = f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {entity.source} WHERE {_guard(entity)} AND {condition}"
     return Statement(sql, tuple(values.values))
 
 
-def compile_get(entity: Entity, by: Literal["id", "externalId", "email"]) -> str:
-    """The statement that gets one record: its document, id and version, by $3. An email finds live ones only."""
+def compile_get(entity: Entity, by: str) -> str:
+    """The statement that gets one record: its document, id and version, by the field in $3.
+
+    By a value that records claim, such as an email, it finds live ones only. ``successor`` is the external id of the
+    record that it was merged into.
+    """
     field = entity.find_field(by)
     assert field is not None
-    live = f" AND {LIVE}" if by == "email" else ""
+    live = f" AND {LIVE}" if by not in ("id", "externalId") else ""
     return (
-        f"SELECT {make_document(entity, with_links=True)}::text AS document, c.id, c.external_id, c.version"
-        f" FROM {entity.table} c WHERE {GUARD} AND {field.column} = $3{live}"
+        f"SELECT {make_document(entity, with_links=True)}::text AS document, c.id, c.external_id,"
+        f" {entity.version} AS version, {entity.successor} AS successor"
+        f" FROM {entity.source} WHERE {_guard(entity)} AND {field.column} = $3{live}"
     )
 
 
 def compile_typeahead(entity: Entity, query: str, limit: int, shard: int, workspace_id: int) -> Statement | None:
     """The best ``limit`` live records for what was typed so far; None where there is nothing to look for.
 
-    First those whose email begins with it, then those whose name or family name does, each from its index; then those
-    with a word for each term, the most recently active of ``SEARCH_CANDIDATES_MAX`` first. A tier is only looked at
+    First those whose email (or domain) begins with it, then those whose name or family name does, each from its index;
+    then those with a word for each term, the most recent of ``SEARCH_CANDIDATES_MAX`` first. A tier is only looked at
     when those above it did not fill the page, and leaves out what they have.
     """
     tsquery = to_tsquery(query, workspace_id)
@@ -100,16 +118,15 @@ def compile_typeahead(entity: Entity, query: str, limit: int, shard: int, worksp
     start, end, words = values.add(typed), values.add(typed + LAST_CHARACTER), values.add(tsquery)
     most = int(limit)
     columns = make_columns(entity)
-    source = f"FROM {entity.table} c WHERE {GUARD} AND {LIVE}"
+    source = f"FROM {entity.source} WHERE {_guard(entity)} AND {LIVE}"
     tiers: list[str] = []
     seen = ""
-    for key in ("c.email", "c.name_key", "c.family_key"):
+    for key in entity.typed:
         begins = f"({key} >= {start} AND {key} < {end})"
         tiers.append(f"SELECT {columns} {source} AND {begins}{seen} ORDER BY {key}, c.id LIMIT {most}")
         seen += f" AND {begins} IS NOT TRUE"
     candidates = f"SELECT {columns} {source} AND c.words @@ {words}::tsquery{seen} LIMIT {SEARCH_CANDIDATES_MAX}"
-    order = "c.last_activity_at DESC NULLS LAST, c.created_at DESC, c.id DESC"
-    tiers.append(f"SELECT * FROM ({candidates}) c ORDER BY {order} LIMIT {most}")
+    tiers.append(f"SELECT * FROM ({candidates}) c ORDER BY {entity.recent} LIMIT {most}")
     rows = " UNION ALL ".join(f"({tier})" for tier in tiers)
     return Statement(
         f"SELECT coalesce(json_agg(document), '[]')::text FROM"
@@ -120,16 +137,23 @@ def compile_typeahead(entity: Entity, query: str, limit: int, shard: int, worksp
 
 def make_document(entity: Entity, *, with_links: bool) -> str:
     """The SQL of a record's public JSON; ``with_links`` as a single answer shows it."""
-    shown = [f'{_to_shown(field)} AS "{field.name}"' for field in entity.fields]
-    if with_links:
-        shown.append("'[]'::json AS companies")
-    shown.append("'[]'::json AS tags")
+    shown = [f'{_to_shown(field)} AS "{field.name}"' for field in entity.fields if field.shown]
+    if "companies" in entity.links and with_links:
+        shown.append(f"{_COMPANIES} AS companies")
+    if "tags" in entity.links:
+        kind = "company" if entity.name == "company" else "contact"
+        shown.append(f"{_TAGS.format(entity=kind, shown=_TAG if with_links else 't.key')} AS tags")
     return f"(SELECT row_to_json(shown) FROM (SELECT {', '.join(shown)}) shown)"
 
 
 def make_columns(entity: Entity) -> str:
     """The columns that a document is made of."""
-    return ", ".join(field.column for field in entity.fields if field.stored)
+    columns = (field.source or field.column for field in entity.fields if field.stored)
+    return ", ".join(columns)
+
+
+def _guard(entity: Entity) -> str:
+    return f"{GUARD} AND {entity.guard}" if entity.guard else GUARD
 
 
 def _to_shown(field: Field) -> str:
@@ -148,9 +172,10 @@ def _compile_rows(entity: Entity, query: Query, condition: str, values: _Values)
     assert field is not None and field.key is not None
     most = _write_count(query, query.offset + query.limit + 1, values)
     columns = f"{make_columns(entity)}, {field.key} AS key"
-    source = f"FROM {entity.table} c WHERE {GUARD} AND {condition}"
+    source = f"FROM {entity.source} WHERE {_guard(entity)} AND {condition}"
     direction = "DESC" if query.sort.descending else "ASC"
-    order = f"{field.key} {direction}, c.id {direction}"
+    # A sort by the number itself has no ties.
+    order = f"{field.key} {direction}" + (f", c.id {direction}" if field.name != "id" else "")
     parts: list[str] = []
     after = query.after
     if after is None or after.key is not None:
@@ -181,6 +206,8 @@ def _write_count(query: Query, count: int, values: _Values) -> str:
 
 def _compile_after(field: Field, after: After, sort: Sort, values: _Values) -> str:
     assert after.key is not None
+    if field.name == "id":
+        return f"{field.key} {'<' if sort.descending else '>'} {values.add(after.id)}::bigint"
     key: str | datetime = datetime.fromisoformat(after.key) if field.kind == "DATETIME" else after.key
     kind = "timestamptz" if field.kind == "DATETIME" else "text"
     sign = "<" if sort.descending else ">"

@@ -1,24 +1,24 @@
 """The one way through: the writer takes batches from the log and applies each in one transaction."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
 import structlog
 
 from kith.clock import Clock
-from kith.engine.decisions import Decided, Placed, Records, decide_batch, list_keys, list_operations, make_operation
+from kith.engine.decisions import Decided, Placed, decide_batch, list_keys, list_operations, make_operation
 from kith.errors import BrokenLog, Internal, PoisonedLog
 from kith.log.port import Entry, Log
 from kith.model.codec import Undecodable, decode_envelope
-from kith.model.commands import to_resource, to_type
+from kith.model.commands import MergeContacts, to_resource, to_type
 from kith.model.decide import Rejected
 from kith.model.events import REJECTED
 from kith.settings import Settings
 from kith.store import batch as store
-from kith.store.database import DISCONNECTED, Connection, Database
+from kith.store.database import DISCONNECTED, Database
 from kith.store.queries import load_queries
 
 TRIES_ALONE_MAX = 3
@@ -38,7 +38,7 @@ class _Plan(NamedTuple):
 
     last: int
     decided: Decided
-    records: Records
+    rows: Mapping[str, str]
     poison: list[tuple[Entry, str]]
 
 
@@ -141,7 +141,8 @@ class Writer:
                 " or restored in part? This writer stops rather than pass over writes that were acknowledged."
             )
         try:
-            return _Portion(entries, await self._make_plan(shard, entries, before))
+            plan = await self._make_plan(shard, entries, before)
+            return _Portion(list_up_to(plan.last, entries), plan)
         except Exception as error:
             if is_passing(error):
                 raise
@@ -152,8 +153,9 @@ class Writer:
         tries = 1 if len(entries) > 1 else TRIES_ALONE_MAX
         for remaining in range(tries - 1, -1, -1):
             try:
-                await self._store(shard, plan or await self._make_plan(shard, entries))
-                return
+                plan = plan or await self._make_plan(shard, entries)
+                await self._store(shard, plan)
+                break
             except Exception as error:
                 plan = None
                 self._forget_ahead()
@@ -163,33 +165,31 @@ class Writer:
                 if remaining == 0 and len(entries) == 1:
                     await self._set_aside(shard, entries[0], repr(error))
                     return
-        middle = len(entries) // 2
-        await self._apply(shard, entries[:middle])
-        await self._apply(shard, entries[middle:])
+        else:
+            middle = len(entries) // 2
+            await self._apply(shard, entries[:middle])
+            await self._apply(shard, entries[middle:])
+            return
+        if rest := entries[len(list_up_to(plan.last, entries)) :]:
+            await self._apply(shard, rest)
 
     async def _make_plan(self, shard: int, entries: Sequence[Entry], before: Decided | None = None) -> _Plan:
         """Decide the entries on the committed state, with what ``before`` will have changed."""
-        placed: list[Placed] = []
-        poison: list[tuple[Entry, str]] = []
-        for entry in entries:
-            try:
-                placed.append(Placed(entry.position, decode_envelope(entry.data)))
-            except Undecodable as error:
-                poison.append((entry, str(error)))
-        keys = list_keys(placed)
+        placed, poison = decode_batch(entries)
+        last = max([one.position for one in placed[-1:]] + [entry.position for entry, _ in poison[-1:]])
         async with self._database.acquire() as connection:
             known = await store.load_known_operations(connection, shard, *list_operations(placed)) if placed else set()
-            contacts = await store.load_contacts(connection, shard, keys)
+            records = await store.load_records(connection, shard, list_keys(placed).to_refs())
             workspaces = sorted({one.envelope.workspace_id for one in placed})
             counters = await store.load_counters(connection, shard, workspaces) if placed else {}
-        decided = decide_batch(placed, contacts, counters, known, self._clock.now(), before)
-        return _Plan(entries[-1].position, decided, decided.make_records(), poison)
+        decided = decide_batch(placed, records, counters, known, self._clock.now(), before)
+        return _Plan(last, decided, decided.make_rows(), poison)
 
     async def _store(self, shard: int, plan: _Plan) -> None:
         """The one transaction of a batch. Raises ConflictingWriter where another writer was here."""
         async with self._database.acquire() as connection, connection.transaction():
             await store.move_cursor(connection, shard, self._positions.get(shard, 0), plan.last)
-            await _save(connection, shard, plan.decided, plan.records)
+            await store.save(connection, shard, plan.rows)
             for entry, reason in plan.poison:
                 await store.insert_dead_letter(
                     connection, shard, entry.position, entry.workspace_id, None, entry.data, reason
@@ -243,19 +243,40 @@ class Writer:
                 at=envelope.at,
                 data={"type": to_type(envelope.command), "code": rejected.code, "message": rejected.message},
             )
-            counter = store.CounterRow(
-                workspace_id=envelope.workspace_id,
-                next_contact_number=counter.next_contact_number,
-                next_event_sequence=counter.next_event_sequence + 1,
-            )
+            counter = msgspec.structs.replace(counter, next_event_sequence=counter.next_event_sequence + 1)
             # The first answer may hold the very value that cannot be stored.
             operation = msgspec.structs.replace(make_operation(placed, rejected, self._clock.now()), answer=None)
             await store.insert_dead_letter(
                 connection, shard, entry.position, envelope.workspace_id, envelope.operation_id, entry.data, reason
             )
-            await store.insert_operations(connection, shard, [operation])
-            await store.insert_events(connection, shard, [event])
-            await store.save_counters(connection, shard, [counter])
+            rows: dict[str, list[Any]] = {
+                "insert_operations": [operation],
+                "insert_events": [event],
+                "save_counters": [counter],
+            }
+            await store.save(connection, shard, {name: store.to_documents(one) for name, one in rows.items()})
+
+
+def decode_batch(entries: Sequence[Entry]) -> tuple[list[Placed], list[tuple[Entry, str]]]:
+    """(commands, entries that cannot be decoded with the reason), up to the first merge.
+
+    A merge ends its batch: what it moves must not depend on how the log is cut into batches.
+    """
+    placed: list[Placed] = []
+    poison: list[tuple[Entry, str]] = []
+    for entry in entries:
+        try:
+            placed.append(Placed(entry.position, decode_envelope(entry.data)))
+        except Undecodable as error:
+            poison.append((entry, str(error)))
+            continue
+        if isinstance(placed[-1].envelope.command, MergeContacts):
+            break
+    return placed, poison
+
+
+def list_up_to(position: int, entries: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.position <= position]
 
 
 def is_passing(error: Exception) -> bool:
@@ -266,19 +287,3 @@ def is_passing(error: Exception) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         return not isinstance(error, ENTRYS_FAULT)
     return isinstance(error, (*DISCONNECTED, TimeoutError, MemoryError))
-
-
-async def _save(connection: Connection, shard: int, decided: Decided, records: Records) -> None:
-    """One statement for each kind of row, none for kinds that the batch does not have."""
-    await store.release_emails(connection, shard, records.releases)
-    await store.update_contacts(connection, shard, records.updates)
-    # While PostgreSQL stores the records, which takes longest, the rest is made.
-    storing = asyncio.create_task(store.insert_contacts(connection, shard, records.inserts))
-    await asyncio.sleep(0)
-    events = store.to_documents(decided.make_events())
-    operations = store.to_documents(decided.make_operations())
-    await storing
-    await store.insert_events(connection, shard, events)
-    await store.insert_operations(connection, shard, operations)
-    await store.add_totals(connection, shard, records.totals)
-    await store.save_counters(connection, shard, decided.make_counters())

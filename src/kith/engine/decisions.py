@@ -1,19 +1,19 @@
 """Deciding a batch: commands in their order on the loaded state, and the rows that come of it. No I/O."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, NamedTuple
 
-import msgspec
-
+from kith.engine.rows import RowMaker
 from kith.model.commands import Envelope, to_resource, to_type
-from kith.model.contacts import Contact, to_told, to_told_changes
-from kith.model.decide import Decision, Rejected, decide, fold
-from kith.model.events import REJECTED, TYPES, ContactCreated, Event
-from kith.model.state import State, touches
-from kith.store.batch import ContactKeys, ContactRow, CounterRow, EventRow, OperationRow, TotalRow, to_row
+from kith.model.contacts import Contact
+from kith.model.decide import Decision, Rejected, decide, fold, touches
+from kith.model.events import REJECTED
+from kith.model.records import Claim, Identity, Record
+from kith.model.state import Ref, State
+from kith.model.views import make_event_data
+from kith.store.batch import CLAIMED_BY, CounterRow, EventRow, OperationRow, make_counter, to_documents
 
 
 class Placed(NamedTuple):
@@ -23,24 +23,27 @@ class Placed(NamedTuple):
     envelope: Envelope
 
 
-class Records(msgspec.Struct, kw_only=True):
-    """The records that a batch has changed. ``releases``: rows whose email goes to another row of ``updates``."""
+class Keys(NamedTuple):
+    """What a batch touches: (workspace, identity) and (workspace, claim)."""
 
-    inserts: list[ContactRow] = []
-    updates: list[ContactRow] = []
-    releases: list[ContactRow] = []
-    totals: list[TotalRow] = []
+    records: set[tuple[int, Identity]]
+    claims: set[tuple[int, Claim]]
+
+    def to_refs(self) -> list[tuple[int, Ref]]:
+        records = [(workspace, Ref(kind, "external_id", value)) for workspace, (kind, value) in self.records]
+        claims = [(workspace, Ref(CLAIMED_BY[name], name, value)) for workspace, (name, value) in self.claims]
+        return records + claims
 
 
-def list_keys(batch: Iterable[Placed]) -> ContactKeys:
+def list_keys(batch: Iterable[Placed]) -> Keys:
     """All that the batch touches."""
-    contacts: set[tuple[int, str]] = set()
-    emails: set[tuple[int, str]] = set()
+    keys = Keys(set(), set())
     for _, envelope in batch:
         asked = touches(envelope.command)
-        contacts.update((envelope.workspace_id, key) for key in asked.contacts)
-        emails.update((envelope.workspace_id, key) for key in asked.emails)
-    return ContactKeys(external_ids=list(contacts), emails=list(emails))
+        workspace = envelope.workspace_id
+        keys.records.update((workspace, identity) for identity in asked.records)
+        keys.claims.update((workspace, claim) for claim in asked.claims)
+    return keys
 
 
 def list_operations(batch: Iterable[Placed]) -> tuple[list[tuple[int, str]], datetime, datetime]:
@@ -54,7 +57,7 @@ def list_operations(batch: Iterable[Placed]) -> tuple[list[tuple[int, str]], dat
 
 def decide_batch(
     batch: Sequence[Placed],
-    contacts: Iterable[tuple[int, Contact]],
+    records: Iterable[tuple[int, Record]],
     counters: Mapping[int, CounterRow],
     known: set[tuple[int, str]],
     applied_at: datetime,
@@ -64,7 +67,7 @@ def decide_batch(
 
     ``before`` is the batch in front of this one, where what was loaded may not have it yet: it knows better.
     """
-    decided = Decided(contacts, counters, applied_at)
+    decided = Decided(records, counters, applied_at)
     if before is not None:
         decided.build_on(before, list_keys(batch))
         known = known | before.list_operations()
@@ -79,31 +82,32 @@ def decide_batch(
 class Decided:
     """What becomes of a batch, and the rows of it, made when they are asked for.
 
-    ``_loaded`` is what each changed contact was before.
+    ``_loaded`` is what each changed record was before.
     """
 
     def __init__(
-        self, contacts: Iterable[tuple[int, Contact]], counters: Mapping[int, CounterRow], applied_at: datetime
+        self, records: Iterable[tuple[int, Record]], counters: Mapping[int, CounterRow], applied_at: datetime
     ) -> None:
-        self._states = {workspace: State(counter.next_contact_number) for workspace, counter in counters.items()}
+        self._states = {workspace: State(counter.numbers) for workspace, counter in counters.items()}
         self._sequences = {workspace: counter.next_event_sequence for workspace, counter in counters.items()}
         self._next_sequences = dict(self._sequences)
-        self._loaded: dict[tuple[int, str], Contact | None] = {}
+        self._loaded: dict[tuple[int, Identity], Record | None] = {}
         self._applied_at = applied_at
         self._outcomes: list[tuple[Placed, Decision]] = []
-        for workspace, contact in contacts:
-            self._states[workspace].know_contacts((contact,))
+        self._maker = RowMaker()
+        for workspace, record in records:
+            self._states[workspace].know((record,))
 
-    def build_on(self, before: "Decided", keys: ContactKeys) -> None:
+    def build_on(self, before: "Decided", keys: Keys) -> None:
         """Take over what the batch in front has made of these keys, and go on counting where it ends."""
         for workspace, state in self._states.items():
             earlier, sequence = before.get_end(workspace)
             if earlier is not None:
-                state.next_number = earlier.next_number
+                state.numbers = dict(earlier.numbers or {})
                 state.know_from(
                     earlier,
-                    {key for of, key in keys.external_ids if of == workspace},
-                    {key for of, key in keys.emails if of == workspace},
+                    [identity for of, identity in keys.records if of == workspace],
+                    [claim for of, claim in keys.claims if of == workspace],
                 )
                 self._sequences[workspace] = self._next_sequences[workspace] = sequence
 
@@ -124,18 +128,39 @@ class Decided:
         decision = decide(state, envelope.command, envelope.at)
         if not isinstance(decision, Rejected):
             for event in decision.events:
-                contact_id = event.contact.external_id
-                self._loaded.setdefault((workspace, contact_id), state.peek_contact(contact_id))
+                for record in (event.record, *event.also):
+                    self._loaded.setdefault((workspace, record.identity), state.peek(record.identity))
+                if event.type == "contact.merged":
+                    self._note_merge(workspace, envelope.at, state, event.record, *event.also)
                 fold(state, event)
             self._next_sequences[workspace] += len(decision.events)
         else:
             self._next_sequences[workspace] += 1
         self._outcomes.append((placed, decision))
 
-    def make_operations(self) -> list[OperationRow]:
-        return [make_operation(placed, decision, self._applied_at) for placed, decision in self._outcomes]
+    def _note_merge(self, workspace: int, at: datetime, state: State, loser: Record, winner: Record) -> None:
+        sides = [state.peek(side.identity) for side in (loser, winner)]
+        assert isinstance(sides[0], Contact) and isinstance(sides[1], Contact)
+        self._maker.add_merge(workspace, at, sides[0], sides[1])
 
-    def make_events(self) -> list[EventRow]:
+    def make_rows(self) -> dict[str, str]:
+        """The documents of each statement of ``SAVES`` that the batch needs: each record once, as it is at the end."""
+        for (workspace, identity), before in self._loaded.items():
+            self._maker.add(workspace, before, self._states[workspace].peek(identity))
+        rows = {name: to_documents(some) for name, some in self._maker.finish().items() if some}
+        rows["insert_events"] = to_documents(self._make_events())
+        rows["insert_operations"] = to_documents(
+            [make_operation(placed, decision, self._applied_at) for placed, decision in self._outcomes]
+        )
+        rows["save_counters"] = to_documents(
+            [
+                make_counter(workspace, state.numbers or {}, self._next_sequences[workspace])
+                for workspace, state in self._states.items()
+            ]
+        )
+        return rows
+
+    def _make_events(self) -> list[EventRow]:
         """What the feed tells of, in order."""
         sequences = {workspace: count(first) for workspace, first in self._sequences.items()}
         return [
@@ -151,46 +176,6 @@ class Decided:
             for (_, envelope), decision in self._outcomes
             for event_type, data in list_told(envelope, decision)
         ]
-
-    def make_counters(self) -> list[CounterRow]:
-        """What is handed out next."""
-        return [
-            CounterRow(
-                workspace_id=workspace,
-                next_contact_number=state.next_number or 1,
-                next_event_sequence=self._next_sequences[workspace],
-            )
-            for workspace, state in self._states.items()
-        ]
-
-    def make_records(self) -> Records:
-        """The rows of what changed: each contact once, as it is at the end."""
-        records = Records()
-        totals: Counter[tuple[int, str, str]] = Counter()
-        freed: set[tuple[int, str]] = set()
-        taken: set[tuple[int, str]] = set()
-        for (workspace, contact_id), before in self._loaded.items():
-            after = self._states[workspace].find_contact(contact_id)
-            assert after is not None
-            row = to_row(after, workspace)
-            totals[workspace, after.status, after.lifecycle_stage] += 1
-            if before is None:
-                records.inserts.append(row)
-                continue
-            records.updates.append(row)
-            totals[workspace, before.status, before.lifecycle_stage] -= 1
-            if before.claimed_email != after.claimed_email:
-                records.releases.append(row)
-                freed.add((workspace, before.claimed_email or ""))
-                taken.add((workspace, after.claimed_email or ""))
-        if not {pair for pair in freed & taken if pair[1]}:
-            records.releases = []
-        records.totals = [
-            TotalRow(workspace_id=workspace, entity="contact", status=status, stage=stage, count=number)
-            for (workspace, status, stage), number in sorted(totals.items())
-            if number
-        ]
-        return records
 
 
 def make_operation(placed: Placed, decision: Decision, applied_at: datetime) -> OperationRow:
@@ -219,17 +204,4 @@ def list_told(envelope: Envelope, decision: Decision) -> list[tuple[str, Any]]:
     if isinstance(decision, Rejected):
         data = {"type": to_type(envelope.command), "code": decision.code, "message": decision.message}
         return [(REJECTED, data)]
-    return [(TYPES[type(event)], make_event_data(event)) for event in decision.events]
-
-
-def make_event_data(event: Event) -> dict[str, Any]:
-    """What the feed tells: the whole record of a create, the old and new values of a change."""
-    contact = event.contact
-    if isinstance(event, ContactCreated):
-        return {"contact": to_told(contact)}
-    return {
-        "id": contact.number,
-        "externalId": contact.external_id,
-        "version": contact.version,
-        "changes": to_told_changes(event.changes),
-    }
+    return [(event.type, make_event_data(event)) for event in decision.events]

@@ -5,14 +5,14 @@ import asyncio
 import msgspec
 
 from kith.engine.context import Engine
-from kith.engine.decisions import Placed
-from kith.engine.loading import Keys
+from kith.engine.decisions import Placed, list_keys
 from kith.engine.submit import Attempt, WriteRequest, foresee, predict
 from kith.errors import Exposed
 from kith.log.port import Entry
 from kith.model.codec import Undecodable, decode_envelope
 from kith.model.commands import Envelope, to_resource, to_type
-from kith.model.state import State, touches
+from kith.model.decide import touches
+from kith.model.state import State
 from kith.model.workspaces import Workspace
 from kith.pending.port import PendingWrite
 
@@ -42,17 +42,15 @@ async def _foresee_page(engine: Engine, shard: int, entries: list[Entry]) -> int
             tail.append(Placed(entry.position, decode_envelope(entry.data)))
         except Undecodable:
             continue
-    asked = [touches(placed.envelope.command) for placed in tail]
-    keys = [Keys(external_ids=tuple(one.contacts), emails=tuple(one.emails)) for one in asked]
+    refs = [[ref for _, ref in list_keys([placed]).to_refs()] for placed in tail]
     with engine.pending.reading():
         loads = [
             engine.loader.load(shard, placed.envelope.workspace_id, wanted)
-            for placed, wanted in zip(tail, keys, strict=True)
+            for placed, wanted in zip(tail, refs, strict=True)
         ]
-        for placed, wanted, contacts in zip(tail, keys, await asyncio.gather(*loads), strict=True):
-            _foresee_again(
-                engine, shard, placed, foresee(engine.pending, placed.envelope.workspace_id, contacts, wanted)
-            )
+        for placed, wanted, records in zip(tail, refs, await asyncio.gather(*loads), strict=True):
+            state = foresee(engine.pending, placed.envelope.workspace_id, records, wanted)
+            _foresee_again(engine, shard, placed, state)
     return len(tail)
 
 
@@ -82,7 +80,7 @@ def _make_unforeseen(shard: int, envelope: Envelope) -> PendingWrite:
         created_at=envelope.at,
         fingerprint=envelope.idempotency.fingerprint if envelope.idempotency else None,
         answer=b"null",
-        contacts=(),
+        records={},
         holders={},
     )
 

@@ -1,49 +1,37 @@
 """Loads for predictions and reads: requests that come while a load runs go together into the next one."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import msgspec
-
-from kith.model.contacts import Contact
-from kith.store.batch import ContactKeys, load_contacts
+from kith.model.records import Record
+from kith.model.state import Ref
+from kith.store.batch import load_records
 from kith.store.database import Database
 
 LOAD_REQUESTS_MAX = 200
 
 
-class Keys(msgspec.Struct, frozen=True):
-    """The contacts that one request wants, in its workspace."""
-
-    external_ids: tuple[str, ...] = ()
-    numbers: tuple[int, ...] = ()
-    emails: tuple[str, ...] = ()
-
-    @property
-    def empty(self) -> bool:
-        return not (self.external_ids or self.numbers or self.emails)
-
-
 class _Waiting(NamedTuple):
     workspace_id: int
-    keys: Keys
-    done: "asyncio.Future[list[Contact]]"
+    refs: Sequence[Ref]
+    done: "asyncio.Future[list[Record]]"
 
 
 class Loader:
-    """Committed contacts by external id, number or email; one statement serves all who ask meanwhile."""
+    """Committed records by external id, number or claim; one statement for each kind serves all who ask meanwhile."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: dict[int, list[_Waiting]] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
 
-    async def load(self, shard: int, workspace_id: int, keys: Keys) -> list[Contact]:
-        """The contacts that fit any of the keys, and the live holders of the emails of the DELETED among them."""
-        if keys.empty:
+    async def load(self, shard: int, workspace_id: int, refs: Sequence[Ref]) -> list[Record]:
+        """The records that are named, and what deciding on them needs: see ``load_records``."""
+        if not refs:
             return []
-        done: asyncio.Future[list[Contact]] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(shard, []).append(_Waiting(workspace_id, keys, done))
+        done: asyncio.Future[list[Record]] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(shard, []).append(_Waiting(workspace_id, refs, done))
         if shard not in self._running:
             self._running[shard] = asyncio.create_task(self._run(shard))
         return await done
@@ -59,38 +47,47 @@ class Loader:
             del self._running[shard]
 
     async def _load_group(self, shard: int, group: list[_Waiting]) -> None:
-        keys = ContactKeys(
-            external_ids=list({(one.workspace_id, key) for one in group for key in one.keys.external_ids}),
-            numbers=list({(one.workspace_id, key) for one in group for key in one.keys.numbers}),
-            emails=list({(one.workspace_id, key) for one in group for key in one.keys.emails}),
-        )
+        refs = {(one.workspace_id, ref) for one in group for ref in one.refs}
         try:
             async with self._database.acquire() as connection:
-                found = await load_contacts(connection, shard, keys)
+                found = await load_records(connection, shard, refs)
         except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it is
             for one in group:
                 if not one.done.done():
                     one.done.set_exception(error)
             return
-        by_workspace: dict[int, list[Contact]] = {}
-        for workspace_id, contact in found:
-            by_workspace.setdefault(workspace_id, []).append(contact)
+        index = _make_index(found)
         for one in group:
             if not one.done.done():
-                one.done.set_result(_pick(by_workspace.get(one.workspace_id, []), one.keys))
+                one.done.set_result(_pick(index, one.workspace_id, one.refs))
 
 
-def _pick(contacts: list[Contact], keys: Keys) -> list[Contact]:
-    picked = {
-        contact.external_id: contact
-        for contact in contacts
-        if contact.external_id in keys.external_ids
-        or contact.number in keys.numbers
-        or (contact.live and contact.email in keys.emails)
-    }
-    emails = {contact.email for contact in picked.values() if contact.status == "DELETED" and contact.email}
-    if emails:
-        for contact in contacts:
-            if contact.claimed_email in emails:
-                picked[contact.external_id] = contact
+Index = dict[tuple[int, Ref], Record]
+
+
+def _make_index(found: list[tuple[int, Record]]) -> Index:
+    """Each record by every way in which a ref may name it."""
+    index: Index = {}
+    for workspace_id, record in found:
+        index[workspace_id, Ref(record.kind, "external_id", record.external_id)] = record
+        if record.number is not None:
+            index[workspace_id, Ref(record.kind, "number", record.number)] = record
+        for name, value in record.claims:
+            index[workspace_id, Ref(record.kind, name, value)] = record
+    return index
+
+
+def _pick(index: Index, workspace_id: int, refs: Sequence[Ref]) -> list[Record]:
+    """What was asked for, the live holders of what the DELETED among it would claim, and what it was merged into."""
+    picked: dict[str, Record] = {}
+    waiting = list(refs)
+    while waiting:
+        record = index.get((workspace_id, waiting.pop()))
+        if record is None or record.external_id in picked:
+            continue
+        picked[record.external_id] = record
+        if not record.live:
+            waiting += [Ref(record.kind, name, value) for name, value in record.values]
+        if record.successor is not None:
+            waiting.append(Ref(record.kind, "external_id", record.successor))
     return list(picked.values())

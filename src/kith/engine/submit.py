@@ -5,22 +5,22 @@ reading the overlay and joining the log's queue nothing is awaited, so writes of
 order in which they stand on the log.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
 from kith.engine.context import Engine
-from kith.engine.loading import Keys
 from kith.engine.operations import Operation, find_committed, find_operation, to_pending
 from kith.errors import Exposed, Unavailable
 from kith.ids import Prefix, derive_id, new_id
 from kith.model.codec import encode_envelope
-from kith.model.commands import Command, Envelope, Idempotency, to_resource, to_type
-from kith.model.contacts import Contact, to_json
-from kith.model.decide import Rejected, decide, fold
+from kith.model.commands import MAKING, Command, Envelope, Idempotency, to_resource, to_type
+from kith.model.decide import Accepted, Rejected, decide, fold, touches
 from kith.model.events import Event
-from kith.model.state import State, touches
+from kith.model.records import Claim, Identity, Record
+from kith.model.state import Ref, State
+from kith.model.views import to_json
 from kith.model.workspaces import Workspace
 from kith.pending.port import Pending, PendingWrite
 
@@ -95,20 +95,22 @@ async def find_replayed(engine: Engine, attempt: Attempt) -> Written | None:
     return None
 
 
-async def submit(engine: Engine, attempt: Attempt, keys: Keys, make_command: Callable[[State], Command]) -> Written:
+async def submit(
+    engine: Engine, attempt: Attempt, refs: Sequence[Ref], make_command: Callable[[State], Command]
+) -> Written:
     """Foresee, append, and answer; a refusal that can be foreseen is raised as its error.
 
-    ``keys`` are loaded first; ``make_command`` gets the state with them in it, and may raise.
+    What ``refs`` name is loaded first; ``make_command`` gets the state with it, and may raise.
     """
     workspace = attempt.request.workspace
     if len(engine.pending) >= engine.settings.pending_writes_max:
         raise Unavailable(f"{len(engine.pending):,} writes wait for the writer. Try again when it has caught up.", 5)
     with engine.pending.reading():
-        contacts = await engine.loader.load(workspace.shard, workspace.id, keys)
+        records = await engine.loader.load(workspace.shard, workspace.id, refs)
         # From here to the append's place in the queue nothing may be awaited.
         if any(engine.pending.find_operation(workspace.id, known) for known in attempt.list_known_ids()):
             return await _overtaken(engine, attempt)
-        state = foresee(engine.pending, workspace.id, contacts, keys)
+        state = foresee(engine.pending, workspace.id, records, refs)
         command = make_command(state)
         state.know_absent(touches(command))
         write, envelope = predict(state, attempt, command)
@@ -144,25 +146,38 @@ async def _overtaken(engine: Engine, attempt: Attempt) -> Written:
     return written
 
 
-def foresee(pending: Pending, workspace_id: int, contacts: list[Contact], keys: Keys) -> State:
+def foresee(pending: Pending, workspace_id: int, records: Sequence[Record], refs: Sequence[Ref]) -> State:
     """The committed state with the pending writes folded in."""
     state = State()
-    state.know_contacts(contacts)
-    numbers = {contact.external_id: contact.number for contact in contacts}
-    emails = set(keys.emails) | {contact.email for contact in contacts if contact.email}
-    for contact_id in {*keys.external_ids, *numbers}:
-        foreseen = pending.find_contact(workspace_id, contact_id)
-        if foreseen:
-            state.know_contacts([_with_number(foreseen, numbers.get(contact_id))])
-            if foreseen.email:
-                emails.add(foreseen.email)
-    for email in emails:
-        moves, holder = pending.find_holder(workspace_id, email)
-        if not moves:
+    state.know(records)
+    numbers = {record.identity: record.number for record in records}
+    claims = {claim for record in records for claim in record.values}
+    waiting = [record.identity for record in records]
+    for ref in refs:
+        if ref.by == "external_id":
+            waiting.append((ref.kind, str(ref.value)))
+        elif ref.by != "number":
+            claims.add((ref.by, str(ref.value)))
+    seen = set()
+    while waiting:
+        identity = waiting.pop()
+        moved, record = pending.find_record(workspace_id, identity)
+        if identity in seen or not moved:
             continue
-        if holder and (contact := pending.find_contact(workspace_id, holder)):
-            state.know_contacts([_with_number(contact, numbers.get(holder))])
-        state.know_holder(email, holder)
+        seen.add(identity)
+        if record is None:
+            state.know_removed(identity)
+            continue
+        state.know((_with_number(record, numbers.get(identity)),))
+        claims.update(record.values)
+        if record.successor is not None:
+            waiting.append((record.kind, record.successor))
+    for claim in claims:
+        moves, holder = pending.find_holder(workspace_id, claim)
+        if moves:
+            if holder is not None and (record := pending.find_record(workspace_id, holder)[1]) is not None:
+                state.know((_with_number(record, numbers.get(holder)),))
+            state.know_holder(claim, holder)
     return state
 
 
@@ -172,13 +187,14 @@ def predict(state: State, attempt: Attempt, command: Command) -> tuple[PendingWr
     decision = decide(state, command, attempt.at)
     if isinstance(decision, Rejected):
         raise Exposed(decision.code, decision.message, decision.details)
-    holders: dict[str, str | None] = {}
+    records: dict[Identity, Record | None] = {}
+    holders: dict[Claim, Identity | None] = {}
     for event in decision.events:
-        holders.update(list_moved_emails(state, event))
+        holders.update(list_moved_claims(state, event))
+        records[event.record.identity] = None if event.removed else event.record
+        records.update((record.identity, record) for record in event.also)
         fold(state, event)
-    contact = state.find_contact(command.contact_id)
-    assert contact is not None
-    answer = to_json(contact, pending=True)
+    answer = to_json(find_subject(state, command, decision), pending=True)
     keyed = request.idempotency_key is not None
     fingerprint = request.fingerprint.hex()
     write = PendingWrite(
@@ -190,7 +206,7 @@ def predict(state: State, attempt: Attempt, command: Command) -> tuple[PendingWr
         created_at=attempt.at,
         fingerprint=fingerprint if keyed else None,
         answer=answer,
-        contacts=tuple(event.contact for event in decision.events),
+        records=records,
         holders=holders,
     )
     envelope = Envelope(
@@ -204,18 +220,25 @@ def predict(state: State, attempt: Attempt, command: Command) -> tuple[PendingWr
     return write, envelope
 
 
-def list_moved_emails(state: State, event: Event) -> dict[str, str | None]:
-    """The emails that the event sets free (None) or gives to its contact, seen before it is folded."""
-    before = state.peek_contact(event.contact.external_id)
-    old = before.claimed_email if before else None
-    new = event.contact.claimed_email
-    if old == new:
-        return {}
-    moved: dict[str, str | None] = {}
-    if old is not None:
-        moved[old] = None
-    if new is not None:
-        moved[new] = event.contact.external_id
+def find_subject(state: State, command: Command, decision: Accepted) -> Record:
+    """The record that the answer to the command shows, as it is now; one that was removed as it was."""
+    kind, external_id = command.subject
+    record = state.find_contact(external_id) if kind == "contact" else state.peek(command.subject)
+    if record is None:
+        record = decision.events[0].record
+    return record
+
+
+def list_moved_claims(state: State, event: Event) -> dict[Claim, Identity | None]:
+    """The claims that the event sets free (None) or gives to a record, seen before it is folded."""
+    moved: dict[Claim, Identity | None] = {}
+    for record in (event.record, *event.also):
+        before = state.peek(record.identity)
+        old = before.claims if before is not None else ()
+        new = record.claims if not event.removed else ()
+        if old != new:
+            moved.update(dict.fromkeys(old))
+            moved.update(dict.fromkeys(new, record.identity))
     return moved
 
 
@@ -261,10 +284,10 @@ def _to_replayed(request: WriteRequest, operation: Operation) -> Written:
 
 
 def _makes_something(command_type: str) -> bool:
-    return command_type.startswith("Create")
+    return command_type in MAKING
 
 
-def _with_number(contact: Contact, number: int | None) -> Contact:
-    if contact.number is not None or number is None:
-        return contact
-    return msgspec.structs.replace(contact, number=number)
+def _with_number(record: Record, number: int | None) -> Record:
+    if record.number is not None or number is None:
+        return record
+    return msgspec.structs.replace(record, number=number)

@@ -1,18 +1,57 @@
 """Commands: what was asked, in the imperative, and the envelope in which it stands on the log.
 
-A command carries everything that applying it needs and the record cannot tell: new ids, times, normalised values.
+A command carries everything that applying it needs and the records cannot tell: new ids, times, normalised values.
 """
 
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, Literal
 
 import msgspec
 
+from kith.model.activities import ActivityModule, ActivityType
 from kith.model.contacts import LifecycleStage
+from kith.model.records import Identity
+
+PATHS = {
+    "contact": "/crm/contacts/",
+    "company": "/crm/companies/",
+    "tag": "/crm/tags/",
+    "activity": "/crm/activities/",
+}
 
 
-class CreateContact(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+class OnContact(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that is about a contact, which it names or makes."""
+
     contact_id: str
+
+    @property
+    def subject(self) -> Identity:
+        return "contact", self.contact_id
+
+
+class OnCompany(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that is about a company, which it names or makes."""
+
+    company_id: str
+
+    @property
+    def subject(self) -> Identity:
+        return "company", self.company_id
+
+
+class OnTag(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that is about a tag, which it names or makes."""
+
+    tag_id: str
+
+    @property
+    def subject(self) -> Identity:
+        return "tag", self.tag_id
+
+
+class CreateContact(OnContact, frozen=True, kw_only=True, tag=True, omit_defaults=True):
     email: str | None = None
     name: str | None = None
     given_name: str | None = None
@@ -24,25 +63,147 @@ class CreateContact(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_de
     properties: dict[str, Any] = {}
 
 
-class UpdateContact(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+class UpdateContact(OnContact, frozen=True, kw_only=True, tag=True, omit_defaults=True):
     """``changes``: the fields that were sent, by the record's names; ``properties`` merge by key, null removes."""
 
-    contact_id: str
     changes: dict[str, Any]
     if_version: int | None = None
 
 
-class DeleteContact(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
-    contact_id: str
+class DeleteContact(OnContact, frozen=True, kw_only=True, tag=True, omit_defaults=True):
     if_version: int | None = None
 
 
-class RestoreContact(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
-    contact_id: str
+class RestoreContact(OnContact, frozen=True, kw_only=True, tag=True, omit_defaults=True):
     if_version: int | None = None
 
 
-Command = CreateContact | UpdateContact | DeleteContact | RestoreContact
+class MergeContacts(OnContact, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    """``contact_id`` is the winner."""
+
+    loser_id: str
+    if_version: int | None = None
+
+
+class CreateCompany(OnCompany, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    name: str | None = None
+    domain: str | None = None
+    industry: str | None = None
+    size: str | None = None
+    plan: str | None = None
+    spend: Decimal | int | None = None
+    website: str | None = None
+    phone: str | None = None
+    phone_e164: str | None = None
+    properties: dict[str, Any] = {}
+
+
+class UpdateCompany(OnCompany, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    """``changes`` as in UpdateContact."""
+
+    changes: dict[str, Any]
+    if_version: int | None = None
+
+
+class DeleteCompany(OnCompany, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    if_version: int | None = None
+
+
+class RestoreCompany(OnCompany, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    if_version: int | None = None
+
+
+class AssociateCompany(OnContact, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    company_id: str
+    role: str | None = None
+    is_primary: bool = False
+    properties: dict[str, Any] = {}
+
+
+class UpdateAssociation(OnContact, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    """``changes``: role, is_primary, properties (merged by key, null removes)."""
+
+    company_id: str
+    changes: dict[str, Any]
+
+
+class RemoveAssociation(OnContact, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    company_id: str
+
+
+class CreateTag(OnTag, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    key: str
+    name: str | None = None
+    description: str | None = None
+    color: str | None = None
+
+
+class UpdateTag(OnTag, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    changes: dict[str, Any]
+    if_version: int | None = None
+
+
+class DeleteTag(OnTag, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    if_version: int | None = None
+
+
+class _OnTagged(msgspec.Struct, frozen=True, kw_only=True):
+    """A command about a tag on a contact or a company."""
+
+    entity: Literal["contact", "company"]
+    record_id: str
+    tag_id: str
+
+    @property
+    def subject(self) -> Identity:
+        return self.entity, self.record_id
+
+
+class AssignTag(_OnTagged, frozen=True, kw_only=True, tag=True):
+    pass
+
+
+class RemoveTag(_OnTagged, frozen=True, kw_only=True, tag=True):
+    pass
+
+
+class LogActivity(OnContact, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    """An activity of a contact; it occurred when it was logged, unless ``occurred_at`` says otherwise."""
+
+    activity_id: str
+    activity_type: ActivityType
+    module: ActivityModule = "CRM"
+    content: str | None = None
+    properties: dict[str, Any] = {}
+    occurred_at: datetime | None = None
+
+    @property
+    def subject(self) -> Identity:
+        return "activity", self.activity_id
+
+
+Command = (
+    CreateContact
+    | UpdateContact
+    | DeleteContact
+    | RestoreContact
+    | MergeContacts
+    | CreateCompany
+    | UpdateCompany
+    | DeleteCompany
+    | RestoreCompany
+    | AssociateCompany
+    | UpdateAssociation
+    | RemoveAssociation
+    | CreateTag
+    | UpdateTag
+    | DeleteTag
+    | AssignTag
+    | RemoveTag
+    | LogActivity
+)
+# The types of commands that make a record or a link.
+MAKING = frozenset(("CreateContact", "CreateCompany", "CreateTag", "AssociateCompany", "LogActivity"))
 
 
 class Idempotency(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,5 +229,6 @@ def to_type(command: Command) -> str:
 
 
 def to_resource(command: Command) -> str:
-    """The path of the record that the command is about."""
-    return f"/crm/contacts/{command.contact_id}"
+    """The path of the record that the command is about; of a link, its contact's or company's."""
+    kind, external_id = command.subject
+    return f"{PATHS[kind]}{external_id}"

@@ -2,30 +2,30 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from kith.clock import to_iso
-from kith.errors import Validation
-from kith.model.values import TEXT_CHARACTERS_MAX, check_properties, normalise_email, normalise_phone, normalise_text
+from kith.model.changes import list_uncleared, make_changes
+from kith.model.companies import to_tag_view
+from kith.model.records import Claim, CompanyLink, Record, TagLink
+from kith.model.values import TEXT_CHARACTERS_MAX, normalise_email, normalise_text
 
 Status = Literal["ACTIVE", "ARCHIVED", "MERGED", "DELETED"]
 LifecycleStage = Literal[
     "SUBSCRIBER", "LEAD", "MARKETING_QUALIFIED", "SALES_QUALIFIED", "OPPORTUNITY", "CUSTOMER", "EVANGELIST"
 ]
 Module = Literal["AUTH", "SUPPORT", "EMAIL", "SMS", "FORMS", "CALENDAR", "CRM"]
-LIVE = ("ACTIVE", "ARCHIVED")
 IDENTIFYING = ("email", "phone", "name", "given_name", "family_name")
 
 
-class Contact(msgspec.Struct, frozen=True, kw_only=True):
-    """A contact as the engine holds it. ``number`` is the id, given when its create is applied."""
+class Contact(Record, frozen=True, kw_only=True):
+    """A contact as the engine holds it, with what it is linked to. ``merged_into`` is an external id."""
 
-    external_id: str
-    number: int | None
+    kind = "contact"
+
     email: str | None
     name: str | None
     given_name: str | None
@@ -42,15 +42,21 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     version: int
+    merged_into: str | None = None
+    companies: tuple[CompanyLink, ...] = ()
+    tags: tuple[TagLink, ...] = ()
 
     @property
     def live(self) -> bool:
         return self.status == "ACTIVE" or self.status == "ARCHIVED"
 
     @property
-    def claimed_email(self) -> str | None:
-        """The email that no other contact may have while this one is live."""
-        return self.email if self.live else None
+    def values(self) -> tuple[Claim, ...]:
+        return (("email", self.email),) if self.email else ()
+
+    @property
+    def successor(self) -> str | None:
+        return self.merged_into
 
 
 class ContactInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -72,53 +78,19 @@ class ContactPatch(ContactInput, frozen=True, kw_only=True, rename="camel", forb
     status: Literal["ACTIVE", "ARCHIVED"] | UnsetType = UNSET
 
 
-TEXTS: Mapping[str, tuple[str, Callable[[str], str | None]]] = {
-    "email": ("email", normalise_email),
-    "name": ("name", normalise_text),
-    "given_name": ("givenName", normalise_text),
-    "family_name": ("familyName", normalise_text),
-    "avatar": ("avatar", normalise_text),
+TEXTS: Mapping[str, Callable[[str], str | None]] = {
+    "email": normalise_email,
+    "name": normalise_text,
+    "given_name": normalise_text,
+    "family_name": normalise_text,
+    "avatar": normalise_text,
 }
 
 
-def make_changes(fields: ContactInput) -> dict[str, Any]:
+def make_contact_changes(fields: ContactInput) -> dict[str, Any]:
     """The fields that were sent, normalised, by the record's names. Raises Validation with every wrong field."""
-    changes: dict[str, Any] = {}
-    faults: list[tuple[str, str]] = []
-    for field, (public, normalise) in TEXTS.items():
-        value = getattr(fields, field)
-        if value is not UNSET:
-            try:
-                changes[field] = normalise(value) if value is not None else None
-            except ValueError as error:
-                faults.append((public, str(error)))
-    if fields.phone is not UNSET:
-        try:
-            changes["phone"], changes["phone_e164"] = normalise_phone(fields.phone or "")
-        except ValueError as error:
-            faults.append(("phone", str(error)))
-    if fields.lifecycle_stage is not UNSET:
-        changes["lifecycle_stage"] = fields.lifecycle_stage
-    if fields.properties:
-        faults += check_properties(fields.properties)
-        changes["properties"] = fields.properties
-    if isinstance(fields, ContactPatch):
-        if fields.status is not UNSET:
-            changes["status"] = fields.status
-        faults += _list_uncleared(fields)
-    if faults:
-        raise Validation(faults)
-    return changes
-
-
-def _list_uncleared(patch: ContactPatch) -> list[tuple[str, str]]:
-    """The fields that a null cannot clear."""
-    faults = []
-    if patch.lifecycle_stage is None:
-        faults.append(("lifecycleStage", "cannot be cleared; leave it out or send a stage."))
-    if patch.properties is None:
-        faults.append(("properties", "cannot be cleared as a whole; send null for each key that shall go."))
-    return faults
+    faults = list_uncleared(fields, ("lifecycle_stage", "properties")) if isinstance(fields, ContactPatch) else []
+    return make_changes(fields, TEXTS, plain=("lifecycle_stage", "status"), faults=faults)
 
 
 def make_name(given_name: str | None, family_name: str | None) -> str | None:
@@ -151,65 +123,47 @@ class ContactView(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     pending: bool = False
 
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
-
-
-# The fields of a record that events tell of, by their public names.
-_TOLD = {
-    name: field
-    for field, name in zip(ContactView.__struct_fields__, ContactView.__struct_encode_fields__, strict=True)
-    if field in Contact.__struct_fields__
-}
-_PUBLIC = {field: name for name, field in _TOLD.items()}
-
-
-def to_told(contact: Contact) -> dict[str, Any]:
-    """The record as an event tells of it: its fields that have a value, by their public names."""
-    told = {name: value for name, field in _TOLD.items() if (value := getattr(contact, field)) is not None}
-    return {"id": contact.number, **told}
-
-
-def to_told_changes(changes: Mapping[str, tuple[Any, Any]]) -> dict[str, dict[str, Any]]:
-    """The old and the new value of each public field."""
-    return {
-        _PUBLIC.get(field, field): {"old": old, "new": new}
-        for field, (old, new) in changes.items()
-        if field in _PUBLIC or field.startswith("properties.")
-    }
-
-
-def to_json(contact: Contact, *, pending: bool) -> bytes:
+def to_view(contact: Contact, *, pending: bool) -> ContactView:
     """The public form of a single contact, as the database renders it too."""
-    return _encode(
-        ContactView(
-            id=contact.number,
-            external_id=contact.external_id,
-            email=contact.email,
-            name=contact.name,
-            given_name=contact.given_name,
-            family_name=contact.family_name,
-            phone=contact.phone,
-            avatar=contact.avatar,
-            status=contact.status,
-            lifecycle_stage=contact.lifecycle_stage,
-            is_identified=contact.email is not None or contact.phone is not None,
-            modules=contact.modules,
-            properties=contact.properties,
-            activity_count=contact.activity_count,
-            last_activity_at=to_iso(contact.last_activity_at) if contact.last_activity_at else None,
-            created_at=to_iso(contact.created_at),
-            updated_at=to_iso(contact.updated_at),
-            version=contact.version,
-            companies=(),
-            tags=(),
-            pending=pending,
-        )
+    return ContactView(
+        id=contact.number,
+        external_id=contact.external_id,
+        email=contact.email,
+        name=contact.name,
+        given_name=contact.given_name,
+        family_name=contact.family_name,
+        phone=contact.phone,
+        avatar=contact.avatar,
+        status=contact.status,
+        lifecycle_stage=contact.lifecycle_stage,
+        is_identified=contact.email is not None or contact.phone is not None,
+        modules=contact.modules,
+        properties=contact.properties,
+        activity_count=contact.activity_count,
+        last_activity_at=to_iso(contact.last_activity_at) if contact.last_activity_at else None,
+        created_at=to_iso(contact.created_at),
+        updated_at=to_iso(contact.updated_at),
+        version=contact.version,
+        companies=tuple(to_company_view(link) for link in sort_companies(contact)) if contact.companies else (),
+        tags=tuple(to_tag_view(tag) for tag in contact.tags) if contact.tags else (),
+        pending=pending,
     )
 
 
-_decoder = msgspec.json.Decoder(Contact, float_hook=Decimal)
+def sort_companies(contact: Contact) -> list[CompanyLink]:
+    """The companies that the contact shows: the primary one first, then by number, those without one last."""
+    shown = [link for link in contact.companies if link.live]
+    return sorted(shown, key=lambda link: (not link.is_primary, link.number is None, link.number, link.external_id))
 
 
-def from_document(document: str | bytes) -> Contact:
-    """A contact from the document that the database makes of its row."""
-    return _decoder.decode(document)
+def to_company_view(link: CompanyLink) -> dict[str, Any]:
+    """A company as its contact shows it."""
+    return {
+        "id": link.number,
+        "externalId": link.external_id,
+        "name": link.name,
+        "domain": link.domain,
+        "role": link.role,
+        "isPrimary": link.is_primary,
+        "properties": link.properties,
+    }

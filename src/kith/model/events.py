@@ -1,41 +1,49 @@
 """Events: what happened, in the past tense, with the old and the new value of all that changed."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
 
-from kith.model.contacts import Contact
+from kith.model.records import Record
 
-
-class ContactEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """``contact`` is the record afterwards; ``changes`` maps a field to (old, new)."""
-
-    contact: Contact
-    changes: dict[str, tuple[Any, Any]]
-
-
-class ContactCreated(ContactEvent, frozen=True, kw_only=True):
-    pass
-
-
-class ContactUpdated(ContactEvent, frozen=True, kw_only=True):
-    pass
-
-
-class ContactDeleted(ContactEvent, frozen=True, kw_only=True):
-    pass
-
-
-class ContactRestored(ContactEvent, frozen=True, kw_only=True):
-    pass
-
-
-Event = ContactCreated | ContactUpdated | ContactDeleted | ContactRestored
-
-TYPES: dict[type[ContactEvent], str] = {
-    ContactCreated: "contact.created",
-    ContactUpdated: "contact.updated",
-    ContactDeleted: "contact.deleted",
-    ContactRestored: "contact.restored",
-}
+EventType = Literal[
+    "contact.created",
+    "contact.updated",
+    "contact.deleted",
+    "contact.restored",
+    "contact.merged",
+    "company.created",
+    "company.updated",
+    "company.deleted",
+    "company.restored",
+    "association.created",
+    "association.updated",
+    "association.removed",
+    "tag.created",
+    "tag.updated",
+    "tag.deleted",
+    "tag.assigned",
+    "tag.removed",
+    "activity.created",
+]
 REJECTED = "operation.rejected"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """``record`` is what it is about, as it is afterwards, and ``also`` are other records that it changes.
+
+    ``changes`` maps a field to (old, new); ``told`` is what the feed tells where that is not the record or its changes.
+    ``removed``: the record is there no more.
+    """
+
+    type: EventType
+    record: Record
+    changes: Mapping[str, tuple[Any, Any]] = {}
+    also: tuple[Record, ...] = ()
+    told: Mapping[str, Any] | None = None
+    removed: bool = False
+
+    @property
+    def makes_record(self) -> bool:
+        return self.type == f"{self.record.kind}.created"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import phonenumbers
 
+from kith.model.companies import Company
 from kith.model.contacts import Contact
 
 WORD_CHARACTERS_MAX = 100
@@ -47,9 +48,27 @@ def list_words(contact: Contact) -> set[str]:
     return words
 
 
+def list_company_words(company: Company) -> set[str]:
+    """The words of name, domain and phone that a search may begin with."""
+    words = set(_split(company.name or ""))
+    if company.domain:
+        words.update((company.domain[:WORD_CHARACTERS_MAX], *_split(company.domain)))
+    if company.phone:
+        words.update(_list_phone_words(company.phone, company.phone_e164))
+    return words
+
+
 def to_lexemes(contact: Contact, workspace_id: int) -> str:
     """The words as the text of a tsvector, each with the workspace in front."""
-    return " ".join([f"'{workspace_id}:{_escape(word)}'" for word in list_words(contact)])
+    return _write_words(list_words(contact), workspace_id)
+
+
+def to_company_lexemes(company: Company, workspace_id: int) -> str:
+    return _write_words(list_company_words(company), workspace_id)
+
+
+def _write_words(words: set[str], workspace_id: int) -> str:
+    return " ".join([f"'{workspace_id}:{_escape(word)}'" for word in words])
 
 
 def to_tsquery(query: str, workspace_id: int) -> str | None:

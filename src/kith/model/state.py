@@ -3,110 +3,151 @@
 Asking for what was not loaded is a bug and fails loudly: an absent record and an unloaded one must never look alike.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import msgspec
 
-from kith.model.commands import Command, CreateContact, UpdateContact
 from kith.model.contacts import Contact
+from kith.model.records import Claim, Identity, Record
+
+R = TypeVar("R", bound=Record)
+
+
+class Ref(msgspec.Struct, frozen=True):
+    """A record as a request names it: ``by`` "number", "external_id", or the name of a claim."""
+
+    kind: str
+    by: str
+    value: int | str
 
 
 class Touches(msgspec.Struct, frozen=True, kw_only=True):
-    """What must be loaded before a command can be decided. ``fresh`` ids are made by the command itself."""
+    """What must be loaded before a command can be decided. ``fresh`` records are made by the command itself."""
 
-    contacts: frozenset[str] = frozenset()
-    emails: frozenset[str] = frozenset()
-    fresh: frozenset[str] = frozenset()
-
-
-def touches(command: Command) -> Touches:
-    if isinstance(command, CreateContact):
-        emails = frozenset((command.email,)) if command.email else frozenset()
-        return Touches(emails=emails, fresh=frozenset((command.contact_id,)))
-    if isinstance(command, UpdateContact) and command.changes.get("email"):
-        return Touches(contacts=frozenset((command.contact_id,)), emails=frozenset((command.changes["email"],)))
-    return Touches(contacts=frozenset((command.contact_id,)))
+    records: frozenset[Identity] = frozenset()
+    claims: frozenset[Claim] = frozenset()
+    fresh: frozenset[Identity] = frozenset()
 
 
 class State:
-    """Records and claims of one workspace, by external id and by email; ``None`` is known to be absent.
+    """Records and claims of one workspace, by identity; ``None`` is known to be absent.
 
-    ``next_number`` is the id of the next contact, or None where ids are not given (a prediction).
+    ``numbers`` are the ids of the next record of each kind, or None where ids are not given (a prediction).
     """
 
-    def __init__(self, next_number: int | None = None) -> None:
-        self.next_number = next_number
-        self._contacts: dict[str, Contact | None] = {}
-        self._holders: dict[str, str | None] = {}
+    def __init__(self, numbers: Mapping[str, int] | None = None) -> None:
+        self.numbers = dict(numbers) if numbers is not None else None
+        self._records: dict[Identity, Record | None] = {}
+        self._holders: dict[Claim, Identity | None] = {}
 
-    def know_contacts(self, contacts: Iterable[Contact]) -> None:
-        """Take loaded contacts in; a live one is known to hold its email."""
-        for contact in contacts:
-            self._contacts[contact.external_id] = contact
-            if contact.claimed_email:
-                self._holders[contact.claimed_email] = contact.external_id
-            elif contact.email:
-                self._holders.setdefault(contact.email, None)
+    def know(self, records: Iterable[Record]) -> None:
+        """Take loaded records in; a live one is known to hold what it claims."""
+        for record in records:
+            identity = record.identity
+            self._records[identity] = record
+            if record.live:
+                for claim in record.values:
+                    self._holders[claim] = identity
+            else:
+                for claim in record.values:
+                    self._holders.setdefault(claim, None)
 
     def know_absent(self, asked: Touches) -> None:
         """All that was asked for and not found is not there."""
-        for contact_id in asked.contacts | asked.fresh:
-            self._contacts.setdefault(contact_id, None)
-        for email in asked.emails:
-            self._holders.setdefault(email, None)
+        for identity in asked.records:
+            self._records.setdefault(identity, None)
+        for identity in asked.fresh:
+            self._records.setdefault(identity, None)
+        for claim in asked.claims:
+            self._holders.setdefault(claim, None)
 
-    def know_from(self, later: "State", contact_ids: Iterable[str], emails: Iterable[str]) -> None:
+    def know_holder(self, claim: Claim, holder: Identity | None) -> None:
+        self._holders[claim] = holder
+
+    def know_removed(self, identity: Identity) -> None:
+        self._records[identity] = None
+
+    def know_from(self, later: "State", identities: Iterable[Identity], claims: Iterable[Claim]) -> None:
         """Take over what a later state knows of these records and claims, and of those that are known here."""
-        for contact_id in {*contact_ids, *self._contacts}:
-            if (contact := later.peek_contact(contact_id)) is not None:
-                self.know_contacts((contact,))
-        for email in {*emails, *self._holders}:
-            if later.knows_email(email):
-                holder = later.find_holder(email)
+        for identity in {*identities, *self._records}:
+            if later.knows(identity):
+                record = later.peek(identity)
+                if record is None:
+                    self.know_removed(identity)
+                else:
+                    self.know((record,))
+                    self._know_successors(later, record)
+        for claim in {*claims, *self._holders}:
+            if later.knows_claim(claim):
+                holder = later.find_holder(claim)
                 if holder is not None:
-                    self.know_contacts((holder,))
-                self._holders[email] = holder.external_id if holder is not None else None
+                    self.know((holder,))
+                self._holders[claim] = holder.identity if holder is not None else None
 
-    def knows_email(self, email: str) -> bool:
-        """Whether it is known who holds the email, or that nobody does."""
-        return email in self._holders
+    def _know_successors(self, later: "State", record: Record) -> None:
+        following: Record | None = record
+        while following is not None and following.successor is not None:
+            following = later.peek((following.kind, following.successor))
+            if following is not None:
+                self.know((following,))
 
-    def know_holder(self, email: str, holder: str | None) -> None:
-        self._holders[email] = holder
+    def knows(self, identity: Identity) -> bool:
+        """Whether the record is loaded, or known to be absent."""
+        return identity in self._records
 
-    def find_contact(self, contact_id: str) -> Contact | None:
-        assert contact_id in self._contacts, f"contact {contact_id} was not loaded"
-        return self._contacts[contact_id]
+    def knows_claim(self, claim: Claim) -> bool:
+        """Whether it is known who holds it, or that nobody does."""
+        return claim in self._holders
 
-    def find_named(self, name: int | str) -> Contact | None:
-        """The loaded contact with this number or external id."""
-        if isinstance(name, str):
-            return self._contacts.get(name)
-        return next((contact for contact in self._contacts.values() if contact and contact.number == name), None)
+    def find(self, kind: type[R], external_id: str) -> R | None:
+        identity = (kind.kind, external_id)
+        assert identity in self._records, f"{kind.kind} {external_id} was not loaded"
+        record = self._records[identity]
+        assert record is None or isinstance(record, kind)
+        return record
 
-    def find_by_email(self, email: str) -> Contact | None:
-        """The loaded live contact with this email."""
-        holder = self._holders.get(email)
-        return self._contacts.get(holder) if holder is not None else None
+    def find_contact(self, external_id: str) -> Contact | None:
+        """The contact; of one that was merged, that into which it went in the end."""
+        contact = self.find(Contact, external_id)
+        while contact is not None and contact.merged_into is not None:
+            contact = self.find(Contact, contact.merged_into)
+        return contact
 
-    def peek_contact(self, contact_id: str) -> Contact | None:
+    def find_ref(self, ref: Ref) -> Record | None:
+        """The loaded record that is named so; a claim names its live holder."""
+        if ref.by == "external_id":
+            return self._records.get((ref.kind, str(ref.value)))
+        if ref.by == "number":
+            of_kind = (record for record in self._records.values() if record is not None and record.kind == ref.kind)
+            return next((record for record in of_kind if record.number == ref.value), None)
+        holder = self._holders.get((ref.by, str(ref.value)))
+        return self._records.get(holder) if holder is not None else None
+
+    def peek(self, identity: Identity) -> Record | None:
         """The record if it is loaded and there."""
-        return self._contacts.get(contact_id)
+        return self._records.get(identity)
 
-    def find_holder(self, email: str) -> Contact | None:
-        """The live contact that has the email."""
-        assert email in self._holders, "an email's claim was not loaded"
-        holder = self._holders[email]
-        return self._contacts[holder] if holder is not None else None
+    def find_holder(self, claim: Claim) -> Record | None:
+        """The live record that holds it."""
+        assert claim in self._holders, f"the claim on a value of {claim[0]} was not loaded"
+        holder = self._holders[claim]
+        return self._records[holder] if holder is not None else None
 
-    def put_contact(self, contact: Contact) -> None:
-        """The record as it is now; the claim on its email moves with it."""
-        before = self._contacts.get(contact.external_id)
-        old = before.claimed_email if before else None
-        new = contact.claimed_email
+    def put(self, record: Record) -> None:
+        """The record as it is now; what it claims moves with it."""
+        before = self._records.get(record.identity)
+        self._move_claims(before.claims if before is not None else (), record.claims, record.identity)
+        self._records[record.identity] = record
+
+    def remove(self, identity: Identity) -> None:
+        before = self._records.get(identity)
+        self._move_claims(before.claims if before is not None else (), (), identity)
+        self._records[identity] = None
+
+    def _move_claims(self, old: tuple[Claim, ...], new: tuple[Claim, ...], identity: Identity) -> None:
         if old != new:
-            if old is not None:
-                self._holders[old] = None
-            if new is not None:
-                self._holders[new] = contact.external_id
-        self._contacts[contact.external_id] = contact
+            for claim in old:
+                self._holders[claim] = None
+            for claim in new:
+                self._holders[claim] = identity

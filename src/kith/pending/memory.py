@@ -7,24 +7,24 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TypeVar
 
-from kith.model.contacts import Contact
+from kith.model.records import Claim, Identity, Record
 from kith.pending.port import PendingWrite
 
 DOUBTED_MAX = 1000
-Key = tuple[int, str]
+Key = tuple[int, tuple[str, str]]
 Value = TypeVar("Value")
 
 
 class MemoryPending:
-    """See ``kith.pending.port.Pending``. Each record and email has its foreseen values in the order of the writes."""
+    """See ``kith.pending.port.Pending``. Each record and claim has its foreseen values in the order of the writes."""
 
     def __init__(self) -> None:
         self._writes: dict[str, PendingWrite] = {}
         self._positions: dict[str, int] = {}
         self._doubted: dict[str, tuple[PendingWrite, bytes]] = {}
         self._waiting: dict[str, list[asyncio.Future[int | None]]] = {}
-        self._contacts: dict[Key, dict[str, Contact]] = {}
-        self._holders: dict[Key, dict[str, str | None]] = {}
+        self._records: dict[Key, dict[str, Record | None]] = {}
+        self._holders: dict[Key, dict[str, Identity | None]] = {}
         self._acknowledged: dict[int, deque[tuple[int, str]]] = defaultdict(deque)
         self._applied: dict[int, int] = {}
         self._readers: dict[int, bool] = {}
@@ -49,11 +49,15 @@ class MemoryPending:
             if self._dropping:
                 self._drop_unread()
 
-    def find_contact(self, workspace_id: int, contact_id: str, *, acknowledged: bool = False) -> Contact | None:
-        return self._find_last(self._contacts.get((workspace_id, contact_id)), acknowledged)[1]
+    def find_record(
+        self, workspace_id: int, identity: Identity, *, acknowledged: bool = False
+    ) -> tuple[bool, Record | None]:
+        return self._find_last(self._records.get((workspace_id, identity)), acknowledged)
 
-    def find_holder(self, workspace_id: int, email: str, *, acknowledged: bool = False) -> tuple[bool, str | None]:
-        return self._find_last(self._holders.get((workspace_id, email)), acknowledged)
+    def find_holder(
+        self, workspace_id: int, claim: Claim, *, acknowledged: bool = False
+    ) -> tuple[bool, Identity | None]:
+        return self._find_last(self._holders.get((workspace_id, claim)), acknowledged)
 
     def _find_last(self, foreseen: dict[str, Value] | None, acknowledged: bool) -> tuple[bool, Value | None]:
         for operation_id in reversed(foreseen or ()):
@@ -78,10 +82,10 @@ class MemoryPending:
     def put(self, write: PendingWrite) -> None:
         operation_id = write.operation_id
         self._writes[operation_id] = write
-        for contact in write.contacts:
-            self._contacts.setdefault((write.workspace_id, contact.external_id), {})[operation_id] = contact
-        for email, holder in write.holders.items():
-            self._holders.setdefault((write.workspace_id, email), {})[operation_id] = holder
+        for identity, record in write.records.items():
+            self._records.setdefault((write.workspace_id, identity), {})[operation_id] = record
+        for claim, holder in write.holders.items():
+            self._holders.setdefault((write.workspace_id, claim), {})[operation_id] = holder
 
     def settle(self, operation_id: str, position: int) -> None:
         write = self._writes.get(operation_id)
@@ -137,10 +141,10 @@ class MemoryPending:
         self._positions.pop(operation_id, None)
         if write is None:
             return
-        for contact in write.contacts:
-            _remove(self._contacts, (write.workspace_id, contact.external_id), operation_id)
-        for email in write.holders:
-            _remove(self._holders, (write.workspace_id, email), operation_id)
+        for identity in write.records:
+            _remove(self._records, (write.workspace_id, identity), operation_id)
+        for claim in write.holders:
+            _remove(self._holders, (write.workspace_id, claim), operation_id)
 
 
 def _remove(foreseen: dict[Key, dict[str, Value]], key: Key, operation_id: str) -> None:

@@ -11,11 +11,11 @@ from typing import Protocol
 
 import msgspec
 
-from kith.model.contacts import Contact
+from kith.model.records import Claim, Identity, Record
 
 
 class PendingWrite(msgspec.Struct, frozen=True, kw_only=True):
-    """An accepted write. ``holders`` maps each email that changes hands to its new holder, None when set free."""
+    """An accepted write: what it makes of records (None: removed), and of claims (None: set free)."""
 
     operation_id: str
     type: str
@@ -25,8 +25,8 @@ class PendingWrite(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     fingerprint: str | None
     answer: bytes
-    contacts: tuple[Contact, ...]
-    holders: Mapping[str, str | None]
+    records: Mapping[Identity, Record | None]
+    holders: Mapping[Claim, Identity | None]
 
 
 class Pending(Protocol):
@@ -44,16 +44,20 @@ class Pending(Protocol):
         """While it is open, nothing is dropped: what the database shows and what is held here leave no gap."""
         ...
 
-    def find_contact(self, workspace_id: int, contact_id: str, *, acknowledged: bool = False) -> Contact | None:
-        """The record as the last pending write on it leaves it, None where none is pending.
+    def find_record(
+        self, workspace_id: int, identity: Identity, *, acknowledged: bool = False
+    ) -> tuple[bool, Record | None]:
+        """(whether a write on the record is pending, the record as the last one leaves it: None where it removes it).
 
         ``acknowledged``: as the last write that is surely on the log leaves it. What is shown to anybody is that;
         what is foreseen counts the writes that are still on their way there too.
         """
         ...
 
-    def find_holder(self, workspace_id: int, email: str, *, acknowledged: bool = False) -> tuple[bool, str | None]:
-        """(whether a pending write moves this email, who holds it then); ``acknowledged`` as above."""
+    def find_holder(
+        self, workspace_id: int, claim: Claim, *, acknowledged: bool = False
+    ) -> tuple[bool, Identity | None]:
+        """(whether a pending write moves this claim, who holds it then); ``acknowledged`` as above."""
         ...
 
     def find_operation(self, workspace_id: int, operation_id: str) -> tuple[PendingWrite, int | None] | None:

@@ -1,29 +1,59 @@
 """Loading what a batch of commands touches and saving what became of it: one round trip for each kind."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from kith.errors import ConflictingWriter
-from kith.model.contacts import Contact, from_document
-from kith.model.search import to_lexemes, to_name_key
+from kith.model.records import Record
+from kith.model.state import Ref
+from kith.model.views import from_document
 from kith.store.database import Connection
 from kith.store.queries import load_queries
 
-_CONTACTS = load_queries("contacts")
+_BATCH = load_queries("batch")
 _OPERATIONS = load_queries("operations")
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
+# How the records of a kind are loaded, and by which claim; activities are never loaded for a decision.
+_LOADS: Mapping[str, tuple[str, str]] = {
+    "contact": (load_queries("contacts")["load_contacts"], "email"),
+    "company": (load_queries("companies")["load_companies"], "domain"),
+    "tag": (load_queries("tags")["load_tags"], "tag_key"),
+}
+CLAIMED_BY = {claim: kind for kind, (_, claim) in _LOADS.items()}
 
-class ContactRow(Contact, frozen=True, kw_only=True, gc=False):
-    """A row of ``contacts``: the record, and the columns that are derived from it."""
-
-    workspace_id: int
-    name_key: str | None
-    family_key: str | None
-    words: str
+# The statements that save a batch, in their order: what gives something free goes before what takes it.
+SAVES: Mapping[str, str] = {
+    name: load_queries(file)[name]
+    for file, name in (
+        ("contacts", "release_emails"),
+        ("contacts", "update_contacts"),
+        ("contacts", "insert_contacts"),
+        ("companies", "release_domains"),
+        ("companies", "update_companies"),
+        ("companies", "insert_companies"),
+        ("tags", "delete_tags"),
+        ("tags", "update_tags"),
+        ("tags", "insert_tags"),
+        ("associations", "delete_associations"),
+        ("associations", "save_associations"),
+        ("tags", "delete_taggings"),
+        ("tags", "insert_taggings"),
+        ("companies", "add_company_counts"),
+        ("tags", "add_tag_counts"),
+        ("activities", "insert_activities"),
+        ("activities", "save_merges"),
+        ("activities", "move_activities"),
+        ("contacts", "redirect_merged"),
+        ("operations", "insert_events"),
+        ("operations", "insert_operations"),
+        ("batch", "add_totals"),
+        ("batch", "save_counters"),
+    )
+}
 
 
 class OperationRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -54,41 +84,25 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     data: Any
 
 
-class TotalRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a batch adds to a kept count."""
-
-    workspace_id: int
-    entity: str
-    status: str
-    stage: str
-    count: int
-
-
 class CounterRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a workspace hands out next."""
 
     workspace_id: int
-    next_contact_number: int
-    next_event_sequence: int
+    next_contact_number: int = 1
+    next_company_number: int = 1
+    next_tag_number: int = 1
+    next_activity_number: int = 1
+    next_event_sequence: int = 1
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The next number of each kind of record."""
+        return {kind: getattr(self, f"next_{kind}_number") for kind in ("contact", "company", "tag", "activity")}
 
 
-class ContactKeys(msgspec.Struct, frozen=True):
-    """Contacts to load, as (workspace, key) pairs."""
-
-    external_ids: Sequence[tuple[int, str]] = ()
-    numbers: Sequence[tuple[int, int]] = ()
-    emails: Sequence[tuple[int, str]] = ()
-
-
-def to_row(contact: Contact, workspace_id: int) -> ContactRow:
-    assert contact.number is not None
-    return ContactRow(
-        **msgspec.structs.asdict(contact),
-        workspace_id=workspace_id,
-        name_key=to_name_key(contact.name),
-        family_key=to_name_key(contact.family_name),
-        words=to_lexemes(contact, workspace_id),
-    )
+def make_counter(workspace_id: int, numbers: Mapping[str, int], next_event_sequence: int) -> CounterRow:
+    fields = {f"next_{kind}_number": number for kind, number in numbers.items()}
+    return CounterRow(workspace_id=workspace_id, next_event_sequence=next_event_sequence, **fields)
 
 
 def to_documents(rows: Iterable[msgspec.Struct | dict[str, Any]]) -> str:
@@ -96,31 +110,32 @@ def to_documents(rows: Iterable[msgspec.Struct | dict[str, Any]]) -> str:
     return _encoder.encode(rows if isinstance(rows, list) else list(rows)).decode()
 
 
-async def load_contacts(connection: Connection, shard: int, keys: ContactKeys) -> list[tuple[int, Contact]]:
-    """The contacts that are there, as (workspace, contact); one may come more than once."""
-    if not (keys.external_ids or keys.numbers or keys.emails):
-        return []
-    rows = await connection.fetch(
-        _CONTACTS["load_contacts"],
-        shard,
-        [workspace for workspace, _ in keys.external_ids],
-        [key for _, key in keys.external_ids],
-        [workspace for workspace, _ in keys.numbers],
-        [key for _, key in keys.numbers],
-        [workspace for workspace, _ in keys.emails],
-        [key for _, key in keys.emails],
-    )
-    return [(row["workspace_id"], from_document(row["document"])) for row in rows]
+async def load_records(connection: Connection, shard: int, refs: Iterable[tuple[int, Ref]]) -> list[tuple[int, Record]]:
+    """The records that are there, as (workspace, record), and those that deciding on them needs too.
+
+    One may come more than once. Refs are (workspace, ref); a statement for each kind among them.
+    """
+    by_kind: dict[str, dict[str, list[tuple[int, Any]]]] = {}
+    for workspace_id, ref in refs:
+        by_kind.setdefault(ref.kind, {}).setdefault(ref.by, []).append((workspace_id, ref.value))
+    found = []
+    for kind, named in sorted(by_kind.items()):
+        statement, claim = _LOADS[kind]
+        values: list[Any] = []
+        for by in ("external_id", "number", claim):
+            pairs = named.get(by, ())
+            values += ([workspace_id for workspace_id, _ in pairs], [value for _, value in pairs])
+        rows = await connection.fetch(statement, shard, *values)
+        found += [(row["workspace_id"], from_document(kind, row["document"])) for row in rows]
+    return found
 
 
 async def load_counters(connection: Connection, shard: int, workspace_ids: Sequence[int]) -> dict[int, CounterRow]:
     """What each workspace hands out next; one that never wrote begins at 1."""
-    rows = await connection.fetch(_CONTACTS["load_counters"], shard, workspace_ids)
+    rows = await connection.fetch(_BATCH["load_counters"], shard, workspace_ids)
     found = {row["workspace_id"]: CounterRow(**dict(row)) for row in rows}
     for workspace_id in workspace_ids:
-        found.setdefault(
-            workspace_id, CounterRow(workspace_id=workspace_id, next_contact_number=1, next_event_sequence=1)
-        )
+        found.setdefault(workspace_id, CounterRow(workspace_id=workspace_id))
     return found
 
 
@@ -148,53 +163,24 @@ async def move_cursor(connection: Connection, shard: int, expected: int, positio
         )
 
 
-async def save_rows(connection: Connection, shard: int, statement: str, rows: list[Any] | str) -> None:
-    """Run a statement that takes rows as documents, or the documents made before; nothing where there are none."""
-    documents = rows if isinstance(rows, str) else to_documents(rows)
-    if documents != "[]":
-        await connection.execute(statement, shard, documents)
+async def save(connection: Connection, shard: int, rows: Mapping[str, str]) -> None:
+    """Run the statements of ``SAVES`` that there are documents for, in their order."""
+    for name, statement in SAVES.items():
+        if (documents := rows.get(name, "[]")) != "[]":
+            await connection.execute(statement, shard, documents)
 
 
 async def warm_up(connection: Connection) -> None:
     """Plan every statement of a batch before the first command waits for it, by saving nothing."""
     nowhere, nobody, now = -1, [(-1, "")], datetime.now(UTC)
     async with connection.transaction():
-        await load_contacts(connection, nowhere, ContactKeys(external_ids=nobody, emails=nobody))
+        refs = [(-1, Ref(kind, by, "")) for kind, (_, claim) in _LOADS.items() for by in ("external_id", claim)]
+        await load_records(connection, nowhere, refs)
         await load_counters(connection, nowhere, [-1])
         await load_known_operations(connection, nowhere, nobody, now, now)
         await connection.fetchrow(_OPERATIONS["move_cursor"], nowhere, 0, 0)
-        for name in ("insert_contacts", "update_contacts", "save_counters", "add_totals"):
-            await connection.execute(_CONTACTS[name], nowhere, "[]")
-        for name in ("insert_operations", "insert_events"):
-            await connection.execute(_OPERATIONS[name], nowhere, "[]")
-
-
-async def insert_contacts(connection: Connection, shard: int, rows: list[ContactRow]) -> None:
-    await save_rows(connection, shard, _CONTACTS["insert_contacts"], rows)
-
-
-async def release_emails(connection: Connection, shard: int, rows: list[ContactRow]) -> None:
-    await save_rows(connection, shard, _CONTACTS["release_emails"], rows)
-
-
-async def update_contacts(connection: Connection, shard: int, rows: list[ContactRow]) -> None:
-    await save_rows(connection, shard, _CONTACTS["update_contacts"], rows)
-
-
-async def save_counters(connection: Connection, shard: int, rows: list[CounterRow]) -> None:
-    await save_rows(connection, shard, _CONTACTS["save_counters"], rows)
-
-
-async def add_totals(connection: Connection, shard: int, rows: list[TotalRow]) -> None:
-    await save_rows(connection, shard, _CONTACTS["add_totals"], rows)
-
-
-async def insert_operations(connection: Connection, shard: int, rows: list[OperationRow] | str) -> None:
-    await save_rows(connection, shard, _OPERATIONS["insert_operations"], rows)
-
-
-async def insert_events(connection: Connection, shard: int, rows: list[EventRow] | str) -> None:
-    await save_rows(connection, shard, _OPERATIONS["insert_events"], rows)
+        for statement in SAVES.values():
+            await connection.execute(statement, nowhere, "[]")
 
 
 async def count_dead_letters(connection: Connection, shard: int, first: int, end: int) -> int:

@@ -12,6 +12,12 @@ from kith.store.database import Connection
 TABLES: Mapping[str, tuple[str, ...]] = {
     "counters": (),
     "contacts": (),
+    "companies": (),
+    "associations": (),
+    "tags": (),
+    "taggings": (),
+    "activities": (),
+    "merges": (),
     "totals": (),
     "operations": ("applied_at",),
     "events": (),
@@ -52,14 +58,35 @@ def _hash(table: str) -> str:
     return f"SELECT count(*), sum(hashtextextended(row, 0)::numeric) FROM ({_rows(table)}) AS t (row)"
 
 
-# A kept total that differs from what there is to count.
+# A kept total that differs from what there is to count: of records by status, and of the live contacts of companies,
+# of tags, and of the activities of contacts.
 WRONG_TOTALS = """
-SELECT workspace_id, status, stage, kept, counted FROM (
-  SELECT workspace_id, status, lifecycle_stage AS stage, count(*) AS counted FROM contacts GROUP BY 1, 2, 3
+SELECT * FROM (
+  SELECT 'contact' AS entity, workspace_id, status, lifecycle_stage AS stage, count(*) AS counted
+  FROM contacts GROUP BY 2, 3, 4
+  UNION ALL
+  SELECT 'company', workspace_id, status, '', count(*) FROM companies GROUP BY 2, 3
 ) c FULL JOIN (
-  SELECT workspace_id, status, stage, count AS kept FROM totals WHERE entity = 'contact' AND count <> 0
-) t USING (workspace_id, status, stage)
+  SELECT entity, workspace_id, status, stage, count AS kept FROM totals WHERE count <> 0
+) t USING (entity, workspace_id, status, stage)
 WHERE kept IS DISTINCT FROM counted
+UNION ALL
+SELECT 'contacts of company', workspace_id, external_id, '', counted, contact_count FROM companies k, LATERAL (
+  SELECT count(*) AS counted FROM associations a JOIN contacts c USING (shard, workspace_id)
+  WHERE a.shard = k.shard AND a.workspace_id = k.workspace_id AND a.company_id = k.id AND c.id = a.contact_id
+    AND c.status IN ('ACTIVE', 'ARCHIVED')) n
+WHERE counted <> contact_count
+UNION ALL
+SELECT 'contacts of tag', workspace_id, external_id, '', counted, contact_count FROM tags t, LATERAL (
+  SELECT count(*) AS counted FROM taggings g JOIN contacts c USING (shard, workspace_id)
+  WHERE g.shard = t.shard AND g.workspace_id = t.workspace_id AND g.tag_id = t.id AND g.entity = 'contact'
+    AND c.id = g.record_id AND c.status IN ('ACTIVE', 'ARCHIVED')) n
+WHERE counted <> contact_count
+UNION ALL
+SELECT 'activities of contact', workspace_id, external_id, '', counted, activity_count FROM contacts c, LATERAL (
+  SELECT count(*) AS counted, max(occurred_at) AS last FROM activities a
+  WHERE a.shard = c.shard AND a.workspace_id = c.workspace_id AND a.contact_id = c.id) n
+WHERE counted <> activity_count OR last IS DISTINCT FROM last_activity_at
 """
 
 

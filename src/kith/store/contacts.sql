@@ -1,6 +1,7 @@
 -- name: load_contacts
--- One JSON document for each contact named by external id, number or live email, and for the live holders of
--- the emails of the DELETED among them (a restore needs to know). Arrays come in pairs: workspace, key.
+-- One JSON document for each contact named by external id, number or live email; for the live holders of the emails of
+-- the DELETED among them (a restore needs to know); and for those that the MERGED among them went into. Each with its
+-- companies and tags. Arrays come in pairs: workspace, key.
 -- Each OFFSET keeps the planner from turning a join round while the table is young and it takes it for empty.
 WITH named AS (
   SELECT c.* FROM unnest($2::int[], $3::text[]) AS wanted (workspace_id, external_id) CROSS JOIN LATERAL (
@@ -23,13 +24,33 @@ WITH named AS (
     WHERE c.shard = $1 AND c.workspace_id = named.workspace_id AND c.email = named.email
       AND c.status IN ('ACTIVE', 'ARCHIVED') OFFSET 0) c
   WHERE named.status = 'DELETED'
+  UNION ALL
+  SELECT c.* FROM named CROSS JOIN LATERAL (
+    SELECT * FROM contacts c
+    WHERE c.shard = $1 AND c.workspace_id = named.workspace_id AND c.external_id = named.merged_into OFFSET 0) c
+  WHERE named.status = 'MERGED'
 )
 SELECT workspace_id, json_build_object(
   'external_id', external_id, 'number', id, 'email', email, 'name', name, 'given_name', given_name,
   'family_name', family_name, 'phone', phone, 'phone_e164', phone_e164, 'avatar', avatar, 'status', status,
   'lifecycle_stage', lifecycle_stage, 'modules', modules, 'properties', properties,
   'activity_count', activity_count, 'last_activity_at', last_activity_at, 'created_at', created_at,
-  'updated_at', updated_at, 'version', version)::text AS document
+  'updated_at', updated_at, 'version', version, 'merged_into', merged_into,
+  'companies', (
+    SELECT coalesce(json_agg(json_build_object('external_id', k.external_id, 'number', k.id, 'name', k.name,
+      'domain', k.domain, 'live', k.status <> 'DELETED', 'role', a.role, 'is_primary', a.is_primary,
+      'properties', a.properties) ORDER BY a.company_id), '[]')
+    FROM associations a CROSS JOIN LATERAL (
+      SELECT * FROM companies k
+      WHERE k.shard = $1 AND k.workspace_id = a.workspace_id AND k.id = a.company_id OFFSET 0) k
+    WHERE a.shard = $1 AND a.workspace_id = found.workspace_id AND a.contact_id = found.id),
+  'tags', (
+    SELECT coalesce(json_agg(json_build_object('external_id', t.external_id, 'number', t.id, 'key', t.key,
+      'name', t.name, 'color', t.color) ORDER BY g.tag_id), '[]')
+    FROM taggings g CROSS JOIN LATERAL (
+      SELECT * FROM tags t WHERE t.shard = $1 AND t.workspace_id = g.workspace_id AND t.id = g.tag_id OFFSET 0) t
+    WHERE g.shard = $1 AND g.workspace_id = found.workspace_id AND g.entity = 'contact' AND g.record_id = found.id)
+  )::text AS document
 FROM found;
 
 -- name: insert_contacts
@@ -59,28 +80,17 @@ UPDATE contacts SET email = row.email, name = row.name, name_key = row.name_key,
   avatar = row.avatar,
   status = row.status, lifecycle_stage = row.lifecycle_stage, modules = row.modules, properties = row.properties,
   activity_count = row.activity_count, last_activity_at = row.last_activity_at, updated_at = row.updated_at,
-  version = row.version, words = row.words::tsvector
+  version = row.version, merged_into = row.merged_into, words = row.words::tsvector
 FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, email text, name text,
   name_key text, given_name text, family_name text, family_key text, phone text, phone_e164 text, avatar text,
   status text,
   lifecycle_stage text, modules text[], properties jsonb, activity_count bigint, last_activity_at timestamptz,
-  updated_at timestamptz, version int, words text)
+  updated_at timestamptz, version int, merged_into text, words text)
 WHERE contacts.shard = $1 AND contacts.workspace_id = row.workspace_id AND contacts.id = row.number;
 
--- name: load_counters
-SELECT workspace_id, next_contact_number, next_event_sequence FROM counters
-WHERE shard = $1 AND workspace_id = ANY ($2::int[]);
-
--- name: save_counters
-INSERT INTO counters (shard, workspace_id, next_contact_number, next_event_sequence)
-SELECT $1, workspace_id, next_contact_number, next_event_sequence
-FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, next_contact_number bigint,
-  next_event_sequence bigint)
-ON CONFLICT (shard, workspace_id) DO UPDATE
-SET next_contact_number = excluded.next_contact_number, next_event_sequence = excluded.next_event_sequence;
-
--- name: add_totals
-INSERT INTO totals (shard, workspace_id, entity, status, stage, count)
-SELECT $1, workspace_id, entity, status, stage, count
-FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, entity text, status text, stage text, count bigint)
-ON CONFLICT (shard, workspace_id, entity, status, stage) DO UPDATE SET count = totals.count + excluded.count;
+-- name: redirect_merged
+-- Those that were merged into a contact that is now merged itself answer as the last in the chain.
+UPDATE contacts SET merged_into = row.winner
+FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, loser text, winner text)
+WHERE contacts.shard = $1 AND contacts.workspace_id = row.workspace_id AND contacts.merged_into = row.loser
+  AND contacts.status = 'MERGED';

@@ -7,11 +7,11 @@ from msgspec import Meta
 
 from kith.api import shapes
 from kith.api.calls import ReadCall, WriteCall
+from kith.api.queries import PageQuery, SearchQuery
 from kith.api.responses import Answer, make_page_answer, make_record_answer, make_write_answer
 from kith.api.routing import route
-from kith.engine import contacts
+from kith.engine import contacts, summary
 from kith.engine.contacts import ContactListing
-from kith.engine.query import Count
 from kith.model.contacts import ContactInput, ContactPatch, LifecycleStage, Module, Status
 
 EXAMPLE = {
@@ -29,11 +29,7 @@ From = Annotated[str, Meta(description="Created at or after (ISO date).", exampl
 To = Annotated[str, Meta(description="Created at or before (ISO date); a bare date includes its day.")]
 
 
-class ContactsQuery(msgspec.Struct, rename="camel", kw_only=True):
-    page: Annotated[int, Meta(ge=1, description="Page number; not together with cursor.")] | None = None
-    limit: Annotated[int, Meta(ge=1, le=100, description="Results per page.")] = 20
-    cursor: Annotated[str, Meta(description="meta.nextCursor of the page before.")] | None = None
-    count: Annotated[Count, Meta(description="exact: whatever it costs; none: leave the totals out.")] = "default"
+class ContactsQuery(PageQuery, rename="camel", kw_only=True):
     search: Annotated[str, Meta(description="Each term begins a word of name, email or phone.")] | None = None
     status: Annotated[Status, Meta(description="Default: ACTIVE and ARCHIVED.")] | None = None
     lifecycle_stage: LifecycleStage | None = None
@@ -45,9 +41,10 @@ class ContactsQuery(msgspec.Struct, rename="camel", kw_only=True):
     sort_order: Literal["asc", "desc"] = "desc"
 
 
-class SearchQuery(msgspec.Struct, rename="camel", kw_only=True):
-    q: Annotated[str, Meta(min_length=1, description="What was typed so far.", examples=["alice"])]
-    limit: Annotated[int, Meta(ge=1, le=100, description="Results at most.")] = 20
+class MergeInput(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """The contact that goes into the other, by number or external id."""
+
+    loser_id: int | str
 
 
 @route("GET", "/crm/contacts", tag="Contacts", kind="page", data=shapes.ContactRow, example={"sortBy": "email"})
@@ -56,7 +53,7 @@ async def list_contacts(call: ReadCall, query: ContactsQuery) -> Answer:
 
     Committed contacts only: use X-Read-After to see a write of your own. Missing values sort last, ties by id.
     """
-    listing = ContactListing(**msgspec.structs.asdict(query))
+    listing = ContactListing(**query.to_fields())
     return make_page_answer(await contacts.list_contacts(call.engine, call.workspace, listing))
 
 
@@ -134,3 +131,32 @@ async def delete_contact(call: WriteCall, contact_id: str) -> Answer:
 async def restore_contact(call: WriteCall, contact_id: str) -> Answer:
     """Restore a deleted contact"""
     return make_write_answer(await contacts.restore_contact(call.engine, call.request, contact_id), call.request)
+
+
+@route("POST", "/crm/contacts/{contact_id}/merge", tag="Contacts", kind="write", data=shapes.Contact)
+async def merge_contacts(call: WriteCall, contact_id: str, body: MergeInput) -> Answer:
+    """Merge another contact into this one
+
+    The winner keeps its own values; empty ones are filled from the loser, whose companies, tags and activities move
+    over. The loser becomes MERGED and answers as the winner.
+    """
+    written = await contacts.merge_contacts(call.engine, call.request, contact_id, body.loser_id)
+    return make_write_answer(written, call.request)
+
+
+@route("GET", "/crm/contacts/{contact_id}/summary", tag="Contacts", kind="record", data=shapes.Summary)
+async def get_summary(call: ReadCall, contact_id: str) -> Answer:
+    """Get a contact's summary
+
+    One view for agents and quick looks: at most 10 companies, the primary one first, and 50 tags.
+    """
+    return make_record_answer(await summary.get_summary(call.engine, call.workspace, contact_id))
+
+
+@route("GET", "/crm/contacts/{contact_id}/sync-status", tag="Contacts", kind="record", data=shapes.SyncStatus)
+async def get_sync_status(call: ReadCall, contact_id: str) -> Answer:
+    """Get a contact's sync status
+
+    Where integrations have it, and since when.
+    """
+    return make_record_answer(await summary.get_sync_status(call.engine, call.workspace, contact_id))

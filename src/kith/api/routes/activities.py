@@ -1,0 +1,92 @@
+"""Activities over HTTP, under their contact and by the legacy paths."""
+
+from typing import Annotated
+
+from msgspec import Meta, field
+
+from kith.api import shapes
+from kith.api.calls import ReadCall, WriteCall
+from kith.api.queries import PageQuery
+from kith.api.responses import Answer, deprecate, make_page_answer, make_record_answer, make_write_answer
+from kith.api.routing import route
+from kith.engine import activities
+from kith.engine.activities import ActivityListing
+from kith.model.activities import ActivityInput, ActivityModule, ActivityType
+
+EXAMPLE = {
+    "type": "CALL",
+    "content": "Discussed pricing and timeline",
+    "properties": {"duration": "30m", "outcome": "interested"},
+}
+OccurredFrom = Annotated[str, Meta(description="Occurred at or after (ISO date).", examples=["2026-04-10"])]
+OccurredTo = Annotated[str, Meta(description="Occurred at or before (ISO date); a bare date includes its day.")]
+
+
+class ActivitiesQuery(PageQuery, rename="camel", kw_only=True):
+    type: ActivityType | None = None
+    module: ActivityModule | None = None
+    occurred_from: OccurredFrom | None = field(default=None, name="from")
+    occurred_to: OccurredTo | None = field(default=None, name="to")
+
+
+@route("GET", "/crm/contacts/{contact_id}/activities", tag="Activities", kind="page", data=shapes.Activity)
+async def list_activities(call: ReadCall, contact_id: str, query: ActivitiesQuery) -> Answer:
+    """List a contact's activities
+
+    Newest first, by when they occurred.
+    """
+    listing = ActivityListing(**query.to_fields())
+    return make_page_answer(await activities.list_activities(call.engine, call.workspace, contact_id, listing))
+
+
+@route(
+    "POST",
+    "/crm/contacts/{contact_id}/activities",
+    tag="Activities",
+    kind="write",
+    data=shapes.Activity,
+    creates=True,
+    example=EXAMPLE,
+)
+async def log_activity(call: WriteCall, contact_id: str, body: ActivityInput) -> Answer:
+    """Log an activity
+
+    It occurred now, unless occurredAt says when. The contact's activityCount and lastActivityAt follow.
+    """
+    written = await activities.log_activity(call.engine, call.request, contact_id, body)
+    return make_write_answer(written, call.request)
+
+
+@route("GET", "/crm/activities/{activity_id}", tag="Activities", kind="record", data=shapes.Activity)
+async def get_activity(call: ReadCall, activity_id: str) -> Answer:
+    """Get an activity
+
+    By number or external id (act_…).
+    """
+    return make_record_answer(await activities.get_activity(call.engine, call.workspace, activity_id))
+
+
+@route("GET", "/crm/activities/contacts/{contact_id}", tag="Legacy", kind="page", data=shapes.Activity)
+async def list_activities_legacy(call: ReadCall, contact_id: str, query: ActivitiesQuery) -> Answer:
+    """List a contact's activities (legacy)
+
+    Deprecated: use GET /crm/contacts/{contact_id}/activities.
+    """
+    return deprecate(await list_activities(call, contact_id, query), f"/crm/contacts/{contact_id}/activities")
+
+
+@route(
+    "POST",
+    "/crm/activities/contacts/{contact_id}",
+    tag="Legacy",
+    kind="write",
+    data=shapes.Activity,
+    creates=True,
+    example=EXAMPLE,
+)
+async def log_activity_legacy(call: WriteCall, contact_id: str, body: ActivityInput) -> Answer:
+    """Log an activity (legacy)
+
+    Deprecated: use POST /crm/contacts/{contact_id}/activities.
+    """
+    return deprecate(await log_activity(call, contact_id, body), f"/crm/contacts/{contact_id}/activities")

@@ -1,0 +1,64 @@
+"""The verbs on the companies that a contact belongs to."""
+
+from typing import Any
+
+import msgspec
+
+from kith.engine.context import Engine
+from kith.engine.query import Page
+from kith.engine.records import get_named, get_record, get_target, parse_body_id, parse_ref, write
+from kith.engine.submit import Attempt, WriteRequest, Written
+from kith.model.associations import AssociationInput, AssociationPatch, make_association_changes
+from kith.model.commands import AssociateCompany, Command, RemoveAssociation, UpdateAssociation
+from kith.model.state import State
+from kith.model.workspaces import Workspace
+
+
+class _WithCompanies(msgspec.Struct):
+    companies: msgspec.Raw
+
+
+async def associate_company(engine: Engine, request: WriteRequest, ref: str, fields: AssociationInput) -> Written:
+    contact_ref, company_ref = parse_ref("contact", ref), parse_body_id("company", "companyId", fields.company_id)
+    given: dict[str, Any] = {k: v for k, v in make_association_changes(fields).items() if v is not None}
+
+    def make_command(_: Attempt, state: State) -> Command:
+        contact_id = get_target(state, contact_ref).external_id
+        company_id = get_named(state, company_ref).external_id
+        return AssociateCompany(contact_id=contact_id, company_id=company_id, **given)
+
+    return await write(engine, request, [contact_ref, company_ref], make_command)
+
+
+async def update_association(
+    engine: Engine, request: WriteRequest, ref: str, company: str, fields: AssociationPatch
+) -> Written:
+    contact_ref, company_ref = parse_ref("contact", ref), parse_ref("company", company)
+    changes = make_association_changes(fields)
+
+    def make_command(_: Attempt, state: State) -> Command:
+        contact_id = get_target(state, contact_ref).external_id
+        company_id = get_target(state, company_ref).external_id
+        return UpdateAssociation(contact_id=contact_id, company_id=company_id, changes=changes)
+
+    return await write(engine, request, [contact_ref, company_ref], make_command)
+
+
+async def remove_association(engine: Engine, request: WriteRequest, ref: str, company: str) -> Written:
+    contact_ref, company_ref = parse_ref("contact", ref), parse_ref("company", company)
+
+    def make_command(_: Attempt, state: State) -> Command:
+        contact_id = get_target(state, contact_ref).external_id
+        company_id = get_target(state, company_ref).external_id
+        return RemoveAssociation(contact_id=contact_id, company_id=company_id)
+
+    return await write(engine, request, [contact_ref, company_ref], make_command)
+
+
+async def list_companies_of(engine: Engine, workspace: Workspace, ref: str) -> Page:
+    """The companies that the contact belongs to, the primary one first: all of them, they are a thousand at most."""
+    found = await get_record(engine, workspace, "contact", ref)
+    companies = msgspec.json.decode(found.data, type=_WithCompanies).companies
+    total = len(msgspec.json.decode(companies, type=list[msgspec.Raw]))
+    meta = {"page": 1, "limit": max(total, 1), "total": total, "totalPages": min(total, 1), "nextCursor": None}
+    return Page(bytes(companies), meta)

@@ -1,0 +1,211 @@
+"""What the verbs of all nouns share: naming a record, getting it with its pending writes, and writing."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from kith.cql.catalogue import ENTITIES
+from kith.cql.compile import compile_get
+from kith.engine.context import Engine
+from kith.engine.submit import Attempt, WriteRequest, Written, begin, find_replayed, submit, wait_for
+from kith.errors import InvalidId, InvalidRequest, NotFound
+from kith.ids import Prefix, parse_id
+from kith.model.commands import PATHS, Command
+from kith.model.companies import normalise_domain
+from kith.model.contacts import Contact
+from kith.model.records import Record
+from kith.model.state import Ref, State
+from kith.model.values import normalise_email
+from kith.model.views import to_json
+from kith.model.workspaces import Workspace
+
+NUMBER_DIGITS_MAX = 18
+
+
+class Noun(msgspec.Struct, frozen=True, kw_only=True):
+    """How records of a kind are named in paths: by number, by external id, and by a value that they claim."""
+
+    kind: str
+    prefix: Prefix
+    forms: str
+    claim: str | None = None
+    marks: str = ""
+    normalise: Callable[[str], str | None] | None = None
+
+
+NOUNS: Mapping[str, Noun] = {
+    "contact": Noun(
+        kind="contact",
+        prefix="ctc",
+        forms="a contact's number, external id (ctc_…) or email",
+        claim="email",
+        marks="@",
+        normalise=normalise_email,
+    ),
+    "company": Noun(
+        kind="company",
+        prefix="cmp",
+        forms="a company's number, external id (cmp_…) or domain",
+        claim="domain",
+        marks=".",
+        normalise=normalise_domain,
+    ),
+    "tag": Noun(kind="tag", prefix="tag", forms="a tag's number or external id (tag_…)"),
+    "activity": Noun(kind="activity", prefix="act", forms="an activity's number or external id (act_…)"),
+}
+# The statements that get a record, by the name of what it is named by.
+_GET = {
+    (kind, by): compile_get(ENTITIES[kind], field)
+    for kind, noun in NOUNS.items()
+    for by, field in (("number", "id"), ("external_id", "externalId"), (noun.claim, noun.claim))
+    if by is not None and field is not None
+}
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """A record: ``pending`` when writes on it are folded in, ``uncommitted`` when its create is not applied yet."""
+
+    data: bytes
+    version: int | None
+    location: str
+    pending: bool = False
+    uncommitted: bool = False
+
+
+def parse_ref(kind: str, text: str) -> Ref:
+    """Raises InvalidId where it is no form of such a record's id."""
+    noun = NOUNS[kind]
+    if text.isascii() and text.isdecimal():
+        if len(text) > NUMBER_DIGITS_MAX:
+            raise make_not_found(kind, text)
+        return Ref(kind, "number", int(text))
+    parsed = parse_id(text)
+    if parsed and parsed[0] == noun.prefix:
+        return Ref(kind, "external_id", text)
+    if noun.claim is not None and noun.normalise is not None and noun.marks in text:
+        try:
+            value = noun.normalise(text)
+        except ValueError as error:
+            raise InvalidId(str(error)) from None
+        if value:
+            return Ref(kind, noun.claim, value)
+    raise InvalidId(f"{text[:80]!r} is not {noun.forms}.")
+
+
+def parse_body_id(kind: str, field: str, value: int | str) -> Ref:
+    """A record as the body of a request names it: by number or external id. Raises InvalidId, InvalidRequest."""
+    noun = NOUNS[kind]
+    if isinstance(value, bool) or (isinstance(value, int) and value < 1):
+        raise InvalidId(f"{field}: {value} is not the number of a {kind}.")
+    text = str(value)
+    parsed = parse_id(text)
+    if not (text.isascii() and text.isdecimal()) and (parsed is None or parsed[0] != noun.prefix):
+        raise InvalidId(f"{field}: {text[:80]!r} is not a {kind}'s number or external id ({noun.prefix}_…).")
+    return parse_ref(kind, text)
+
+
+def make_not_found(kind: str, value: int | str) -> NotFound:
+    return NotFound(f"No {kind} {str(value)[:80]} is in this workspace.")
+
+
+def get_target(state: State, ref: Ref) -> Record:
+    """The record that a write names; of a merged contact, the one that it went into. Raises NotFound."""
+    found = state.find_ref(ref)
+    if isinstance(found, Contact):
+        found = state.find_contact(found.external_id)
+    if found is None:
+        raise make_not_found(ref.kind, ref.value)
+    return found
+
+
+def get_named(state: State, ref: Ref) -> Record:
+    """The record that a body names. Raises NotFound, and INVALID_REQUEST for a DELETED one."""
+    found = get_target(state, ref)
+    if not found.live:
+        raise InvalidRequest(f"The {ref.kind} {ref.value} is DELETED. Restore it first.", {"status": "DELETED"})
+    return found
+
+
+async def get_record(engine: Engine, workspace: Workspace, kind: str, text: str) -> Found:
+    """The record as it is, with the pending writes on it folded in. Raises InvalidId, NotFound."""
+    ref = parse_ref(kind, text)
+    with engine.pending.reading():
+        while True:
+            if ref.by not in ("number", "external_id"):
+                claim = (ref.by, str(ref.value))
+                moves, holder = engine.pending.find_holder(workspace.id, claim, acknowledged=True)
+                if moves:
+                    if holder is None:
+                        raise make_not_found(kind, text)
+                    ref = Ref(kind, "external_id", holder[1])
+            row = await engine.database.fetchrow(_GET[kind, ref.by], workspace.shard, workspace.id, ref.value)
+            external_id = row["external_id"] if row else str(ref.value)
+            moved, foreseen = engine.pending.find_record(workspace.id, (kind, external_id), acknowledged=True)
+            if moved and foreseen is None:
+                raise make_not_found(kind, text)
+            successor = foreseen.successor if foreseen is not None else row["successor"] if row else None
+            if successor is None:
+                break
+            ref = Ref(kind, "external_id", successor)
+    if foreseen is not None:
+        return _to_found(foreseen, row["id"] if row else None)
+    if row is None:
+        raise make_not_found(kind, text)
+    return Found(data=row["document"].encode(), version=row["version"], location=f"{PATHS[kind]}{external_id}")
+
+
+async def find_committed_number(engine: Engine, workspace: Workspace, kind: str, text: str) -> int | None:
+    """The number of the record, for a list of what belongs to it; None where its create is not applied yet.
+
+    Raises InvalidId, NotFound.
+    """
+    found = await get_record(engine, workspace, kind, text)
+    return msgspec.json.decode(found.data, type=_WithId).id
+
+
+class _WithId(msgspec.Struct):
+    id: int | None
+
+
+async def write(
+    engine: Engine, request: WriteRequest, refs: Sequence[Ref], make_command: Callable[[Attempt, State], Command]
+) -> Written:
+    """Submit, unless it is a replay; then wait, if that was wished. What ``refs`` name is in the command's state."""
+    attempt = begin(engine, request)
+    # One reading: a replay that is pending when it is looked for first is not dropped before it is looked for again.
+    with engine.pending.reading():
+        written = await find_replayed(engine, attempt)
+        if written is None:
+            written = await submit(engine, attempt, refs, lambda state: make_command(attempt, state))
+    if request.wait_s <= 0:
+        return written
+    applied = await wait_for(engine, written, request.workspace, request.wait_s)
+    if applied is None:
+        return written
+    return msgspec.structs.replace(applied, data=await _load_applied(engine, request.workspace, applied))
+
+
+async def _load_applied(engine: Engine, workspace: Workspace, applied: Written) -> bytes:
+    """The record that was written, as it is committed now; one that was removed as it was."""
+    path, _, external_id = applied.location.rpartition("/")
+    kind = next(kind for kind, prefix in PATHS.items() if prefix == f"{path}/")
+    while True:
+        row = await engine.database.fetchrow(_GET[kind, "external_id"], workspace.shard, workspace.id, external_id)
+        if row is None:
+            return applied.data.replace(b',"pending":true}', b"}")
+        if row["successor"] is None:
+            document: str = row["document"]
+            return document.encode()
+        external_id = row["successor"]
+
+
+def _to_found(record: Record, number: int | None) -> Found:
+    if record.number is None and number is not None:
+        record = msgspec.structs.replace(record, number=number)
+    return Found(
+        data=to_json(record, pending=True),
+        version=getattr(record, "version", None),
+        location=f"{PATHS[record.kind]}{record.external_id}",
+        pending=True,
+        uncommitted=record.number is None,
+    )

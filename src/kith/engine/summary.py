@@ -1,0 +1,33 @@
+"""A contact at a glance, and where integrations have it."""
+
+from typing import Any
+
+import msgspec
+
+from kith.engine.context import Engine
+from kith.engine.records import Found, get_record
+from kith.model.workspaces import Workspace
+
+COMPANIES_MAX = 10
+TAGS_MAX = 50
+
+
+async def get_summary(engine: Engine, workspace: Workspace, ref: str) -> Found:
+    """What matters of the contact: at most 10 companies and 50 tags. Raises InvalidId, NotFound."""
+    found = await get_record(engine, workspace, "contact", ref)
+    contact = msgspec.json.decode(found.data, type=dict[str, Any])
+    shown = {name: contact[name] for name in ("id", "name", "email", "status", "lifecycleStage")}
+    shown["companies"] = [
+        {name: company[name] for name in ("name", "domain", "role")} for company in contact["companies"][:COMPANIES_MAX]
+    ]
+    shown["tags"] = [tag["key"] for tag in contact["tags"][:TAGS_MAX]]
+    shown |= {name: contact[name] for name in ("activityCount", "lastActivityAt", "pending") if name in contact}
+    return msgspec.structs.replace(found, data=msgspec.json.encode(shown))
+
+
+async def get_sync_status(engine: Engine, workspace: Workspace, ref: str) -> Found:
+    """No integration is connected in this version: ``integrations`` is empty. Raises InvalidId, NotFound."""
+    found = await get_record(engine, workspace, "contact", ref)
+    contact = msgspec.json.decode(found.data, type=dict[str, Any])
+    status = {"contactId": contact["id"], "externalId": contact["externalId"], "integrations": []}
+    return msgspec.structs.replace(found, data=msgspec.json.encode(status))

@@ -1,0 +1,74 @@
+"""The verbs on tags, and on the records that carry them."""
+
+from typing import Literal
+
+from kith.cql.ast import And
+from kith.cql.catalogue import TAG
+from kith.engine.context import Engine
+from kith.engine.listing import Listing, list_page
+from kith.engine.query import Page
+from kith.engine.records import Found, get_named, get_record, get_target, parse_body_id, parse_ref, write
+from kith.engine.submit import Attempt, WriteRequest, Written
+from kith.model.commands import AssignTag, Command, CreateTag, DeleteTag, RemoveTag, UpdateTag
+from kith.model.state import Ref, State
+from kith.model.tags import TagInput, TagPatch, make_tag_changes
+from kith.model.workspaces import Workspace
+
+Entity = Literal["contact", "company"]
+
+
+async def create_tag(engine: Engine, request: WriteRequest, fields: TagInput) -> Written:
+    changes = {field: value for field, value in make_tag_changes(fields).items() if value is not None}
+
+    def make_command(attempt: Attempt, _: State) -> Command:
+        return CreateTag(tag_id=attempt.make_id("tag"), **changes)
+
+    return await write(engine, request, [Ref("tag", "tag_key", changes["key"])], make_command)
+
+
+async def update_tag(engine: Engine, request: WriteRequest, ref: str, fields: TagPatch) -> Written:
+    parsed, changes = parse_ref("tag", ref), make_tag_changes(fields)
+
+    def make_command(_: Attempt, state: State) -> Command:
+        tag_id = get_target(state, parsed).external_id
+        return UpdateTag(tag_id=tag_id, changes=changes, if_version=request.if_version)
+
+    return await write(engine, request, [parsed], make_command)
+
+
+async def delete_tag(engine: Engine, request: WriteRequest, ref: str) -> Written:
+    parsed = parse_ref("tag", ref)
+
+    def make_command(_: Attempt, state: State) -> Command:
+        return DeleteTag(tag_id=get_target(state, parsed).external_id, if_version=request.if_version)
+
+    return await write(engine, request, [parsed], make_command)
+
+
+async def assign_tag(engine: Engine, request: WriteRequest, entity: Entity, ref: str, tag: int | str) -> Written:
+    """One that is on already changes nothing."""
+    record_ref, tag_ref = parse_ref(entity, ref), parse_body_id("tag", "tagId", tag)
+
+    def make_command(_: Attempt, state: State) -> Command:
+        record_id = get_target(state, record_ref).external_id
+        return AssignTag(entity=entity, record_id=record_id, tag_id=get_named(state, tag_ref).external_id)
+
+    return await write(engine, request, [record_ref, tag_ref], make_command)
+
+
+async def remove_tag(engine: Engine, request: WriteRequest, entity: Entity, ref: str, tag: str) -> Written:
+    record_ref, tag_ref = parse_ref(entity, ref), parse_ref("tag", tag)
+
+    def make_command(_: Attempt, state: State) -> Command:
+        record_id = get_target(state, record_ref).external_id
+        return RemoveTag(entity=entity, record_id=record_id, tag_id=get_target(state, tag_ref).external_id)
+
+    return await write(engine, request, [record_ref, tag_ref], make_command)
+
+
+async def get_tag(engine: Engine, workspace: Workspace, ref: str) -> Found:
+    return await get_record(engine, workspace, "tag", ref)
+
+
+async def list_tags(engine: Engine, workspace: Workspace, listing: Listing) -> Page:
+    return await list_page(engine, workspace, TAG, And(()), listing)

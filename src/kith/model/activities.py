@@ -1,0 +1,118 @@
+"""Activities: what happened with a contact. They are logged once, and never change."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from kith.clock import to_iso, to_milliseconds
+from kith.errors import Validation
+from kith.model.records import Record
+from kith.model.values import check_properties, check_storable, find_overflow
+
+ActivityType = Literal["NOTE", "CALL", "MEETING", "EMAIL", "TASK", "PAGE_VIEW", "CUSTOM_EVENT"]
+LoggedType = Literal["NOTE", "CALL", "MEETING", "EMAIL", "TASK"]
+ActivityModule = Literal["CRM", "SUPPORT", "INTEGRATION"]
+CONTENT_CHARACTERS_MAX = 65_536
+
+
+class Activity(Record, frozen=True, kw_only=True):
+    """An activity as the engine holds it; it belongs to a contact, named by external id and number."""
+
+    kind = "activity"
+
+    contact_id: str
+    contact_number: int | None
+    type: ActivityType
+    module: ActivityModule
+    content: str | None
+    properties: dict[str, Any]
+    occurred_at: datetime
+    created_at: datetime
+
+
+class ActivityInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The body with which a person or a program logs an activity."""
+
+    type: LoggedType
+    content: str | None | UnsetType = UNSET
+    properties: dict[str, Any] | None | UnsetType = UNSET
+    module: ActivityModule | UnsetType = UNSET
+    occurred_at: str | None | UnsetType = UNSET
+
+
+def make_activity(fields: ActivityInput) -> dict[str, Any]:
+    """What was sent, normalised, by the command's names. Raises Validation with every wrong field."""
+    made: dict[str, Any] = {"activity_type": fields.type}
+    faults: list[tuple[str, str]] = []
+    if fields.module is not UNSET:
+        made["module"] = fields.module
+    if fields.content is not UNSET and fields.content is not None:
+        try:
+            made["content"] = check_content(fields.content)
+        except ValueError as error:
+            faults.append(("content", str(error)))
+    if fields.properties:
+        faults += check_properties(fields.properties)
+        if not faults and (overflow := find_overflow(fields.properties)):
+            faults.append(("properties", overflow))
+        made["properties"] = {key: value for key, value in fields.properties.items() if value is not None}
+    if fields.occurred_at is not UNSET and fields.occurred_at is not None:
+        try:
+            made["occurred_at"] = parse_moment(fields.occurred_at)
+        except ValueError as error:
+            faults.append(("occurredAt", str(error)))
+    if faults:
+        raise Validation(faults)
+    return made
+
+
+def check_content(text: str) -> str | None:
+    if len(text) > CONTENT_CHARACTERS_MAX:
+        raise ValueError(f"holds {len(text)} characters; at most {CONTENT_CHARACTERS_MAX} are allowed.")
+    check_storable(text)
+    return text or None
+
+
+def parse_moment(text: str) -> datetime:
+    """A time with an offset, in UTC, to the millisecond. Raises ValueError."""
+    try:
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is None:
+            raise ValueError
+        return to_milliseconds(at.astimezone(UTC))
+    except (ValueError, OverflowError):
+        message = f"{text[:40]!r} is not an ISO 8601 time with an offset, such as 2026-04-10T10:30:00Z."
+        raise ValueError(message) from None
+
+
+class ActivityView(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """An activity as clients see it."""
+
+    id: int | None
+    external_id: str
+    contact_id: int | None
+    type: ActivityType
+    module: ActivityModule
+    content: str | None
+    properties: Mapping[str, Any]
+    occurred_at: str
+    created_at: str
+    pending: bool = False
+
+
+def to_view(activity: Activity, *, pending: bool) -> ActivityView:
+    return ActivityView(
+        id=activity.number,
+        external_id=activity.external_id,
+        contact_id=activity.contact_number,
+        type=activity.type,
+        module=activity.module,
+        content=activity.content,
+        properties=activity.properties,
+        occurred_at=to_iso(activity.occurred_at),
+        created_at=to_iso(activity.created_at),
+        pending=pending,
+    )

@@ -1,0 +1,1 @@
+"""The rules, a file for each noun: what becomes of a command in a state. ``kith.model.decide`` picks among them."""

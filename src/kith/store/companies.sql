@@ -1,0 +1,69 @@
+-- name: load_companies
+-- One JSON document for each company named by external id, number or live domain, with its tags, and for the live
+-- holders of the domains of the DELETED among them. Arrays and OFFSETs as in load_contacts.
+WITH named AS (
+  SELECT k.* FROM unnest($2::int[], $3::text[]) AS wanted (workspace_id, external_id) CROSS JOIN LATERAL (
+    SELECT * FROM companies k
+    WHERE k.shard = $1 AND k.workspace_id = wanted.workspace_id AND k.external_id = wanted.external_id OFFSET 0) k
+  UNION ALL
+  SELECT k.* FROM unnest($4::int[], $5::bigint[]) AS wanted (workspace_id, id) CROSS JOIN LATERAL (
+    SELECT * FROM companies k
+    WHERE k.shard = $1 AND k.workspace_id = wanted.workspace_id AND k.id = wanted.id OFFSET 0) k
+  UNION ALL
+  SELECT k.* FROM unnest($6::int[], $7::text[]) AS wanted (workspace_id, domain) CROSS JOIN LATERAL (
+    SELECT * FROM companies k
+    WHERE k.shard = $1 AND k.workspace_id = wanted.workspace_id AND k.domain = wanted.domain
+      AND k.status IN ('ACTIVE', 'ARCHIVED') OFFSET 0) k
+), found AS (
+  SELECT * FROM named
+  UNION ALL
+  SELECT k.* FROM named CROSS JOIN LATERAL (
+    SELECT * FROM companies k
+    WHERE k.shard = $1 AND k.workspace_id = named.workspace_id AND k.domain = named.domain
+      AND k.status IN ('ACTIVE', 'ARCHIVED') OFFSET 0) k
+  WHERE named.status = 'DELETED'
+)
+SELECT workspace_id, json_build_object(
+  'external_id', external_id, 'number', id, 'name', name, 'domain', domain, 'industry', industry, 'size', size,
+  'plan', plan, 'spend', spend, 'website', website, 'phone', phone, 'phone_e164', phone_e164, 'status', status,
+  'properties', properties, 'contact_count', contact_count, 'created_at', created_at, 'updated_at', updated_at,
+  'version', version,
+  'tags', (
+    SELECT coalesce(json_agg(json_build_object('external_id', t.external_id, 'number', t.id, 'key', t.key,
+      'name', t.name, 'color', t.color) ORDER BY g.tag_id), '[]')
+    FROM taggings g CROSS JOIN LATERAL (
+      SELECT * FROM tags t WHERE t.shard = $1 AND t.workspace_id = g.workspace_id AND t.id = g.tag_id OFFSET 0) t
+    WHERE g.shard = $1 AND g.workspace_id = found.workspace_id AND g.entity = 'company' AND g.record_id = found.id)
+  )::text AS document
+FROM found;
+
+-- name: insert_companies
+INSERT INTO companies (shard, workspace_id, id, external_id, name, name_key, domain, industry, size, plan, spend,
+  website, phone, phone_e164, status, properties, contact_count, created_at, updated_at, version, words)
+SELECT $1, workspace_id, number, external_id, name, name_key, domain, industry, size, plan, spend,
+  website, phone, phone_e164, status, properties, 0, created_at, updated_at, version, words::tsvector
+FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, external_id text, name text,
+  name_key text, domain text, industry text, size text, plan text, spend numeric, website text, phone text,
+  phone_e164 text, status text, properties jsonb, created_at timestamptz, updated_at timestamptz, version int,
+  words text);
+
+-- name: release_domains
+-- Before an update in which domains change hands, as release_emails.
+UPDATE companies SET domain = NULL
+FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint)
+WHERE companies.shard = $1 AND companies.workspace_id = row.workspace_id AND companies.id = row.number;
+
+-- name: update_companies
+UPDATE companies SET name = row.name, name_key = row.name_key, domain = row.domain, industry = row.industry,
+  size = row.size, plan = row.plan, spend = row.spend, website = row.website, phone = row.phone,
+  phone_e164 = row.phone_e164, status = row.status, properties = row.properties, updated_at = row.updated_at,
+  version = row.version, words = row.words::tsvector
+FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, name text, name_key text, domain text,
+  industry text, size text, plan text, spend numeric, website text, phone text, phone_e164 text, status text,
+  properties jsonb, updated_at timestamptz, version int, words text)
+WHERE companies.shard = $1 AND companies.workspace_id = row.workspace_id AND companies.id = row.number;
+
+-- name: add_company_counts
+UPDATE companies SET contact_count = contact_count + row.count
+FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, count bigint)
+WHERE companies.shard = $1 AND companies.workspace_id = row.workspace_id AND companies.id = row.number;
