@@ -19,7 +19,14 @@ Json = dict[str, Any]
 Drain = Callable[[], Awaitable[None]]
 
 DOCUMENT = make_document(TABLE)
-SAMPLES = {"contact_id": "1", "operation_id": "", "asset": "swagger-ui.css"}
+SAMPLES = {
+    "contact_id": "1",
+    "company_id": "1",
+    "tag_id": "1",
+    "activity_id": "1",
+    "operation_id": "",
+    "asset": "swagger-ui.css",
+}
 EVERYWHERE = {"content-type", "content-length", "x-content-type-options", "cache-control", "content-security-policy"}
 
 by_name = pytest.mark.parametrize("entry", TABLE, ids=lambda entry: f"{entry.method} {entry.path}")
@@ -40,6 +47,7 @@ def check_schema(value: Any, schema: Json, place: str = "$") -> None:
         return
     if "anyOf" in schema:
         kinds = {"null": type(None), "string": str, "integer": int, "object": dict, "array": list, "boolean": bool}
+        kinds["number"] = (int, float)
         options = [option for option in schema["anyOf"] if "$ref" in option or isinstance(value, kinds[option["type"]])]
         assert options, f"{place}: {value!r} is none of {schema['anyOf']}"
         check_schema(
@@ -84,8 +92,17 @@ def check_answer(answer: httpx2.Response, entry: Route) -> None:
 
 @pytest.fixture
 async def paths(client: httpx2.AsyncClient, drain: Drain) -> dict[str, str]:
-    """What to put for the parameters of paths; the contact is applied."""
-    created = await client.post("/crm/contacts", json={"name": "Someone"})
+    """What to put for the parameters of paths. There are what examples name: two contacts, five companies and tags."""
+    for n in range(1, 6):
+        await client.post("/crm/companies", json={"name": f"Company {n}", "spend": n / 4})
+        await client.post("/crm/tags", json={"key": f"tag-{n}"})
+    await client.post("/crm/contacts", json={"name": "Someone"})
+    created = await client.post("/crm/contacts", json={"name": "Someone else"})
+    await drain()
+    await client.post("/crm/contacts/1/companies", json={"companyId": 1})
+    for path in ("/crm/contacts/1", "/crm/companies/1"):
+        await client.post(f"{path}/tags", json={"tagId": 1})
+    await client.post("/crm/contacts/1/activities", json={"type": "NOTE"})
     await drain()
     return SAMPLES | {"operation_id": created.json()["operation"]["id"]}
 
@@ -95,7 +112,7 @@ async def test_each_example_works_as_it_stands(
     client: httpx2.AsyncClient, drain: Drain, paths: dict[str, str], entry: Route
 ) -> None:
     if entry.path.endswith("/restore"):
-        await client.delete("/crm/contacts/1")
+        await client.delete(entry.path.removesuffix("/restore").format(**paths))
         await drain()
     operation = find_operation(entry)
     path = entry.path.format(**paths)
@@ -142,7 +159,8 @@ async def test_each_refusal_is_documented(
     if entry.call is OpenCall:
         return
     bad_id, unknown_id = (
-        entry.path.format(contact_id=one, operation_id=two) for one, two in (("x", "x"), ("9", "op_" + "0" * 26))
+        entry.path.format(**(dict.fromkeys(SAMPLES, one) | {"operation_id": two}))
+        for one, two in (("x", "x"), ("9", "op_" + "0" * 26))
     )
     path = entry.path.format(**paths)
     writes = issubclass(entry.call, WriteCall)

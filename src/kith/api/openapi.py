@@ -52,6 +52,8 @@ HEADERS: Mapping[str, tuple[str, Json]] = {
     "X-Kith-Checks": ("`deferred`, where only the writer can tell whether the write is refused.", {"type": "string"}),
     "ETag": ("The record's version in quotes, for If-Match.", {"type": "string", "examples": ['"1"']}),
     "Content-Location": ("The record's own path, by its external id.", {"type": "string"}),
+    "Deprecation": ("Since when there is a better endpoint (RFC 9745).", {"type": "string"}),
+    "Link": ("The better endpoint.", {"type": "string"}),
     "WWW-Authenticate": ("How to send a key, and what is wrong with this one.", {"type": "string"}),
     "Retry-After": ("Seconds to wait.", {"type": "integer"}),
     "Allow": ("The methods that the path takes.", {"type": "string"}),
@@ -256,7 +258,13 @@ def make_response(
     limited: bool = True,
     content_type: str | None = None,
 ) -> Json:
-    names = ["X-Correlation-Id", *headers, *(LIMIT_HEADERS if limited and entry.call is not OpenCall else ())]
+    superseded = ("Deprecation", "Link") if entry.tag == "Legacy" and limited else ()
+    names = [
+        "X-Correlation-Id",
+        *headers,
+        *superseded,
+        *(LIMIT_HEADERS if limited and entry.call is not OpenCall else ()),
+    ]
     return {
         "description": description,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},

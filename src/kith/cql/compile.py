@@ -63,7 +63,7 @@ def compile_page(entity: Entity, query: Query, shard: int, workspace_id: int) ->
         f"SELECT coalesce(json_agg(document) FILTER (WHERE n <= {limit}), '[]')::text AS page,"
         f" array_agg(key) FILTER (WHERE n <= {limit}) AS keys, array_agg(id) FILTER (WHERE n <= {limit}) AS ids,"
         f" count(*) > {limit} AS more"
-        f" FROM (SELECT {make_document(entity, with_links=False)} AS document, c.key::text AS key, c.id,"
+        f" FROM (SELECT {make_document(entity, with_links=False)} AS document, c.sort_key::text AS key, c.id,"
         f" row_number() OVER () AS n FROM ({rows}) c) page",
         tuple(values.values),
     )
@@ -171,7 +171,7 @@ def _compile_rows(entity: Entity, query: Query, condition: str, values: _Values)
     field = entity.find_field(query.sort.field)
     assert field is not None and field.key is not None
     most = _write_count(query, query.offset + query.limit + 1, values)
-    columns = f"{make_columns(entity)}, {field.key} AS key"
+    columns = f"{make_columns(entity)}, {field.key} AS sort_key"
     source = f"FROM {entity.source} WHERE {_guard(entity)} AND {condition}"
     direction = "DESC" if query.sort.descending else "ASC"
     # A sort by the number itself has no ties.

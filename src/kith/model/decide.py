@@ -29,9 +29,9 @@ from kith.model.events import Event
 from kith.model.records import Claim, Identity
 from kith.model.rules.activities import log_activity
 from kith.model.rules.associations import associate_company, remove_association, update_association
-from kith.model.rules.common import Accepted, Decision, Rejected
 from kith.model.rules.companies import create_company, delete_company, restore_company, update_company
 from kith.model.rules.contacts import create_contact, delete_contact, restore_contact, update_contact
+from kith.model.rules.decisions import Accepted, Decision, Rejected
 from kith.model.rules.merge import merge_contacts
 from kith.model.rules.tags import assign_tag, create_tag, delete_tag, remove_tag, update_tag
 from kith.model.state import State, Touches

@@ -57,16 +57,16 @@ FROM found;
 INSERT INTO contacts (shard, workspace_id, id, external_id, email, name, name_key, given_name, family_name,
   family_key, phone,
   phone_e164, avatar, status, lifecycle_stage, modules, properties, activity_count, last_activity_at, created_at,
-  updated_at, version, words)
+  updated_at, version, merged_into, words)
 SELECT $1, workspace_id, number, external_id, email, name, name_key, given_name, family_name, family_key, phone,
   phone_e164, avatar, status, lifecycle_stage, modules, properties, activity_count, last_activity_at, created_at,
-  updated_at, version, words::tsvector
+  updated_at, version, merged_into, words::tsvector
 FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, external_id text, email text,
   name text,
   name_key text, given_name text, family_name text, family_key text, phone text, phone_e164 text, avatar text,
   status text,
   lifecycle_stage text, modules text[], properties jsonb, activity_count bigint, last_activity_at timestamptz,
-  created_at timestamptz, updated_at timestamptz, version int, words text);
+  created_at timestamptz, updated_at timestamptz, version int, merged_into text, words text);
 
 -- name: release_emails
 -- Before an update in which emails change hands: one UPDATE checks uniqueness row by row, so take them off first.

@@ -25,6 +25,7 @@ async def list_contact_companies(call: ReadCall, contact_id: str) -> Answer:
     data=shapes.Contact,
     creates=True,
     errors=["ALREADY_ASSOCIATED"],
+    example={"companyId": 5, "role": "Decision Maker", "isPrimary": True},
 )
 async def associate_company(call: WriteCall, contact_id: str, body: AssociationInput) -> Answer:
     """Associate a company with a contact
@@ -35,7 +36,14 @@ async def associate_company(call: WriteCall, contact_id: str, body: AssociationI
     return make_write_answer(written, call.request)
 
 
-@route("PATCH", "/crm/contacts/{contact_id}/companies/{company_id}", tag="Contacts", kind="write", data=shapes.Contact)
+@route(
+    "PATCH",
+    "/crm/contacts/{contact_id}/companies/{company_id}",
+    tag="Contacts",
+    kind="write",
+    data=shapes.Contact,
+    example={"role": "CTO", "isPrimary": True},
+)
 async def update_association(call: WriteCall, contact_id: str, company_id: str, body: AssociationPatch) -> Answer:
     """Change an association
 

@@ -133,7 +133,14 @@ async def restore_contact(call: WriteCall, contact_id: str) -> Answer:
     return make_write_answer(await contacts.restore_contact(call.engine, call.request, contact_id), call.request)
 
 
-@route("POST", "/crm/contacts/{contact_id}/merge", tag="Contacts", kind="write", data=shapes.Contact)
+@route(
+    "POST",
+    "/crm/contacts/{contact_id}/merge",
+    tag="Contacts",
+    kind="write",
+    data=shapes.Contact,
+    example={"loserId": 2},
+)
 async def merge_contacts(call: WriteCall, contact_id: str, body: MergeInput) -> Answer:
     """Merge another contact into this one
 

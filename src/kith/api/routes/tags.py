@@ -14,6 +14,7 @@ from kith.engine.listing import Listing
 from kith.model.tags import TagInput, TagPatch
 
 EXAMPLE = {"key": "vip", "name": "VIP Customer", "description": "High-value customers", "color": "#FFD700"}
+ASSIGN = {"tagId": 5}
 
 
 class TagsQuery(PageQuery, rename="camel", kw_only=True):
@@ -85,7 +86,7 @@ async def delete_tag(call: WriteCall, tag_id: str) -> Answer:
     return make_write_answer(await tags.delete_tag(call.engine, call.request, tag_id), call.request)
 
 
-@route("POST", "/crm/contacts/{contact_id}/tags", tag="Contacts", kind="write", data=shapes.Contact)
+@route("POST", "/crm/contacts/{contact_id}/tags", tag="Contacts", kind="write", data=shapes.Contact, example=ASSIGN)
 async def assign_contact_tag(call: WriteCall, contact_id: str, body: AssignInput) -> Answer:
     """Assign a tag to a contact
 
@@ -102,7 +103,7 @@ async def remove_contact_tag(call: WriteCall, contact_id: str, tag_id: str) -> A
     return make_write_answer(written, call.request)
 
 
-@route("POST", "/crm/companies/{company_id}/tags", tag="Companies", kind="write", data=shapes.Company)
+@route("POST", "/crm/companies/{company_id}/tags", tag="Companies", kind="write", data=shapes.Company, example=ASSIGN)
 async def assign_company_tag(call: WriteCall, company_id: str, body: AssignInput) -> Answer:
     """Assign a tag to a company
 

@@ -7,7 +7,7 @@ import msgspec
 from kith.model.activities import Activity
 from kith.model.commands import LogActivity
 from kith.model.events import Event
-from kith.model.rules.common import Accepted, Decision, Rejected, get_live_contact, next_number
+from kith.model.rules.decisions import Accepted, Decision, Rejected, get_live_contact, next_number
 from kith.model.state import State
 
 

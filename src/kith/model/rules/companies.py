@@ -5,7 +5,7 @@ from datetime import datetime
 from kith.model.commands import CreateCompany, DeleteCompany, RestoreCompany, UpdateCompany
 from kith.model.companies import Company
 from kith.model.events import Event
-from kith.model.rules.common import (
+from kith.model.rules.decisions import (
     Accepted,
     Decision,
     Rejected,

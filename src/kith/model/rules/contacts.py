@@ -5,7 +5,7 @@ from datetime import datetime
 from kith.model.commands import CreateContact, DeleteContact, RestoreContact, UpdateContact
 from kith.model.contacts import IDENTIFYING, Contact, make_name
 from kith.model.events import Event
-from kith.model.rules.common import (
+from kith.model.rules.decisions import (
     Accepted,
     Decision,
     Rejected,

@@ -9,7 +9,7 @@ from kith.model.commands import MergeContacts
 from kith.model.contacts import Contact
 from kith.model.events import Event
 from kith.model.records import CompanyLink
-from kith.model.rules.common import Accepted, Decision, Rejected, find_mismatch, not_found, not_live, too_large
+from kith.model.rules.decisions import Accepted, Decision, Rejected, find_mismatch, not_found, not_live, too_large
 from kith.model.rules.tags import sort_tags
 from kith.model.state import State
 from kith.model.values import find_overflow

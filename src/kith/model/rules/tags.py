@@ -9,7 +9,7 @@ from kith.model.companies import Company
 from kith.model.contacts import Contact
 from kith.model.events import Event
 from kith.model.records import TagLink
-from kith.model.rules.common import (
+from kith.model.rules.decisions import (
     Accepted,
     Decision,
     Rejected,
