@@ -4,13 +4,15 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import typer
 
-from kith.api.openapi import make_document
+from kith.api.openapi import TAGS, make_document
 from kith.api.routes import TABLE
+from kith.api.routing import Route
 from kith.cli.app import app
 from kith.errors import CODES
 from kith.settings import SETTINGS
@@ -59,7 +61,8 @@ endpoint names.
 answer has `X-Correlation-Id`, and under `/crm` the state of the key's rate limit (`X-RateLimit-Limit`,
 `-Remaining`, `-Reset`, and the fields `RateLimit` and `RateLimit-Policy`).
 
-**Ids.** Where a path has a contact's id it takes the number (`id`), the external id (`ctc_…`) or the email address.
+**Ids.** A path takes a record's number (`id`) or its external id (`ctc_…`, `cmp_…`, `tag_…`, `act_…`); a contact's also
+its email address, a company's also its domain. A body takes numbers and external ids.
 
 **Writes** answer 202 with a provisional record as soon as the command is on disk. `Prefer: wait=N` (at most 30 s)
 waits until it is applied: 201 for what was made, 200 for the rest. `Idempotency-Key` makes a retry safe for 24
@@ -129,19 +132,37 @@ def find_choices(option: Any) -> tuple[str, ...]:
 
 
 def make_api_page() -> str:
+    """What all endpoints share, and the list of them."""
     document = make_document(TABLE)
     sections = []
     for tag in document["tags"]:
-        sections.append(f"## {tag['name']}\n\n{tag['description']}")
-        sections += [
-            make_endpoint_section(entry.method, entry.path, document) for entry in TABLE if entry.tag == tag["name"]
+        page = f"api/{tag['name'].lower()}.md"
+        rows = [
+            (f"`{entry.method} {entry.path}`", document["paths"][entry.path][entry.method.lower()]["summary"])
+            for entry in list_entries(tag["name"])
         ]
+        sections.append(f"## [{tag['name']}]({page})\n\n{tag['description']}")
+        sections.append(make_table(("Endpoint", ""), rows))
     return make_page("HTTP interface", API_PAGE, *sections)
+
+
+def make_tag_page(name: str) -> str:
+    """The endpoints of a noun."""
+    document = make_document(TABLE)
+    sections = [make_endpoint_section(entry.method, entry.path, document) for entry in list_entries(name)]
+    return make_page(name, f"{TAGS[name]} What all endpoints share is in [HTTP interface](../api.md).", *sections)
+
+
+def list_entries(tag: str) -> list[Route]:
+    """The endpoints of a noun by path, reading before writing."""
+    methods = ("GET", "POST", "PATCH", "DELETE")
+    entries = [entry for entry in TABLE if entry.tag == tag]
+    return sorted(entries, key=lambda entry: (entry.path, methods.index(entry.method)))
 
 
 def make_endpoint_section(method: str, path: str, document: Mapping[str, Any]) -> str:
     operation = document["paths"][path][method.lower()]
-    parts = [f"### {method} {path}", "\n\n".join(filter(None, (operation["summary"], operation.get("description"))))]
+    parts = [f"## {method} {path}", "\n\n".join(filter(None, (operation["summary"], operation.get("description"))))]
     queries = [p for p in operation.get("parameters", []) if p["in"] == "query"]
     if queries:
         parts.append(make_table(("Query", "Default", "Meaning"), [make_query_row(query) for query in queries]))
@@ -190,11 +211,13 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "errors.md": make_errors_page,
     "cli.md": make_cli_page,
     "api.md": make_api_page,
+    **{f"api/{tag.lower()}.md": partial(make_tag_page, tag) for tag in TAGS},
 }
 
 
 def main() -> None:
     for name, make in PAGES.items():
+        (DOCS / name).parent.mkdir(exist_ok=True)
         (DOCS / name).write_text(make())
 
 

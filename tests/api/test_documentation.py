@@ -24,6 +24,7 @@ SAMPLES = {
     "company_id": "1",
     "tag_id": "1",
     "activity_id": "1",
+    "list_id": "1",
     "operation_id": "",
     "asset": "swagger-ui.css",
 }
@@ -103,6 +104,7 @@ async def paths(client: httpx2.AsyncClient, drain: Drain) -> dict[str, str]:
     for path in ("/crm/contacts/1", "/crm/companies/1"):
         await client.post(f"{path}/tags", json={"tagId": 1})
     await client.post("/crm/contacts/1/activities", json={"type": "NOTE"})
+    await client.post("/crm/lists", json={"name": "Some", "entityType": "CONTACT"})
     await drain()
     return SAMPLES | {"operation_id": created.json()["operation"]["id"]}
 

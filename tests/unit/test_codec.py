@@ -12,26 +12,31 @@ from hypothesis import given
 
 from kith.model.codec import DECODERS, VERSION, Undecodable, decode_envelope, encode_envelope
 from kith.model.commands import (
+    AddMembers,
     AssignTag,
     AssociateCompany,
     Command,
     CreateCompany,
     CreateContact,
+    CreateList,
     CreateTag,
     DeleteCompany,
     DeleteContact,
+    DeleteList,
     DeleteTag,
     Envelope,
     Idempotency,
     LogActivity,
     MergeContacts,
     RemoveAssociation,
+    RemoveMembers,
     RemoveTag,
     RestoreCompany,
     RestoreContact,
     UpdateAssociation,
     UpdateCompany,
     UpdateContact,
+    UpdateList,
     UpdateTag,
     to_resource,
     to_type,
@@ -79,6 +84,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(AssociateCompany, contact_id=ids, company_id=ids, role=names, is_primary=st.booleans()),
     st.builds(CreateTag, tag_id=ids, key=texts, name=names, color=names),
     st.builds(AssignTag, entity=st.sampled_from(("contact", "company")), record_id=ids, tag_id=ids),
+    st.builds(AddMembers, list_id=ids, entity=st.just("contact"), record_ids=st.lists(ids, max_size=3)),
     st.builds(LogActivity, contact_id=ids, activity_id=ids, activity_type=st.just("NOTE"), content=names),
 )
 times = st.integers(0, 2**41).map(lambda ms: datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=ms))
@@ -266,6 +272,32 @@ RECORDED = {
             properties={"a": 1},
             occurred_at=datetime(2026, 1, 1, tzinfo=UTC),
         )
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"CreateList","list_id":"lst_1","name":"Some","entity_type":"CONTACT","description"'
+    b':"All","is_dynamic":true,"filter_criteria":{"logic":"AND"}}}': make_envelope(
+        CreateList(
+            list_id="lst_1",
+            name="Some",
+            entity_type="CONTACT",
+            description="All",
+            is_dynamic=True,
+            filter_criteria={"logic": "AND"},
+        )
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"UpdateList","list_id":"lst_1","changes":{"name":"Others"},"if_version":1}}': make_envelope(
+        UpdateList(list_id="lst_1", changes={"name": "Others"}, if_version=1)
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"DeleteList","list_id":"lst_1"}}': make_envelope(DeleteList(list_id="lst_1")),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"AddMembers","list_id":"lst_1","entity":"contact","record_ids":["ctc_1"]}}': make_envelope(
+        AddMembers(list_id="lst_1", entity="contact", record_ids=["ctc_1"])
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"RemoveMembers","list_id":"lst_1","entity":"company","record_ids":["cmp_1"]}}': make_envelope(
+        RemoveMembers(list_id="lst_1", entity="company", record_ids=["cmp_1"])
     ),
 }
 

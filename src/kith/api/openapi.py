@@ -19,6 +19,7 @@ TAGS = {
     "Companies": "Where people belong.",
     "Tags": "What contacts and companies are marked with.",
     "Activities": "What happened with a contact.",
+    "Lists": "Contacts or companies, put together by hand or by a filter.",
     "Legacy": "Superseded paths that still work.",
     "Operations": "What became of a write.",
     "System": "What the server says of itself. No key is needed.",

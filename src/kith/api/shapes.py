@@ -8,6 +8,7 @@ from msgspec import Meta
 from kith.model.activities import ActivityModule, ActivityType
 from kith.model.companies import CompanyStatus
 from kith.model.contacts import LifecycleStage, Module, Status
+from kith.model.lists import EntityType
 
 Time = Annotated[str, Meta(description="ISO 8601 in UTC with milliseconds.", examples=["2026-04-10T10:30:00.000Z"])]
 Properties = Annotated[dict[str, Any], Meta(examples=[{"mrr": 4999, "plan": "Enterprise"}])]
@@ -130,6 +131,24 @@ class Activity(msgspec.Struct, rename="camel", kw_only=True):
     occurred_at: Time
     created_at: Time
     pending: Annotated[bool, Meta(description="There, and true, while the write is not applied.")] = False
+
+
+class List(msgspec.Struct, rename="camel", kw_only=True):
+    """A list of contacts or of companies."""
+
+    id: Annotated[int | None, Meta(description="The number; null until the create is applied.", examples=[3])]
+    external_id: Annotated[str, Meta(examples=["lst_01jrfz3x8mfvv8t3n2m6k0q4sb"])]
+    name: Annotated[str, Meta(examples=["Friends of the house"])]
+    description: str | None
+    entity_type: EntityType
+    is_dynamic: bool
+    filter_criteria: dict[str, Any] | None
+    member_count: Annotated[int, Meta(description="Members that are not deleted.", examples=[0])]
+    evaluated_at: str | None
+    created_at: Time
+    updated_at: Time
+    version: Annotated[int, Meta(description="One more for each applied write to the list itself.", examples=[1])]
+    pending: Annotated[bool, Meta(description="There, and true, while a write to the list is not applied.")] = False
 
 
 class CompanyOfSummary(msgspec.Struct, rename="camel", kw_only=True):

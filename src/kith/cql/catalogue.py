@@ -99,30 +99,72 @@ CONTACT_OF_COMPANY = Entity(
     links=("tags",),
 )
 
+_COMPANY_FIELDS = (
+    Field(name="id", kind="NUMBER", column="c.id"),
+    Field(name="externalId", kind="TEXT", column="c.external_id"),
+    Field(name="name", kind="TEXT", column="c.name", key="c.name_key", nullable=True),
+    Field(name="domain", kind="TEXT", column="c.domain", key="c.domain", nullable=True),
+    Field(name="industry", kind="TEXT", column="c.industry", nullable=True),
+    Field(name="size", kind="TEXT", column="c.size", nullable=True),
+    Field(name="plan", kind="TEXT", column="c.plan", nullable=True),
+    Field(name="spend", kind="NUMBER", column="c.spend", nullable=True),
+    Field(name="website", kind="TEXT", column="c.website", nullable=True),
+    Field(name="phone", kind="TEXT", column="c.phone", nullable=True),
+    Field(name="status", kind="ENUM", column="c.status"),
+    Field(name="contactCount", kind="NUMBER", column="c.contact_count"),
+    Field(name="properties", kind="JSON", column="c.properties"),
+    Field(name="createdAt", kind="DATETIME", column="c.created_at", key="c.created_at"),
+    Field(name="updatedAt", kind="DATETIME", column="c.updated_at"),
+    Field(name="version", kind="NUMBER", column="c.version"),
+)
+
 COMPANY = Entity(
     name="company",
     source="companies c",
+    fields=_COMPANY_FIELDS,
+    has_status=True,
+    typed=("c.domain", "c.name_key"),
+    links=("tags",),
+)
+
+
+def _make_members(entity: Entity, table: str) -> Entity:
+    """The members of lists that are of an entity."""
+    return Entity(
+        name=f"{entity.name}_of_list",
+        source=f"list_members m JOIN {table} c"
+        " ON c.shard = m.shard AND c.workspace_id = m.workspace_id AND c.id = m.record_id",
+        guard=f"m.shard = $1 AND m.workspace_id = $2 AND m.entity = '{entity.name}'",
+        fields=(
+            Field(name="id", kind="NUMBER", column="c.id", key="m.record_id"),
+            *entity.fields[1:],
+            Field(name="listId", kind="NUMBER", column="m.list_id", shown=False),
+        ),
+        has_status=True,
+        links=("tags",),
+    )
+
+
+CONTACT_OF_LIST = _make_members(CONTACT, "contacts")
+COMPANY_OF_LIST = _make_members(COMPANY, "companies")
+
+LIST = Entity(
+    name="list",
+    source="lists c",
     fields=(
         Field(name="id", kind="NUMBER", column="c.id"),
         Field(name="externalId", kind="TEXT", column="c.external_id"),
-        Field(name="name", kind="TEXT", column="c.name", key="c.name_key", nullable=True),
-        Field(name="domain", kind="TEXT", column="c.domain", key="c.domain", nullable=True),
-        Field(name="industry", kind="TEXT", column="c.industry", nullable=True),
-        Field(name="size", kind="TEXT", column="c.size", nullable=True),
-        Field(name="plan", kind="TEXT", column="c.plan", nullable=True),
-        Field(name="spend", kind="NUMBER", column="c.spend", nullable=True),
-        Field(name="website", kind="TEXT", column="c.website", nullable=True),
-        Field(name="phone", kind="TEXT", column="c.phone", nullable=True),
-        Field(name="status", kind="ENUM", column="c.status"),
-        Field(name="contactCount", kind="NUMBER", column="c.contact_count"),
-        Field(name="properties", kind="JSON", column="c.properties"),
+        Field(name="name", kind="TEXT", column="c.name", key="c.name_key"),
+        Field(name="description", kind="TEXT", column="c.description", nullable=True),
+        Field(name="entityType", kind="ENUM", column="c.entity_type"),
+        Field(name="isDynamic", kind="BOOLEAN", column="c.is_dynamic"),
+        Field(name="filterCriteria", kind="JSON", column="c.filter_criteria", nullable=True),
+        Field(name="memberCount", kind="NUMBER", column="c.member_count"),
+        Field(name="evaluatedAt", kind="DATETIME", column="c.evaluated_at", nullable=True),
         Field(name="createdAt", kind="DATETIME", column="c.created_at", key="c.created_at"),
         Field(name="updatedAt", kind="DATETIME", column="c.updated_at"),
         Field(name="version", kind="NUMBER", column="c.version"),
     ),
-    has_status=True,
-    typed=("c.domain", "c.name_key"),
-    links=("tags",),
 )
 
 TAG = Entity(
@@ -160,6 +202,7 @@ ACTIVITY = Entity(
 )
 
 ENTITIES: Mapping[str, Entity] = {
-    entity.name: entity for entity in (CONTACT, CONTACT_OF_COMPANY, COMPANY, TAG, ACTIVITY)
+    entity.name: entity
+    for entity in (CONTACT, CONTACT_OF_COMPANY, CONTACT_OF_LIST, COMPANY, COMPANY_OF_LIST, TAG, LIST, ACTIVITY)
 }
 _BY_NAME = {entity.name: {field.name: field for field in entity.fields} for entity in ENTITIES.values()}

@@ -141,7 +141,7 @@ def make_document(entity: Entity, *, with_links: bool) -> str:
     if "companies" in entity.links and with_links:
         shown.append(f"{_COMPANIES} AS companies")
     if "tags" in entity.links:
-        kind = "company" if entity.name == "company" else "contact"
+        kind = entity.name.partition("_")[0]
         shown.append(f"{_TAGS.format(entity=kind, shown=_TAG if with_links else 't.key')} AS tags")
     return f"(SELECT row_to_json(shown) FROM (SELECT {', '.join(shown)}) shown)"
 

@@ -10,6 +10,7 @@ import msgspec
 from kith.model.activities import Activity
 from kith.model.companies import Company
 from kith.model.contacts import Contact
+from kith.model.lists import List
 from kith.model.records import Claim, Record
 from kith.model.search import to_company_lexemes, to_lexemes, to_name_key
 from kith.model.tags import Tag
@@ -41,6 +42,13 @@ class TagRow(Tag, frozen=True, kw_only=True, gc=False):
     name_key: str | None
 
 
+class ListRow(List, frozen=True, kw_only=True, gc=False):
+    """A row of ``lists``, likewise."""
+
+    workspace_id: int
+    name_key: str | None
+
+
 class ActivityRow(Activity, frozen=True, kw_only=True, gc=False):
     """A row of ``activities``."""
 
@@ -65,6 +73,7 @@ class RowMaker:
         self._totals: Counter[tuple[int, str, str, str]] = Counter()
         self._company_counts: Counter[tuple[int, int]] = Counter()
         self._tag_counts: Counter[tuple[int, int]] = Counter()
+        self._list_counts: Counter[tuple[int, int]] = Counter()
         self._moving: dict[str, dict[tuple[int, Claim], Any]] = {"release_emails": {}, "release_domains": {}}
         self._taken: set[tuple[int, Claim]] = set()
 
@@ -80,6 +89,9 @@ class RowMaker:
             case Tag():
                 assert (before is None or isinstance(before, Tag)) and (after is None or isinstance(after, Tag))
                 self._add_tag(workspace, before, after)
+            case List():
+                assert (before is None or isinstance(before, List)) and (after is None or isinstance(after, List))
+                self._add_list(workspace, before, after)
             case Activity():
                 self.rows["insert_activities"].append(_extend(ActivityRow, after, workspace_id=workspace))
 
@@ -104,7 +116,11 @@ class RowMaker:
             if count:
                 row = {"workspace_id": workspace, "entity": entity, "status": status, "stage": stage, "count": count}
                 self.rows["add_totals"].append(row)
-        for name, counts in (("add_company_counts", self._company_counts), ("add_tag_counts", self._tag_counts)):
+        for name, counts in (
+            ("add_company_counts", self._company_counts),
+            ("add_tag_counts", self._tag_counts),
+            ("add_list_counts", self._list_counts),
+        ):
             for (workspace, number), count in sorted(counts.items()):
                 if count:
                     self.rows[name].append({"workspace_id": workspace, "number": number, "count": count})
@@ -124,6 +140,7 @@ class RowMaker:
                 words=to_lexemes(after, workspace),
                 companies=(),
                 tags=(),
+                lists=(),
             )
             self._add_row(workspace, before, after, row, "contacts", "release_emails")
         if after.companies or after.tags or (before is not None and (before.companies or before.tags)):
@@ -131,6 +148,7 @@ class RowMaker:
             self._add_taggings(workspace, "contact", before, after)
             _count(self._company_counts, workspace, before, after, "companies")
             _count(self._tag_counts, workspace, before, after, "tags")
+        self._add_members(workspace, "contact", before, after)
 
     def _add_company(self, workspace: int, before: Company | None, after: Company) -> None:
         self._totals[workspace, "company", after.status, ""] += 1
@@ -144,9 +162,11 @@ class RowMaker:
                 name_key=to_name_key(after.name),
                 words=to_company_lexemes(after, workspace),
                 tags=(),
+                lists=(),
             )
             self._add_row(workspace, before, after, row, "companies", "release_domains")
         self._add_taggings(workspace, "company", before, after)
+        self._add_members(workspace, "company", before, after)
 
     def _add_row(
         self, workspace: int, before: Record | None, after: Record, row: Record, table: str, release: str
@@ -171,6 +191,14 @@ class RowMaker:
             row = _extend(TagRow, after, workspace_id=workspace, name_key=to_name_key(after.name))
             self.rows["insert_tags" if before is None else "update_tags"].append(row)
 
+    def _add_list(self, workspace: int, before: List | None, after: List | None) -> None:
+        if after is None:
+            if before is not None:
+                self.rows["delete_lists"].append({"workspace_id": workspace, "number": before.number})
+        elif before is None or before.version != after.version:
+            row = _extend(ListRow, after, workspace_id=workspace, name_key=to_name_key(after.name))
+            self.rows["insert_lists" if before is None else "update_lists"].append(row)
+
     def _add_companies(self, workspace: int, before: Contact | None, after: Contact) -> None:
         old = {link.number: link for link in before.companies} if before is not None else {}
         new = {link.number: link for link in after.companies}
@@ -192,17 +220,26 @@ class RowMaker:
         self.rows["delete_taggings"] += [named | {"tag": number} for number in old - new]
         self.rows["insert_taggings"] += [named | {"tag": number} for number in new - old]
 
+    def _add_members(
+        self, workspace: int, entity: str, before: Contact | Company | None, after: Contact | Company
+    ) -> None:
+        old = {link.number for link in before.lists} if before is not None else set()
+        new = {link.number for link in after.lists}
+        if old or new:
+            named = {"workspace_id": workspace, "entity": entity, "record": after.number}
+            self.rows["delete_members"] += [named | {"list": number} for number in old - new]
+            self.rows["insert_members"] += [named | {"list": number} for number in new - old]
+            _count(self._list_counts, workspace, before, after, "lists")
+
 
 def _extend(row: type[Any], record: Record | None, **derived: Any) -> Any:
     assert record is not None and record.number is not None
     return row(**(msgspec.structs.asdict(record) | derived))
 
 
-def _count(
-    counts: Counter[tuple[int, int]], workspace: int, before: Contact | None, after: Contact, links: str
-) -> None:
-    """What a contact is linked to counts it while it is live."""
-    for contact, one in ((before, -1), (after, 1)):
-        if contact is not None and contact.live:
-            for link in getattr(contact, links):
+def _count(counts: Counter[tuple[int, int]], workspace: int, before: Record | None, after: Record, links: str) -> None:
+    """What a record is linked to counts it while it is live."""
+    for record, one in ((before, -1), (after, 1)):
+        if record is not None and record.live:
+            for link in getattr(record, links):
                 counts[workspace, link.number] += one

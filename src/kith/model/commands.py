@@ -11,6 +11,7 @@ import msgspec
 
 from kith.model.activities import ActivityModule, ActivityType
 from kith.model.contacts import LifecycleStage
+from kith.model.lists import EntityType
 from kith.model.records import Identity
 
 PATHS = {
@@ -18,6 +19,7 @@ PATHS = {
     "company": "/crm/companies/",
     "tag": "/crm/tags/",
     "activity": "/crm/activities/",
+    "list": "/crm/lists/",
 }
 
 
@@ -49,6 +51,16 @@ class OnTag(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def subject(self) -> Identity:
         return "tag", self.tag_id
+
+
+class OnList(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that is about a list, which it names or makes."""
+
+    list_id: str
+
+    @property
+    def subject(self) -> Identity:
+        return "list", self.list_id
 
 
 class CreateContact(OnContact, frozen=True, kw_only=True, tag=True, omit_defaults=True):
@@ -167,6 +179,38 @@ class RemoveTag(_OnTagged, frozen=True, kw_only=True, tag=True):
     pass
 
 
+class CreateList(OnList, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    name: str
+    entity_type: EntityType
+    description: str | None = None
+    is_dynamic: bool = False
+    filter_criteria: dict[str, Any] | None = None
+
+
+class UpdateList(OnList, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    changes: dict[str, Any]
+    if_version: int | None = None
+
+
+class DeleteList(OnList, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    if_version: int | None = None
+
+
+class _OnMembers(OnList, frozen=True, kw_only=True):
+    """A command about some members of a static list, contacts or companies by external id."""
+
+    entity: Literal["contact", "company"]
+    record_ids: list[str]
+
+
+class AddMembers(_OnMembers, frozen=True, kw_only=True, tag=True):
+    pass
+
+
+class RemoveMembers(_OnMembers, frozen=True, kw_only=True, tag=True):
+    pass
+
+
 class LogActivity(OnContact, frozen=True, kw_only=True, tag=True, omit_defaults=True):
     """An activity of a contact; it occurred when it was logged, unless ``occurred_at`` says otherwise."""
 
@@ -200,10 +244,15 @@ Command = (
     | DeleteTag
     | AssignTag
     | RemoveTag
+    | CreateList
+    | UpdateList
+    | DeleteList
+    | AddMembers
+    | RemoveMembers
     | LogActivity
 )
 # The types of commands that make a record or a link.
-MAKING = frozenset(("CreateContact", "CreateCompany", "CreateTag", "AssociateCompany", "LogActivity"))
+MAKING = frozenset(("CreateContact", "CreateCompany", "CreateTag", "CreateList", "AssociateCompany", "LogActivity"))
 
 
 class Idempotency(msgspec.Struct, frozen=True, kw_only=True):

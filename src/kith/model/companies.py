@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from kith.clock import to_iso
 from kith.model.changes import list_uncleared, make_changes
-from kith.model.records import Claim, Record, TagLink
+from kith.model.records import Claim, ListLink, Record, TagLink
 from kith.model.values import normalise_text
 
 CompanyStatus = Literal["ACTIVE", "ARCHIVED", "DELETED"]
@@ -41,6 +41,7 @@ class Company(Record, frozen=True, kw_only=True):
     updated_at: datetime
     version: int
     tags: tuple[TagLink, ...] = ()
+    lists: tuple[ListLink, ...] = ()
 
     @property
     def live(self) -> bool:

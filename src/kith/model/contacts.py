@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from kith.clock import to_iso
 from kith.model.changes import list_uncleared, make_changes
 from kith.model.companies import to_tag_view
-from kith.model.records import Claim, CompanyLink, Record, TagLink
+from kith.model.records import Claim, CompanyLink, ListLink, Record, TagLink
 from kith.model.values import TEXT_CHARACTERS_MAX, normalise_email, normalise_text
 
 Status = Literal["ACTIVE", "ARCHIVED", "MERGED", "DELETED"]
@@ -45,6 +45,7 @@ class Contact(Record, frozen=True, kw_only=True):
     merged_into: str | None = None
     companies: tuple[CompanyLink, ...] = ()
     tags: tuple[TagLink, ...] = ()
+    lists: tuple[ListLink, ...] = ()
 
     @property
     def live(self) -> bool:

@@ -5,24 +5,29 @@ from datetime import datetime
 from typing import Any
 
 from kith.model.commands import (
+    AddMembers,
     AssignTag,
     AssociateCompany,
     Command,
     CreateCompany,
     CreateContact,
+    CreateList,
     CreateTag,
     DeleteCompany,
     DeleteContact,
+    DeleteList,
     DeleteTag,
     LogActivity,
     MergeContacts,
     RemoveAssociation,
+    RemoveMembers,
     RemoveTag,
     RestoreCompany,
     RestoreContact,
     UpdateAssociation,
     UpdateCompany,
     UpdateContact,
+    UpdateList,
     UpdateTag,
 )
 from kith.model.events import Event
@@ -32,6 +37,7 @@ from kith.model.rules.associations import associate_company, remove_association,
 from kith.model.rules.companies import create_company, delete_company, restore_company, update_company
 from kith.model.rules.contacts import create_contact, delete_contact, restore_contact, update_contact
 from kith.model.rules.decisions import Accepted, Decision, Rejected
+from kith.model.rules.lists import add_members, create_list, delete_list, remove_members, update_list
 from kith.model.rules.merge import merge_contacts
 from kith.model.rules.tags import assign_tag, create_tag, delete_tag, remove_tag, update_tag
 from kith.model.state import State, Touches
@@ -56,6 +62,11 @@ RULES: Mapping[type[Command], Callable[[State, Any, datetime], Decision]] = {
     DeleteTag: delete_tag,
     AssignTag: assign_tag,
     RemoveTag: remove_tag,
+    CreateList: create_list,
+    UpdateList: update_list,
+    DeleteList: delete_list,
+    AddMembers: add_members,
+    RemoveMembers: remove_members,
     LogActivity: log_activity,
 }
 
@@ -93,6 +104,10 @@ def touches(command: Command) -> Touches:
         case LogActivity():
             contact = ("contact", command.contact_id)
             return Touches(records=frozenset((contact,)), fresh=frozenset((command.subject,)))
+        case CreateList():
+            return Touches(fresh=frozenset((command.subject,)))
+        case AddMembers() | RemoveMembers():
+            records = [command.subject, *((command.entity, record_id) for record_id in command.record_ids)]
         case MergeContacts():
             records = [command.subject, ("contact", command.loser_id)]
         case AssociateCompany() | UpdateAssociation() | RemoveAssociation():

@@ -26,6 +26,11 @@ EventType = Literal[
     "tag.assigned",
     "tag.removed",
     "activity.created",
+    "list.created",
+    "list.updated",
+    "list.deleted",
+    "list.entered",
+    "list.left",
 ]
 REJECTED = "operation.rejected"
 

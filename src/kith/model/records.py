@@ -52,6 +52,13 @@ class TagLink(msgspec.Struct, frozen=True, kw_only=True):
     color: str | None
 
 
+class ListLink(msgspec.Struct, frozen=True, kw_only=True):
+    """A static list that a record is on."""
+
+    external_id: str
+    number: int | None
+
+
 class CompanyLink(msgspec.Struct, frozen=True, kw_only=True):
     """A contact's association with a company; ``live`` is the company's, as it was when the contact was loaded."""
 

@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from kith.clock import to_iso
 from kith.model.changes import list_uncleared, make_changes
 from kith.model.records import Claim, Record, TagLink
-from kith.model.values import normalise_text
+from kith.model.values import normalise_name, normalise_text
 
 _KEY = re.compile(r"[a-z0-9_-]{1,64}")
 _COLOR = re.compile(r"#(?:[0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})")
@@ -65,15 +65,8 @@ def normalise_color(text: str) -> str:
     return text
 
 
-def normalise_tag_name(text: str) -> str:
-    name = normalise_text(text)
-    if name is None:
-        raise ValueError("cannot be empty.")
-    return name
-
-
 TEXTS: Mapping[str, Callable[[str], str | None]] = {
-    "name": normalise_tag_name,
+    "name": normalise_name,
     "description": normalise_text,
     "color": normalise_color,
 }

@@ -41,6 +41,14 @@ def normalise_text(text: str, characters_max: int = TEXT_CHARACTERS_MAX) -> str 
     return text.strip() or None
 
 
+def normalise_name(text: str) -> str:
+    """A text that must say something."""
+    name = normalise_text(text)
+    if name is None:
+        raise ValueError("cannot be empty.")
+    return name
+
+
 def normalise_email(text: str) -> str | None:
     """Trimmed, checked for form (no DNS) and lower-cased."""
     trimmed = text.strip()

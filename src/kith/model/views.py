@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from kith.model import activities, companies, contacts, tags
+from kith.model import activities, companies, contacts, lists, tags
 from kith.model.events import Event
 from kith.model.records import Record
 
@@ -15,10 +15,11 @@ _SHOWN: Mapping[str, tuple[type[Record], type[msgspec.Struct], Callable[..., msg
     "contact": (contacts.Contact, contacts.ContactView, contacts.to_view),
     "company": (companies.Company, companies.CompanyView, companies.to_view),
     "tag": (tags.Tag, tags.TagView, tags.to_view),
+    "list": (lists.List, lists.ListView, lists.to_view),
     "activity": (activities.Activity, activities.ActivityView, activities.to_view),
 }
 # What is counted or linked elsewhere is no part of what a record's own events tell.
-_UNTOLD = {"companies", "tags", "contact_count"}
+_UNTOLD = {"companies", "tags", "contact_count", "member_count"}
 _TOLD = {
     kind: {
         name: field

@@ -18,12 +18,14 @@ _OPERATIONS = load_queries("operations")
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 # How the records of a kind are loaded, and by which claim; activities are never loaded for a decision.
-_LOADS: Mapping[str, tuple[str, str]] = {
+_LOADS: Mapping[str, tuple[str, str | None]] = {
     "contact": (load_queries("contacts")["load_contacts"], "email"),
     "company": (load_queries("companies")["load_companies"], "domain"),
     "tag": (load_queries("tags")["load_tags"], "tag_key"),
+    "list": (load_queries("lists")["load_lists"], None),
 }
-CLAIMED_BY = {claim: kind for kind, (_, claim) in _LOADS.items()}
+KINDS = ("contact", "company", "tag", "activity", "list")
+CLAIMED_BY = {claim: kind for kind, (_, claim) in _LOADS.items() if claim is not None}
 
 # The statements that save a batch, in their order: what gives something free goes before what takes it.
 SAVES: Mapping[str, str] = {
@@ -38,10 +40,16 @@ SAVES: Mapping[str, str] = {
         ("tags", "delete_tags"),
         ("tags", "update_tags"),
         ("tags", "insert_tags"),
+        ("lists", "delete_lists"),
+        ("lists", "update_lists"),
+        ("lists", "insert_lists"),
         ("associations", "delete_associations"),
         ("associations", "save_associations"),
         ("tags", "delete_taggings"),
         ("tags", "insert_taggings"),
+        ("lists", "delete_members"),
+        ("lists", "insert_members"),
+        ("lists", "add_list_counts"),
         ("companies", "add_company_counts"),
         ("tags", "add_tag_counts"),
         ("activities", "insert_activities"),
@@ -92,12 +100,13 @@ class CounterRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     next_company_number: int = 1
     next_tag_number: int = 1
     next_activity_number: int = 1
+    next_list_number: int = 1
     next_event_sequence: int = 1
 
     @property
     def numbers(self) -> dict[str, int]:
         """The next number of each kind of record."""
-        return {kind: getattr(self, f"next_{kind}_number") for kind in ("contact", "company", "tag", "activity")}
+        return {kind: getattr(self, f"next_{kind}_number") for kind in KINDS}
 
 
 def make_counter(workspace_id: int, numbers: Mapping[str, int], next_event_sequence: int) -> CounterRow:
@@ -123,6 +132,8 @@ async def load_records(connection: Connection, shard: int, refs: Iterable[tuple[
         statement, claim = _LOADS[kind]
         values: list[Any] = []
         for by in ("external_id", "number", claim):
+            if by is None:
+                continue
             pairs = named.get(by, ())
             values += ([workspace_id for workspace_id, _ in pairs], [value for _, value in pairs])
         rows = await connection.fetch(statement, shard, *values)
@@ -174,8 +185,7 @@ async def warm_up(connection: Connection) -> None:
     """Plan every statement of a batch before the first command waits for it, by saving nothing."""
     nowhere, nobody, now = -1, [(-1, "")], datetime.now(UTC)
     async with connection.transaction():
-        refs = [(-1, Ref(kind, by, "")) for kind, (_, claim) in _LOADS.items() for by in ("external_id", claim)]
-        await load_records(connection, nowhere, refs)
+        await load_records(connection, nowhere, [(-1, Ref(kind, "external_id", "")) for kind in _LOADS])
         await load_counters(connection, nowhere, [-1])
         await load_known_operations(connection, nowhere, nobody, now, now)
         await connection.fetchrow(_OPERATIONS["move_cursor"], nowhere, 0, 0)

@@ -17,6 +17,8 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "tags": (),
     "taggings": (),
     "activities": (),
+    "lists": (),
+    "list_members": (),
     "merges": (),
     "totals": (),
     "operations": ("applied_at",),
@@ -82,6 +84,16 @@ SELECT 'contacts of tag', workspace_id, external_id, '', counted, contact_count 
   WHERE g.shard = t.shard AND g.workspace_id = t.workspace_id AND g.tag_id = t.id AND g.entity = 'contact'
     AND c.id = g.record_id AND c.status IN ('ACTIVE', 'ARCHIVED')) n
 WHERE counted <> contact_count
+UNION ALL
+SELECT 'members of list', workspace_id, external_id, '', counted, member_count FROM lists l, LATERAL (
+  SELECT count(*) AS counted FROM list_members m
+  LEFT JOIN contacts c ON m.entity = 'contact' AND (c.shard, c.workspace_id, c.id)
+    = (m.shard, m.workspace_id, m.record_id)
+  LEFT JOIN companies k ON m.entity = 'company' AND (k.shard, k.workspace_id, k.id)
+    = (m.shard, m.workspace_id, m.record_id)
+  WHERE m.shard = l.shard AND m.workspace_id = l.workspace_id AND m.list_id = l.id
+    AND coalesce(c.status, k.status) IN ('ACTIVE', 'ARCHIVED')) n
+WHERE counted <> member_count
 UNION ALL
 SELECT 'activities of contact', workspace_id, external_id, '', counted, activity_count FROM contacts c, LATERAL (
   SELECT count(*) AS counted, max(occurred_at) AS last FROM activities a

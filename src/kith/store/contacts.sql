@@ -49,7 +49,12 @@ SELECT workspace_id, json_build_object(
       'name', t.name, 'color', t.color) ORDER BY g.tag_id), '[]')
     FROM taggings g CROSS JOIN LATERAL (
       SELECT * FROM tags t WHERE t.shard = $1 AND t.workspace_id = g.workspace_id AND t.id = g.tag_id OFFSET 0) t
-    WHERE g.shard = $1 AND g.workspace_id = found.workspace_id AND g.entity = 'contact' AND g.record_id = found.id)
+    WHERE g.shard = $1 AND g.workspace_id = found.workspace_id AND g.entity = 'contact' AND g.record_id = found.id),
+  'lists', (
+    SELECT coalesce(json_agg(json_build_object('external_id', l.external_id, 'number', l.id) ORDER BY m.list_id), '[]')
+    FROM list_members m CROSS JOIN LATERAL (
+      SELECT * FROM lists l WHERE l.shard = $1 AND l.workspace_id = m.workspace_id AND l.id = m.list_id OFFSET 0) l
+    WHERE m.shard = $1 AND m.workspace_id = found.workspace_id AND m.entity = 'contact' AND m.record_id = found.id)
   )::text AS document
 FROM found;
 

@@ -1,6 +1,7 @@
 """Activities over HTTP, under their contact and by the legacy paths."""
 
 from typing import Annotated
+from urllib.parse import quote
 
 from msgspec import Meta, field
 
@@ -72,7 +73,7 @@ async def list_activities_legacy(call: ReadCall, contact_id: str, query: Activit
 
     Deprecated: use GET /crm/contacts/{contact_id}/activities.
     """
-    return deprecate(await list_activities(call, contact_id, query), f"/crm/contacts/{contact_id}/activities")
+    return deprecate(await list_activities(call, contact_id, query), make_successor(contact_id))
 
 
 @route(
@@ -89,4 +90,9 @@ async def log_activity_legacy(call: WriteCall, contact_id: str, body: ActivityIn
 
     Deprecated: use POST /crm/contacts/{contact_id}/activities.
     """
-    return deprecate(await log_activity(call, contact_id, body), f"/crm/contacts/{contact_id}/activities")
+    return deprecate(await log_activity(call, contact_id, body), make_successor(contact_id))
+
+
+def make_successor(contact_id: str) -> str:
+    """The better path, as a header can hold it: an email may come with line breaks around it."""
+    return f"/crm/contacts/{quote(contact_id, safe='@')}/activities"

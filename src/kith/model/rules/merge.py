@@ -49,6 +49,7 @@ def merge_contacts(state: State, command: MergeContacts, at: datetime) -> Decisi
         merged_into=winner.external_id,
         companies=(),
         tags=(),
+        lists=(),
         activity_count=0,
         last_activity_at=None,
         updated_at=at,
@@ -82,6 +83,7 @@ def make_filled(winner: Contact, loser: Contact) -> dict[str, Any]:
         "last_activity_at": max(moments, default=None),
         "companies": merge_companies(winner.companies, loser.companies),
         "tags": merge_tags(winner, loser),
+        "lists": (*winner.lists, *(link for link in loser.lists if link not in winner.lists)),
     }
 
 

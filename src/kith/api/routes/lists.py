@@ -1,0 +1,148 @@
+"""Lists over HTTP, and their members."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from kith.api import shapes
+from kith.api.calls import ReadCall, WriteCall
+from kith.api.queries import Count, PageQuery
+from kith.api.responses import Answer, make_page_answer, make_record_answer, make_write_answer
+from kith.api.routing import route
+from kith.engine import lists
+from kith.engine.listing import Listing
+from kith.engine.lists import ListListing
+from kith.model.lists import EntityType, ListInput, ListPatch, MembersInput
+
+EXAMPLE = {"name": "Friends of the house", "entityType": "CONTACT"}
+MEMBERS = {"entityIds": [1, 2]}
+
+
+class ListsQuery(PageQuery, rename="camel", kw_only=True):
+    entity_type: EntityType | None = None
+    is_dynamic: bool | None = None
+    sort_by: Literal["createdAt", "name"] = "createdAt"
+    sort_order: Literal["asc", "desc"] = "desc"
+
+
+class MembersQuery(msgspec.Struct, rename="camel", kw_only=True):
+    page: Annotated[int, Meta(ge=1, description="Page number; not together with cursor.")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Results per page.")] = 50
+    cursor: Annotated[str, Meta(description="meta.nextCursor of the page before.")] | None = None
+    count: Annotated[Count, Meta(description="exact: whatever it costs; none: leave the totals out.")] = "default"
+
+
+@route("GET", "/crm/lists", tag="Lists", kind="page", data=shapes.List, example={"entityType": "CONTACT"})
+async def list_lists(call: ReadCall, query: ListsQuery) -> Answer:
+    """List lists
+
+    A list's memberCount counts its members that are not deleted.
+    """
+    return make_page_answer(await lists.list_lists(call.engine, call.workspace, ListListing(**query.to_fields())))
+
+
+@route("GET", "/crm/lists/{list_id}", tag="Lists", kind="record", data=shapes.List)
+async def get_list(call: ReadCall, list_id: str) -> Answer:
+    """Get a list
+
+    By number or external id (lst_…).
+    """
+    return make_record_answer(await lists.get_list(call.engine, call.workspace, list_id))
+
+
+@route("POST", "/crm/lists", tag="Lists", kind="write", data=shapes.List, creates=True, example=EXAMPLE)
+async def create_list(call: WriteCall, body: ListInput) -> Answer:
+    """Create a list
+
+    A static list has members that are added by hand. A dynamic one keeps its filter; nobody enters it in this version.
+    """
+    return make_write_answer(await lists.create_list(call.engine, call.request, body), call.request)
+
+
+@route(
+    "PATCH",
+    "/crm/lists/{list_id}",
+    tag="Lists",
+    kind="write",
+    data=shapes.List,
+    example={"description": "Whoever comes to dinner"},
+)
+async def update_list(call: WriteCall, list_id: str, body: ListPatch) -> Answer:
+    """Update a list
+
+    A list stays static or dynamic, and of contacts or of companies.
+    """
+    return make_write_answer(await lists.update_list(call.engine, call.request, list_id, body), call.request)
+
+
+@route("DELETE", "/crm/lists/{list_id}", tag="Lists", kind="write", data=shapes.List)
+async def delete_list(call: WriteCall, list_id: str) -> Answer:
+    """Delete a list
+
+    It goes for good; its members stay where they are.
+    """
+    return make_write_answer(await lists.delete_list(call.engine, call.request, list_id), call.request)
+
+
+@route("GET", "/crm/lists/{list_id}/members", tag="Lists", kind="page")
+async def list_members(call: ReadCall, list_id: str, query: MembersQuery) -> Answer:
+    """List a list's members
+
+    As rows of contacts or of companies, by id; deleted ones are not shown.
+    """
+    listing = Listing(**msgspec.structs.asdict(query), sort_by="id", sort_order="asc")
+    return make_page_answer(await lists.list_members(call.engine, call.workspace, list_id, listing))
+
+
+@route(
+    "POST",
+    "/crm/lists/{list_id}/members",
+    tag="Lists",
+    kind="write",
+    data=shapes.List,
+    batch=True,
+    example=MEMBERS,
+)
+async def add_members(call: WriteCall, list_id: str, body: MembersInput) -> Answer:
+    """Add members to a static list
+
+    At most 1,000, by number or external id; all or none. One who is on it already changes nothing.
+    """
+    written = await lists.add_members(call.engine, call.request, list_id, body.entity_ids)
+    return make_write_answer(written, call.request)
+
+
+@route(
+    "DELETE",
+    "/crm/lists/{list_id}/members",
+    tag="Lists",
+    kind="write",
+    data=shapes.List,
+    batch=True,
+    example=MEMBERS,
+)
+async def remove_members(call: WriteCall, list_id: str, body: MembersInput) -> Answer:
+    """Remove members from a static list
+
+    At most 1,000; all or none. One who is not on it changes nothing.
+    """
+    written = await lists.remove_members(call.engine, call.request, list_id, body.entity_ids)
+    return make_write_answer(written, call.request)
+
+
+@route(
+    "POST",
+    "/crm/lists/{list_id}/members/remove",
+    tag="Lists",
+    kind="write",
+    data=shapes.List,
+    batch=True,
+    example=MEMBERS,
+)
+async def remove_members_by_post(call: WriteCall, list_id: str, body: MembersInput) -> Answer:
+    """Remove members from a static list, by POST
+
+    The same as DELETE, for clients that cannot send it with a body.
+    """
+    return await remove_members(call, list_id, body)

@@ -1,0 +1,142 @@
+"""The verbs on lists and their members."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from kith.cql.ast import And, Comparison, Condition
+from kith.cql.catalogue import COMPANY_OF_LIST, CONTACT_OF_LIST, LIST
+from kith.engine.contacts import make_status
+from kith.engine.context import Engine
+from kith.engine.listing import Listing, list_page
+from kith.engine.query import Page
+from kith.engine.records import Found, get_record, get_target, parse_body_id, parse_ref, write
+from kith.engine.submit import Attempt, WriteRequest, Written
+from kith.errors import Exposed, InvalidId, InvalidRequest, NotFound
+from kith.model.commands import AddMembers, Command, CreateList, DeleteList, RemoveMembers, UpdateList
+from kith.model.lists import MEMBERS_PER_CALL_MAX, EntityType, ListInput, ListPatch, make_list_changes
+from kith.model.rules.lists import refuse_members
+from kith.model.state import Ref, State
+from kith.model.workspaces import Workspace
+
+
+class ListListing(Listing, frozen=True, kw_only=True):
+    """What the list of lists is asked for."""
+
+    entity_type: EntityType | None = None
+    is_dynamic: bool | None = None
+
+
+class _Head(msgspec.Struct, rename="camel"):
+    """What has to be known of a list before its members are looked for."""
+
+    id: int | None
+    external_id: str
+    entity_type: EntityType
+
+
+async def create_list(engine: Engine, request: WriteRequest, fields: ListInput) -> Written:
+    changes = {field: value for field, value in make_list_changes(fields).items() if value is not None}
+
+    def make_command(attempt: Attempt, _: State) -> Command:
+        return CreateList(list_id=attempt.make_id("lst"), **changes)
+
+    return await write(engine, request, [], make_command)
+
+
+async def update_list(engine: Engine, request: WriteRequest, ref: str, fields: ListPatch) -> Written:
+    parsed, changes = parse_ref("list", ref), make_list_changes(fields)
+
+    def make_command(_: Attempt, state: State) -> Command:
+        list_id = get_target(state, parsed).external_id
+        return UpdateList(list_id=list_id, changes=changes, if_version=request.if_version)
+
+    return await write(engine, request, [parsed], make_command)
+
+
+async def delete_list(engine: Engine, request: WriteRequest, ref: str) -> Written:
+    parsed = parse_ref("list", ref)
+
+    def make_command(_: Attempt, state: State) -> Command:
+        return DeleteList(list_id=get_target(state, parsed).external_id, if_version=request.if_version)
+
+    return await write(engine, request, [parsed], make_command)
+
+
+async def add_members(engine: Engine, request: WriteRequest, ref: str, ids: Sequence[int | str]) -> Written:
+    """All or none; one who is on the list already changes nothing."""
+    return await _change_members(engine, request, ref, ids, AddMembers)
+
+
+async def remove_members(engine: Engine, request: WriteRequest, ref: str, ids: Sequence[int | str]) -> Written:
+    """All or none; one who is not on the list changes nothing."""
+    return await _change_members(engine, request, ref, ids, RemoveMembers)
+
+
+async def get_list(engine: Engine, workspace: Workspace, ref: str) -> Found:
+    return await get_record(engine, workspace, "list", ref)
+
+
+async def list_lists(engine: Engine, workspace: Workspace, listing: ListListing) -> Page:
+    terms: list[Condition] = []
+    if listing.entity_type is not None:
+        terms.append(Comparison("entityType", "eq", listing.entity_type))
+    if listing.is_dynamic is not None:
+        terms.append(Comparison("isDynamic", "eq", listing.is_dynamic))
+    return await list_page(engine, workspace, LIST, And(tuple(terms)), listing)
+
+
+async def list_members(engine: Engine, workspace: Workspace, ref: str, listing: Listing) -> Page:
+    """The members that are not deleted, as rows of their entity, by id."""
+    head = await _get_head(engine, workspace, ref)
+    entity = CONTACT_OF_LIST if head.entity_type == "CONTACT" else COMPANY_OF_LIST
+    terms = (make_status(None), Comparison("listId", "eq", head.id or 0))
+    return await list_page(engine, workspace, entity, And(terms), listing)
+
+
+async def _get_head(engine: Engine, workspace: Workspace, ref: str) -> _Head:
+    found = await get_record(engine, workspace, "list", ref)
+    return msgspec.json.decode(found.data, type=_Head)
+
+
+async def _change_members(
+    engine: Engine,
+    request: WriteRequest,
+    ref: str,
+    ids: Sequence[int | str],
+    command: type[AddMembers] | type[RemoveMembers],
+) -> Written:
+    head = await _get_head(engine, request.workspace, ref)
+    entity: Literal["contact", "company"] = "contact" if head.entity_type == "CONTACT" else "company"
+    members = parse_members(entity, ids)
+
+    def make_command(_: Attempt, state: State) -> Command:
+        found = [state.find_ref(member) for member in members]
+        missing = [member.value for member, record in zip(members, found, strict=True) if record is None]
+        if missing:
+            refusal = refuse_members(entity, missing)
+            raise Exposed(refusal.code, refusal.message, refusal.details)
+        record_ids = [record.external_id for record in found if record is not None]
+        return command(list_id=head.external_id, entity=entity, record_ids=record_ids)
+
+    return await write(engine, request, [Ref("list", "external_id", head.external_id), *members], make_command)
+
+
+def parse_members(entity: str, ids: Sequence[Any]) -> list[Ref]:
+    """The records that are named. Raises InvalidRequest for too many, or naming those that no such record can have."""
+    if len(ids) > MEMBERS_PER_CALL_MAX:
+        raise InvalidRequest(
+            f"entityIds has {len(ids):,} ids; at most {MEMBERS_PER_CALL_MAX:,} are taken at once.",
+            {"limit": MEMBERS_PER_CALL_MAX, "given": len(ids)},
+        )
+    members, wrong = [], []
+    for one in ids:
+        try:
+            members.append(parse_body_id(entity, "entityIds", one))
+        except (InvalidId, NotFound):
+            wrong.append(one)
+    if wrong:
+        refusal = refuse_members(entity, wrong)
+        raise InvalidRequest(refusal.message, refusal.details)
+    return members

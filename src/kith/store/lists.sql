@@ -1,0 +1,66 @@
+-- name: load_lists
+-- One JSON document for each list named by external id or number. Arrays and OFFSETs as in load_contacts.
+WITH found AS (
+  SELECT l.* FROM unnest($2::int[], $3::text[]) AS wanted (workspace_id, external_id) CROSS JOIN LATERAL (
+    SELECT * FROM lists l
+    WHERE l.shard = $1 AND l.workspace_id = wanted.workspace_id AND l.external_id = wanted.external_id OFFSET 0) l
+  UNION ALL
+  SELECT l.* FROM unnest($4::int[], $5::bigint[]) AS wanted (workspace_id, id) CROSS JOIN LATERAL (
+    SELECT * FROM lists l
+    WHERE l.shard = $1 AND l.workspace_id = wanted.workspace_id AND l.id = wanted.id OFFSET 0) l
+)
+SELECT workspace_id, json_build_object(
+  'external_id', external_id, 'number', id, 'name', name, 'description', description, 'entity_type', entity_type,
+  'is_dynamic', is_dynamic, 'filter_criteria', filter_criteria, 'member_count', member_count,
+  'evaluated_at', evaluated_at, 'created_at', created_at, 'updated_at', updated_at, 'version', version
+  )::text AS document
+FROM found;
+
+-- name: insert_lists
+INSERT INTO lists (shard, workspace_id, id, external_id, name, name_key, description, entity_type, is_dynamic,
+  filter_criteria, member_count, evaluated_at, created_at, updated_at, version)
+SELECT $1, workspace_id, number, external_id, name, name_key, description, entity_type, is_dynamic,
+  nullif(filter_criteria, 'null'), 0, evaluated_at, created_at, updated_at, version
+FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, external_id text, name text,
+  name_key text, description text, entity_type text, is_dynamic boolean, filter_criteria jsonb,
+  evaluated_at timestamptz, created_at timestamptz, updated_at timestamptz, version int);
+
+-- name: update_lists
+UPDATE lists SET name = row.name, name_key = row.name_key, description = row.description,
+  filter_criteria = nullif(row.filter_criteria, 'null'), evaluated_at = row.evaluated_at, updated_at = row.updated_at,
+  version = row.version
+FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, name text, name_key text,
+  description text, filter_criteria jsonb, evaluated_at timestamptz, updated_at timestamptz, version int)
+WHERE lists.shard = $1 AND lists.workspace_id = row.workspace_id AND lists.id = row.number;
+
+-- name: delete_lists
+-- With their members, however many.
+WITH row AS (
+  SELECT * FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint)
+), gone AS (
+  DELETE FROM list_members USING row
+  WHERE list_members.shard = $1 AND list_members.workspace_id = row.workspace_id
+    AND list_members.list_id = row.number
+)
+DELETE FROM lists USING row
+WHERE lists.shard = $1 AND lists.workspace_id = row.workspace_id AND lists.id = row.number;
+
+-- name: add_list_counts
+UPDATE lists SET member_count = member_count + row.count
+FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, count bigint)
+WHERE lists.shard = $1 AND lists.workspace_id = row.workspace_id AND lists.id = row.number;
+
+-- name: delete_members
+DELETE FROM list_members USING jsonb_to_recordset($2::jsonb) AS row (workspace_id int, entity text, record bigint,
+  list bigint)
+WHERE list_members.shard = $1 AND list_members.workspace_id = row.workspace_id
+  AND list_members.entity = row.entity AND list_members.record_id = row.record AND list_members.list_id = row.list;
+
+-- name: insert_members
+-- Of lists that are still there, as insert_taggings.
+INSERT INTO list_members (shard, workspace_id, list_id, entity, record_id)
+SELECT $1, row.workspace_id, l.id, row.entity, row.record
+FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, entity text, record bigint, list bigint)
+CROSS JOIN LATERAL (
+  SELECT l.id FROM lists l WHERE l.shard = $1 AND l.workspace_id = row.workspace_id AND l.id = row.list OFFSET 0) l
+ON CONFLICT DO NOTHING;
