@@ -27,6 +27,7 @@ from tests.bench.figures import (
 from tests.bench.installation import Installation, installed
 from tests.bench.latency import bench_latency
 from tests.bench.memory import bench_memory
+from tests.bench.nouns import bench_activities, bench_nouns
 from tests.bench.profiling import PROFILED, profile
 from tests.bench.reads import bench_rates, bench_reads
 from tests.bench.scale import bench_scale
@@ -40,6 +41,10 @@ BENCHES: dict[str, Bench] = {
     "latency": lambda kith, smoke: bench_latency(kith, writes=100 if smoke else 1_000),
     "reads": lambda kith, smoke: bench_reads(kith, seconds=0.1 if smoke else 1),
     "rates": lambda kith, smoke: bench_rates(kith, seconds=0.2 if smoke else 3),
+    "nouns": lambda kith, smoke: bench_nouns(kith, requests=500 if smoke else 10_000),
+    "activities": lambda kith, smoke: [
+        bench_activities(kith, count=20_000 if smoke else 1_000_000, seconds=0.1 if smoke else 2)
+    ],
     "scale": lambda _, smoke: bench_scale(
         sizes=(2_000, 20_000) if smoke else (10_000, 1_000_000), seconds=0.1 if smoke else 2
     ),

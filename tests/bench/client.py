@@ -32,7 +32,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """What to send, to whom, on how many connections, and for how long: ``seconds``, or until ``requests`` are sent.
 
     ``paths`` are asked for in turn; with ``creates_from`` people are posted to the one path instead, beginning with
-    this number, each with an email that nobody had.
+    this number, each with an email that nobody had. A ``body`` is posted to the paths in turn.
     """
 
     port: int
@@ -42,6 +42,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 5
     requests: int | None = None
     creates_from: int | None = None
+    body: str | None = None
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +70,7 @@ class Run:
     """What the connections of a run share."""
 
     def __init__(self, load: Load) -> None:
-        self.requests = make_creates(load) if load.creates_from is not None else make_gets(load)
+        self.requests = make_creates(load) if load.creates_from is not None else make_rest(load)
         self.latencies_ms = array("d")
         self.statuses: Counter[bytes] = Counter()
         self.open = 0
@@ -151,8 +152,12 @@ def fill(parts: list[tuple[bytes, bytes, bytes]], number: int) -> Iterator[bytes
         yield b"%b%010d%b%010d%b" % (first, n, between, 2_020_000_000 + n, last)
 
 
-def make_gets(load: Load) -> Iterator[bytes]:
-    requests = [make_head("GET", path, load.key) + BLANK_LINE for path in load.paths]
+def make_rest(load: Load) -> Iterator[bytes]:
+    if load.body is None:
+        requests = [make_head("GET", path, load.key) + BLANK_LINE for path in load.paths]
+    else:
+        body = load.body.encode()
+        requests = [make_head("POST", path, load.key, len(body)) + BLANK_LINE + body for path in load.paths]
     return itertools.islice(itertools.cycle(requests), load.requests)
 
 

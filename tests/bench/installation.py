@@ -9,10 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -63,6 +64,16 @@ class Installation:
         load = msgspec.structs.replace(load, creates_from=self.created, requests=requests)
         self.created += requests
         return self.client.run(load)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Result:
+        """POST one thing."""
+        return self.post_each([path], body, connections=1)
+
+    def post_each(self, paths: Sequence[str], body: Mapping[str, Any], *, connections: int = 64) -> Result:
+        """POST the same to each path once."""
+        load = self._make_load(paths, connections, 0)
+        text = msgspec.json.encode(body).decode()
+        return self.client.run(msgspec.structs.replace(load, body=text, requests=len(paths)))
 
     def _make_load(self, paths: Sequence[str], connections: int, seconds: float) -> Load:
         return Load(port=self.settings.port, key=self.key, paths=list(paths), connections=connections, seconds=seconds)

@@ -12,9 +12,10 @@ from kith.cql.ast import After, Query, Sort
 from kith.engine.contacts import ContactListing, make_condition
 from kith.engine.context import open_engine
 from kith.engine.query import make_cursor
+from kith.engine.rows import RowMaker
 from kith.ids import new_id
 from kith.model.contacts import Contact
-from kith.store.batch import insert_contacts, to_row
+from kith.store.batch import save, to_documents
 from kith.store.database import Database
 from tests.bench.client import Result
 from tests.bench.figures import Figure
@@ -88,8 +89,11 @@ async def fill(kith: Installation, size: int) -> None:
     async with database.acquire() as connection:
         for start in range(0, size, LOADED_AT_ONCE):
             numbers = range(start, min(start + LOADED_AT_ONCE, size))
-            rows = [to_row(make_contact(n, size), workspace.id) for n in numbers]
-            await insert_contacts(connection, workspace.shard, rows)
+            maker = RowMaker()
+            for n in numbers:
+                maker.add(workspace.id, None, make_contact(n, size))
+            documents = to_documents(maker.rows["insert_contacts"])
+            await save(connection, workspace.shard, {"insert_contacts": documents})
         await connection.execute(COUNT_UP)
         await connection.execute("VACUUM (ANALYZE) contacts")
         await connection.execute("CHECKPOINT")
