@@ -12,6 +12,9 @@ import httpx2
 import stamina
 
 COLLIDING_EMAILS = 12
+COLLIDING_DOMAINS = 6
+SHARED = 4  # tags and companies that all clients link their contacts to
+CONFLICTS = ("CONTACT_EMAIL_EXISTS", "COMPANY_DOMAIN_EXISTS", "ALREADY_ASSOCIATED")
 PATIENCE_S = 60
 
 
@@ -25,7 +28,7 @@ class Acknowledged:
 
     operation_id: str
     method: str
-    contact_id: str
+    record_id: str
     key: str | None
 
 
@@ -41,8 +44,8 @@ class Ledger:
 
     async def add(self, answer: httpx2.Response, key: str | None) -> Acknowledged:
         operation = answer.json()["operation"]
-        contact_id = answer.json()["data"]["externalId"]
-        write = Acknowledged(operation["id"], answer.request.method, contact_id, key)
+        record_id = answer.json()["data"]["externalId"]
+        write = Acknowledged(operation["id"], answer.request.method, record_id, key)
         if key is not None:
             known = self.by_key.setdefault(key, write)
             assert known == write, f"the Idempotency-Key {key} was answered with two writes: {known}, {write}"
@@ -68,12 +71,20 @@ class Load:
     _stopping: bool = False
     _numbers: "count[int]" = field(default_factory=count)
 
+    def _list_shared(self, kind: str) -> list[str]:
+        writes = (self.ledger.by_key.get(f"{kind} {n}") for n in range(SHARED))
+        return [write.record_id for write in writes if write is not None]
+
     def move(self, url: str) -> None:
         self.url = url
 
     @asynccontextmanager
     async def running(self, clients: int) -> AsyncIterator[None]:
         """The clients at work; at the end each finishes what it has begun. A client that fails ends the test."""
+        async with open_client(self.api_key) as client:
+            for n in range(SHARED):
+                await self.send(client, "POST", "/crm/tags", {"key": f"shared-{n}"}, f"tag {n}")
+                await self.send(client, "POST", "/crm/companies", {"name": f"Shared {n}"}, f"company {n}")
         async with asyncio.TaskGroup() as group:
             for n in range(clients):
                 group.create_task(self._work(n))
@@ -90,14 +101,18 @@ class Load:
                 await self._write(client, chance, mine)
 
     async def _write(self, client: httpx2.AsyncClient, chance: random.Random, mine: list[str]) -> None:
-        """Create, update or delete: with an Idempotency-Key until it is answered, or without and only once."""
+        """A contact of one's own, or what it is linked to: with an Idempotency-Key until it is answered, or without and
+        only once."""
         n = next(self._numbers)
         key = f"request {n}" if chance.random() < 0.5 else None
+        if mine and chance.random() < 0.4:
+            await self._link(client, chance, chance.choice(mine), key)
+            return
         act = chance.random()
         if act < 0.25 or not mine:
             made = await self.send(client, "POST", "/crm/contacts", {"email": f"unique-{n}@example.com"}, key)
             if made is not None:
-                mine.append(made.contact_id)
+                mine.append(made.record_id)
         elif act < 0.5:
             email = f"colliding-{chance.randrange(COLLIDING_EMAILS)}@example.com"
             await self.send(client, "POST", "/crm/contacts", {"email": email, "name": f"{n}"}, key)
@@ -109,6 +124,27 @@ class Load:
             # Deleted and free again: the others that want this email race for it.
             email = f"colliding-{chance.randrange(COLLIDING_EMAILS)}@example.com"
             await self.send(client, "DELETE", f"/crm/contacts/{email}", None, key)
+
+    async def _link(self, client: httpx2.AsyncClient, chance: random.Random, contact: str, key: str | None) -> None:
+        """An activity, a tag, an association, or a company whose domain others want too."""
+        path = f"/crm/contacts/{contact}"
+        act = chance.choice(("activity", "tag", "untag", "associate", "leave", "company"))
+        tag, company = (chance.choice(self._list_shared(kind)) for kind in ("tag", "company"))
+        match act:
+            case "activity":
+                await self.send(client, "POST", f"{path}/activities", {"type": "NOTE", "content": act}, key)
+            case "tag":
+                await self.send(client, "POST", f"{path}/tags", {"tagId": tag}, key)
+            case "untag":
+                await self.send(client, "DELETE", f"{path}/tags/{tag}", None, key)
+            case "associate":
+                body = {"companyId": company, "isPrimary": chance.random() < 0.5}
+                await self.send(client, "POST", f"{path}/companies", body, key)
+            case "leave":
+                await self.send(client, "DELETE", f"{path}/companies/{company}", None, key)
+            case "company":
+                domain = f"colliding-{chance.randrange(COLLIDING_DOMAINS)}.example.com"
+                await self.send(client, "POST", "/crm/companies", {"domain": domain}, key)
 
     async def send(
         self, client: httpx2.AsyncClient, method: str, path: str, body: dict[str, Any] | None, key: str | None
@@ -137,7 +173,7 @@ class Load:
         if answer.status_code == 202:
             return await self.ledger.add(answer, key)
         code = answer.json()["error"]["code"]
-        if code == "CONTACT_EMAIL_EXISTS":
+        if code in CONFLICTS:
             self.ledger.conflicts += 1
         else:
             # A contact that was found by its email may be gone, and one whose delete was not answered may be deleted.

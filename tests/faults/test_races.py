@@ -80,3 +80,34 @@ async def test_clients_that_race_with_the_same_keys_make_one_record_for_each(
         serve.data, "SELECT status, count(*) FROM operations WHERE fingerprint IS NOT NULL GROUP BY 1"
     )
     assert statuses == [("APPLIED", 20)]
+
+
+async def test_domains_tag_keys_and_links_that_are_raced_for_are_there_once(
+    serve: Served, clients: list[httpx2.AsyncClient]
+) -> None:
+    """All make the same companies and tags, link the same contact to them, and each link wants to be the primary one."""
+    made = (await clients[0].post(f"{serve.url}/crm/contacts", json={"name": "Wanted"})).json()["data"]["externalId"]
+    codes: Counter[str] = Counter()
+
+    async def send(client: httpx2.AsyncClient, path: str, body: dict[str, object]) -> None:
+        answer = await client.post(f"{serve.url}/crm/{path}", json=body)
+        codes[answer.json().get("error", {}).get("code", "")] += 1
+        assert answer.status_code in (202, 409), answer.text
+
+    for n in range(5):
+        await asyncio.gather(*(send(one, "companies", {"domain": f"wanted-{n}.example.com"}) for one in clients))
+        await asyncio.gather(*(send(one, "tags", {"key": f"wanted-{n}"}) for one in clients))
+    await wait_until_applied(serve)
+    for n in range(1, 6):
+        body = {"companyId": n, "isPrimary": True}
+        await asyncio.gather(*(send(one, f"contacts/{made}/companies", body) for one in clients))
+        await asyncio.gather(*(send(one, f"contacts/{made}/tags", {"tagId": n}) for one in clients))
+    await wait_until_applied(serve)
+    assert set(codes) == {"", "COMPANY_DOMAIN_EXISTS", "TAG_KEY_EXISTS", "ALREADY_ASSOCIATED"}
+    counts = "(SELECT count(*) FROM {}), (SELECT sum(contact_count)::int FROM {})"
+    for table in ("companies", "tags"):
+        assert await fetch(serve.data, f"SELECT {counts.format(table, table)}") == [(5, 5)]
+    links = "SELECT (SELECT count(*) FROM taggings), count(*), count(*) FILTER (WHERE is_primary) FROM associations"
+    assert await fetch(serve.data, links) == [(5, 5, 1)]
+    assert await fetch(serve.data, DUPLICATES) == []
+    verify_replay(serve)

@@ -8,12 +8,28 @@ import asyncpg
 import httpx2
 
 from kith.store.embedded import find_embedded_url
-from tests.faults.load import Ledger, open_client
+from tests.faults.load import CONFLICTS, Ledger, open_client
 from tests.serving import Served, run_kith
 
 DUPLICATES = """
 SELECT email, count(*) FROM contacts WHERE status IN ('ACTIVE', 'ARCHIVED') AND email IS NOT NULL
 GROUP BY workspace_id, email HAVING count(*) > 1
+UNION ALL
+SELECT domain, count(*) FROM companies WHERE status IN ('ACTIVE', 'ARCHIVED') AND domain IS NOT NULL
+GROUP BY workspace_id, domain HAVING count(*) > 1
+UNION ALL
+SELECT contact_id::text, count(*) FROM associations WHERE is_primary
+GROUP BY workspace_id, contact_id HAVING count(*) > 1
+"""
+RECORDS = """
+SELECT external_id FROM contacts UNION ALL SELECT external_id FROM companies UNION ALL SELECT external_id FROM tags
+UNION ALL SELECT external_id FROM activities
+"""
+# An activity for each write that made one, and none besides.
+WRONG_ACTIVITIES = """
+SELECT o.resource, a.external_id FROM (SELECT * FROM operations WHERE type = 'LogActivity' AND status = 'APPLIED') o
+FULL JOIN activities a ON o.resource = '/crm/activities/' || a.external_id
+WHERE o.resource IS NULL OR a.external_id IS NULL
 """
 # The version of a record is 1 and one more for each write that changed it: each update here does, of deletes the first.
 WRONG_VERSIONS = """
@@ -26,7 +42,7 @@ LEFT JOIN LATERAL (
 ) o ON true
 LEFT JOIN LATERAL (
   SELECT count(*) AS changed FROM events
-  WHERE resource = '/crm/contacts/' || c.external_id AND type <> 'operation.rejected'
+  WHERE resource = '/crm/contacts/' || c.external_id AND type LIKE 'contact.%'
 ) e ON true
 WHERE o.created <> 1 OR c.version <> 1 + o.updated + o.deleted OR c.version <> e.changed
 """
@@ -60,17 +76,18 @@ async def verify(served: Served, ledger: Ledger) -> None:
     operations = {
         row[0]: row[1:] for row in await fetch(served.data, "SELECT id, status, error ->> 'code' FROM operations")
     }
-    contacts = {row[0] for row in await fetch(served.data, "SELECT external_id FROM contacts")}
+    records = {row[0] for row in await fetch(served.data, RECORDS)}
     lost = [write for write in ledger.acknowledged if write.operation_id not in operations]
     assert not lost, f"{len(lost)} acknowledged writes are lost: {lost[:5]}"
     for write in ledger.acknowledged:
         status, code = operations[write.operation_id]
         if status == "APPLIED":
-            assert write.contact_id in contacts, f"{write} is applied, and its record is not there"
+            assert write.record_id in records, f"{write} is applied, and its record is not there"
         else:
-            assert code in ("CONTACT_EMAIL_EXISTS", "NOT_FOUND", "INVALID_REQUEST"), (write, code)
+            assert code in (*CONFLICTS, "NOT_FOUND", "INVALID_REQUEST"), (write, code)
     assert await fetch(served.data, DUPLICATES) == []
     assert await fetch(served.data, WRONG_VERSIONS) == []
+    assert await fetch(served.data, WRONG_ACTIVITIES) == []
     assert await fetch(served.data, GAPS) == []
     assert await fetch(served.data, "SELECT reason FROM dead_letters") == []
     await verify_replays(served, ledger)
@@ -83,14 +100,14 @@ async def verify_replays(served: Served, ledger: Ledger) -> None:
         for key, write in list(ledger.by_key.items())[:: max(1, len(ledger.by_key) // 200)]:
             method, path, body = ledger.requests[key]
             answer = await client.request(method, served.url + path, json=body, headers={"Idempotency-Key": key})
-            check_replay(answer, write.operation_id, write.contact_id)
+            check_replay(answer, write.operation_id, write.record_id)
 
 
-def check_replay(answer: httpx2.Response, operation_id: str, contact_id: str) -> None:
+def check_replay(answer: httpx2.Response, operation_id: str, record_id: str) -> None:
     assert answer.status_code == 202, answer.text
     assert answer.headers["Idempotent-Replayed"] == "true"
     assert answer.json()["operation"]["id"] == operation_id
-    assert answer.json()["data"]["externalId"] == contact_id
+    assert answer.json()["data"]["externalId"] == record_id
 
 
 def verify_replay(served: Served) -> None:
