@@ -4,7 +4,6 @@ Values are parameters, names come from the catalogue: no text of a query reaches
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -208,10 +207,10 @@ def _compile_after(field: Field, after: After, sort: Sort, values: _Values) -> s
     assert after.key is not None
     if field.name == "id":
         return f"{field.key} {'<' if sort.descending else '>'} {values.add(after.id)}::bigint"
-    key: str | datetime = datetime.fromisoformat(after.key) if field.kind == "DATETIME" else after.key
-    kind = "timestamptz" if field.kind == "DATETIME" else "text"
+    # As text: the driver takes the first moment of the year 1 for -infinity.
+    kind = "text::timestamptz" if field.kind == "DATETIME" else "text"
     sign = "<" if sort.descending else ">"
-    return f"({field.key}, c.id) {sign} ({values.add(key)}::{kind}, {values.add(after.id)}::bigint)"
+    return f"({field.key}, c.id) {sign} ({values.add(after.key)}::{kind}, {values.add(after.id)}::bigint)"
 
 
 def _to_sql(entity: Entity, condition: Condition, values: _Values) -> str:

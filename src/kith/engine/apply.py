@@ -13,7 +13,7 @@ from kith.engine.decisions import Decided, Placed, decide_batch, list_keys, list
 from kith.errors import BrokenLog, Internal, PoisonedLog
 from kith.log.port import Entry, Log
 from kith.model.codec import Undecodable, decode_envelope
-from kith.model.commands import MergeContacts, to_resource, to_type
+from kith.model.commands import AddMembers, MergeContacts, RemoveMembers, to_resource, to_type
 from kith.model.decide import Rejected
 from kith.model.events import REJECTED
 from kith.settings import Settings
@@ -29,6 +29,8 @@ GATHER_S = 0.01
 # What PostgreSQL may hold against an entry itself: its values, a constraint, a size. All else is the state of things.
 ENTRYS_FAULT = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 POISON_IN_A_ROW_MAX = 20
+# How many members of lists the commands of a batch may name before it ends: each is a record to load.
+MEMBERS_MAX = 5000
 _LOG = load_queries("log")
 logger = structlog.get_logger(__name__)
 
@@ -260,8 +262,10 @@ class Writer:
 def decode_batch(entries: Sequence[Entry]) -> tuple[list[Placed], list[tuple[Entry, str]]]:
     """(commands, entries that cannot be decoded with the reason), up to the first merge.
 
-    A merge ends its batch: what it moves must not depend on how the log is cut into batches.
+    A merge ends its batch: what it moves must not depend on how the log is cut into batches. So do commands that
+    together name too many members of lists.
     """
+    members = 0
     placed: list[Placed] = []
     poison: list[tuple[Entry, str]] = []
     for entry in entries:
@@ -270,8 +274,13 @@ def decode_batch(entries: Sequence[Entry]) -> tuple[list[Placed], list[tuple[Ent
         except Undecodable as error:
             poison.append((entry, str(error)))
             continue
-        if isinstance(placed[-1].envelope.command, MergeContacts):
+        command = placed[-1].envelope.command
+        if isinstance(command, MergeContacts):
             break
+        if isinstance(command, (AddMembers, RemoveMembers)):
+            members += len(command.record_ids)
+            if members > MEMBERS_MAX:
+                break
     return placed, poison
 
 

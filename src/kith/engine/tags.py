@@ -9,12 +9,17 @@ from kith.engine.listing import Listing, list_page
 from kith.engine.query import Page
 from kith.engine.records import Found, get_named, get_record, get_target, parse_body_id, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written
+from kith.errors import InvalidRequest
 from kith.model.commands import AssignTag, Command, CreateTag, DeleteTag, RemoveTag, UpdateTag
+from kith.model.companies import Company
+from kith.model.contacts import Contact
+from kith.model.records import Record
 from kith.model.state import Ref, State
 from kith.model.tags import TagInput, TagPatch, make_tag_changes
 from kith.model.workspaces import Workspace
 
 Entity = Literal["contact", "company"]
+TAGS_MAX = 500
 
 
 async def create_tag(engine: Engine, request: WriteRequest, fields: TagInput) -> Written:
@@ -50,10 +55,20 @@ async def assign_tag(engine: Engine, request: WriteRequest, entity: Entity, ref:
     record_ref, tag_ref = parse_ref(entity, ref), parse_body_id("tag", "tagId", tag)
 
     def make_command(_: Attempt, state: State) -> Command:
-        record_id = get_target(state, record_ref).external_id
-        return AssignTag(entity=entity, record_id=record_id, tag_id=get_named(state, tag_ref).external_id)
+        record = get_target(state, record_ref)
+        check_room(record)
+        return AssignTag(entity=entity, record_id=record.external_id, tag_id=get_named(state, tag_ref).external_id)
 
     return await write(engine, request, [record_ref, tag_ref], make_command)
+
+
+def check_room(record: Record) -> None:
+    """A record with so many tags takes no more. Raises InvalidRequest.
+
+    A limit of the edge, not a rule: in the writer's state a deleted tag stays on records until they are loaded anew.
+    """
+    if isinstance(record, (Contact, Company)) and len(record.tags) >= TAGS_MAX:
+        raise InvalidRequest(f"The {record.kind} has {TAGS_MAX} tags already; it takes no more.", {"limit": TAGS_MAX})
 
 
 async def remove_tag(engine: Engine, request: WriteRequest, entity: Entity, ref: str, tag: str) -> Written:

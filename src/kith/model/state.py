@@ -40,12 +40,15 @@ class State:
         self.numbers = dict(numbers) if numbers is not None else None
         self._records: dict[Identity, Record | None] = {}
         self._holders: dict[Claim, Identity | None] = {}
+        self._numbered: dict[tuple[str, int], Identity] = {}
 
     def know(self, records: Iterable[Record]) -> None:
         """Take loaded records in; a live one is known to hold what it claims."""
         for record in records:
             identity = record.identity
             self._records[identity] = record
+            if record.number is not None:
+                self._numbered[record.kind, record.number] = identity
             if record.live:
                 for claim in record.values:
                     self._holders[claim] = identity
@@ -119,10 +122,10 @@ class State:
         if ref.by == "external_id":
             return self._records.get((ref.kind, str(ref.value)))
         if ref.by == "number":
-            of_kind = (record for record in self._records.values() if record is not None and record.kind == ref.kind)
-            return next((record for record in of_kind if record.number == ref.value), None)
-        holder = self._holders.get((ref.by, str(ref.value)))
-        return self._records.get(holder) if holder is not None else None
+            identity = self._numbered.get((ref.kind, int(ref.value)))
+        else:
+            identity = self._holders.get((ref.by, str(ref.value)))
+        return self._records.get(identity) if identity is not None else None
 
     def peek(self, identity: Identity) -> Record | None:
         """The record if it is loaded and there."""

@@ -7,11 +7,27 @@ FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, exte
   type text, module text, content text, properties jsonb, occurred_at timestamptz, created_at timestamptz);
 
 -- name: save_merges
--- The sides as they were, and the activities that come over: written down before they move.
+-- The sides as they were, and the activities that come over: written down before they move. Of what a side is linked to
+-- only what the link holds, and only what is there: a copy of a company's name is as old as the batch.
 INSERT INTO merges (shard, workspace_id, loser_id, winner_id, at, moved)
-SELECT $1, row.workspace_id, row.loser, row.winner, row.at, jsonb_set(row.moved, '{activities}', coalesce((
+SELECT $1, row.workspace_id, row.loser, row.winner, row.at, jsonb_build_object('activities', coalesce((
   SELECT jsonb_agg(a.id ORDER BY a.id) FROM activities a
-  WHERE a.shard = $1 AND a.workspace_id = row.workspace_id AND a.contact_id = row.loser), '[]'))
+  WHERE a.shard = $1 AND a.workspace_id = row.workspace_id AND a.contact_id = row.loser), '[]')) || (
+  SELECT jsonb_object_agg(side.key, side.value || jsonb_build_object(
+    'companies', (
+      SELECT coalesce(jsonb_agg(link - '{name,domain,live}'::text[] ORDER BY (link ->> 'number')::bigint), '[]')
+      FROM jsonb_array_elements(side.value -> 'companies') link),
+    'tags', (
+      SELECT coalesce(jsonb_agg(link - '{key,name,color}'::text[] ORDER BY t.id), '[]')
+      FROM jsonb_array_elements(side.value -> 'tags') link CROSS JOIN LATERAL (
+        SELECT t.id FROM tags t
+        WHERE t.shard = $1 AND t.workspace_id = row.workspace_id AND t.id = (link ->> 'number')::bigint OFFSET 0) t),
+    'lists', (
+      SELECT coalesce(jsonb_agg(link ORDER BY l.id), '[]')
+      FROM jsonb_array_elements(side.value -> 'lists') link CROSS JOIN LATERAL (
+        SELECT l.id FROM lists l
+        WHERE l.shard = $1 AND l.workspace_id = row.workspace_id AND l.id = (link ->> 'number')::bigint OFFSET 0) l)))
+  FROM jsonb_each(row.moved - 'activities') side)
 FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, loser bigint, winner bigint, at timestamptz, moved jsonb);
 
 -- name: move_activities

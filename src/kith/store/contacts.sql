@@ -1,7 +1,7 @@
 -- name: load_contacts
--- One JSON document for each contact named by external id, number or live email; for the live holders of the emails of
--- the DELETED among them (a restore needs to know); and for those that the MERGED among them went into. Each with its
--- companies and tags. Arrays come in pairs: workspace, key.
+-- One JSON document for each contact named by external id, number or live email; for those that the MERGED among them
+-- went into; and for the live holders of the emails of the DELETED among all these (a restore needs to know). Each with
+-- its companies and tags. Arrays come in pairs: workspace, key.
 -- Each OFFSET keeps the planner from turning a join round while the table is young and it takes it for empty.
 WITH named AS (
   SELECT c.* FROM unnest($2::int[], $3::text[]) AS wanted (workspace_id, external_id) CROSS JOIN LATERAL (
@@ -16,19 +16,21 @@ WITH named AS (
     SELECT * FROM contacts c
     WHERE c.shard = $1 AND c.workspace_id = wanted.workspace_id AND c.email = wanted.email
       AND c.status IN ('ACTIVE', 'ARCHIVED') OFFSET 0) c
-), found AS (
+), followed AS (
   SELECT * FROM named
-  UNION ALL
-  SELECT c.* FROM named CROSS JOIN LATERAL (
-    SELECT * FROM contacts c
-    WHERE c.shard = $1 AND c.workspace_id = named.workspace_id AND c.email = named.email
-      AND c.status IN ('ACTIVE', 'ARCHIVED') OFFSET 0) c
-  WHERE named.status = 'DELETED'
   UNION ALL
   SELECT c.* FROM named CROSS JOIN LATERAL (
     SELECT * FROM contacts c
     WHERE c.shard = $1 AND c.workspace_id = named.workspace_id AND c.external_id = named.merged_into OFFSET 0) c
   WHERE named.status = 'MERGED'
+), found AS (
+  SELECT * FROM followed
+  UNION ALL
+  SELECT c.* FROM followed CROSS JOIN LATERAL (
+    SELECT * FROM contacts c
+    WHERE c.shard = $1 AND c.workspace_id = followed.workspace_id AND c.email = followed.email
+      AND c.status IN ('ACTIVE', 'ARCHIVED') OFFSET 0) c
+  WHERE followed.status = 'DELETED'
 )
 SELECT workspace_id, json_build_object(
   'external_id', external_id, 'number', id, 'email', email, 'name', name, 'given_name', given_name,

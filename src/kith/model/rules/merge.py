@@ -30,10 +30,13 @@ def merge_contacts(state: State, command: MergeContacts, at: datetime) -> Decisi
         return Rejected("INVALID_REQUEST", "A contact cannot be merged with itself.")
     for contact in sides:
         if contact.merged_into is not None:
+            # The last in the chain: whether it is the next one too depends on what of the chain is applied.
+            last = state.find_contact(contact.external_id)
+            into = last.external_id if last is not None else contact.merged_into
             return Rejected(
                 "INVALID_REQUEST",
-                f"Contact {contact.external_id} is merged into {contact.merged_into} already. Name that one.",
-                {"status": "MERGED", "mergedInto": contact.merged_into},
+                f"Contact {contact.external_id} is merged into {into} already. Name that one.",
+                {"status": "MERGED", "mergedInto": into},
             )
         if not contact.live:
             return not_live(contact)

@@ -24,8 +24,6 @@ from kith.model.rules.decisions import (
 from kith.model.state import State
 from kith.model.tags import Tag, to_link
 
-TAGS_MAX = 500
-
 
 def create_tag(state: State, command: CreateTag, at: datetime) -> Decision:
     if refusal := find_taken(state, ("tag_key", command.key)):
@@ -77,8 +75,6 @@ def assign_tag(state: State, command: AssignTag, at: datetime) -> Decision:
         return not_found("tag", command.tag_id)
     if any(link.external_id == tag.external_id for link in record.tags):
         return Accepted(())
-    if len(record.tags) >= TAGS_MAX:
-        return Rejected("INVALID_REQUEST", f"The {record.kind} has {TAGS_MAX} tags already; it takes no more.")
     after = msgspec.structs.replace(record, tags=sort_tags((*record.tags, to_link(tag))))
     return Accepted((Event(type="tag.assigned", record=after, told=tell(tag)),))
 
