@@ -190,7 +190,7 @@ def age_schema(data: Path) -> None:
 
     async def run() -> None:
         connection = await asyncpg.connect(find_embedded_url(data))
-        await connection.execute("UPDATE schema_migrations SET version = 9999")
+        await connection.execute("UPDATE schema_migrations SET version = 9999 WHERE version = 1")
         await connection.close()
 
     asyncio.run(run())

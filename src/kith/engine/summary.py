@@ -22,7 +22,7 @@ async def get_summary(engine: Engine, workspace: Workspace, ref: str) -> Found:
     ]
     shown["tags"] = [tag["key"] for tag in contact["tags"][:TAGS_MAX]]
     shown |= {name: contact[name] for name in ("activityCount", "lastActivityAt", "pending") if name in contact}
-    return msgspec.structs.replace(found, data=msgspec.json.encode(shown))
+    return _make_view(found, "summary", shown)
 
 
 async def get_sync_status(engine: Engine, workspace: Workspace, ref: str) -> Found:
@@ -30,4 +30,10 @@ async def get_sync_status(engine: Engine, workspace: Workspace, ref: str) -> Fou
     found = await get_record(engine, workspace, "contact", ref)
     contact = msgspec.json.decode(found.data, type=dict[str, Any])
     status = {"contactId": contact["id"], "externalId": contact["externalId"], "integrations": []}
-    return msgspec.structs.replace(found, data=msgspec.json.encode(status))
+    return _make_view(found, "sync-status", status)
+
+
+def _make_view(found: Found, name: str, shown: dict[str, Any]) -> Found:
+    """A view of the contact has a path of its own, and no version: what it shows moves without the contact's."""
+    data = msgspec.json.encode(shown)
+    return msgspec.structs.replace(found, data=data, version=None, location=f"{found.location}/{name}")
