@@ -85,7 +85,7 @@ async def test_clients_that_race_with_the_same_keys_make_one_record_for_each(
 async def test_domains_tag_keys_and_links_that_are_raced_for_are_there_once(
     serve: Served, clients: list[httpx2.AsyncClient]
 ) -> None:
-    """All make the same companies and tags, link the same contact to them, and each link wants to be the primary one."""
+    """All make the same companies and tags, link one contact to them, and each link wants to be the primary one."""
     made = (await clients[0].post(f"{serve.url}/crm/contacts", json={"name": "Wanted"})).json()["data"]["externalId"]
     codes: Counter[str] = Counter()
 

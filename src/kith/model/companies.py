@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from kith.clock import to_iso
 from kith.model.changes import list_uncleared, make_changes
 from kith.model.records import Claim, ListLink, Record, TagLink
-from kith.model.values import normalise_text
+from kith.model.values import check_number, normalise_text
 
 CompanyStatus = Literal["ACTIVE", "ARCHIVED", "DELETED"]
 DOMAIN_CHARACTERS_MAX = 253
@@ -102,6 +102,11 @@ TEXTS: Mapping[str, Callable[[str], str | None]] = {
 def make_company_changes(fields: CompanyInput) -> dict[str, Any]:
     """The fields that were sent, normalised, by the record's names. Raises Validation with every wrong field."""
     faults = list_uncleared(fields, ("properties",)) if isinstance(fields, CompanyPatch) else []
+    if isinstance(fields.spend, Decimal):
+        try:
+            check_number(fields.spend)
+        except ValueError as error:
+            faults.append(("spend", str(error)))
     return make_changes(fields, TEXTS, plain=("spend", "status"), faults=faults)
 
 
