@@ -46,7 +46,7 @@ async def test_an_association_is_accepted_and_shown_on_both_sides(client: httpx2
     assert (answer.status_code, answer.headers["location"]) == (202, f"/crm/contacts/{contact}")
     (link,) = answer.json()["data"]["companies"]
     shown = {"id": None, "externalId": company, "name": "Acme", "domain": None, "role": "Decision Maker"}
-    assert link == shown | {"isPrimary": True, "properties": {"since": 1}}
+    assert link == shown | {"isPrimary": True, "properties": {"since": 2020}}
     await drain()
     contact_after = await read(client, f"contacts/{contact}")
     assert contact_after["companies"] == [link | {"id": 1}]
