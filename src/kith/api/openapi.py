@@ -20,6 +20,7 @@ TAGS = {
     "Tags": "What contacts and companies are marked with.",
     "Activities": "What happened with a contact.",
     "Lists": "Contacts or companies, put together by hand or by a filter.",
+    "Properties": "What records carry beside their own fields, by type.",
     "Legacy": "Superseded paths that still work.",
     "Operations": "What became of a write.",
     "System": "What the server says of itself. No key is needed.",

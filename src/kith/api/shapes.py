@@ -9,6 +9,7 @@ from kith.model.activities import ActivityModule, ActivityType
 from kith.model.companies import CompanyStatus
 from kith.model.contacts import LifecycleStage, Module, Status
 from kith.model.lists import EntityType
+from kith.model.properties import PropertyEntity, PropertyGroup, PropertyStatus, PropertyType
 
 Time = Annotated[str, Meta(description="ISO 8601 in UTC with milliseconds.", examples=["2026-04-10T10:30:00.000Z"])]
 Properties = Annotated[dict[str, Any], Meta(examples=[{"mrr": 4999, "plan": "Enterprise"}])]
@@ -112,6 +113,36 @@ class Tag(msgspec.Struct, rename="camel", kw_only=True):
     description: Annotated[str | None, Meta(examples=["High-value customers"])]
     color: Annotated[str | None, Meta(examples=["#FFD700"])]
     contact_count: Annotated[int, Meta(description="Contacts that carry it and are not deleted.", examples=[0])]
+    created_at: Time
+    updated_at: Time
+    version: Annotated[int, Meta(description="One more for each applied write to the record.", examples=[1])]
+    pending: Annotated[bool, Meta(description="There, and true, while a write to the record is not applied.")] = False
+
+
+class PropertyOption(msgspec.Struct, rename="camel", kw_only=True):
+    """A value that can be selected."""
+
+    value: str
+    label: str
+    archived: Annotated[bool, Meta(description="Kept where it is; not taken any more.")]
+
+
+class Property(msgspec.Struct, rename="camel", kw_only=True):
+    """A property that records of an entity may have."""
+
+    id: Annotated[int | None, Meta(description="The number; null until the create is applied.", examples=[1000])]
+    external_id: Annotated[str, Meta(examples=["prp_01jrfz3x8mfvv8t3n2m6k0q4sb"])]
+    key: Annotated[str, Meta(examples=["mrr"])]
+    entity: PropertyEntity
+    label: Annotated[str, Meta(examples=["Monthly Revenue"])]
+    type: PropertyType
+    group: PropertyGroup
+    description: Annotated[str | None, Meta(examples=["Monthly recurring revenue in USD"])]
+    is_required: bool
+    is_system: Annotated[bool, Meta(description="A field that every record of the entity has; it cannot be changed.")]
+    is_indexed: Annotated[bool, Meta(description="Whether an index serves queries on it.")]
+    options: Annotated[list[PropertyOption], Meta(description="Of SELECT and MULTI_SELECT.", examples=[[]])]
+    status: PropertyStatus
     created_at: Time
     updated_at: Time
     version: Annotated[int, Meta(description="One more for each applied write to the record.", examples=[1])]
@@ -223,6 +254,10 @@ class Operation(OperationMark, rename="camel", kw_only=True):
     type: Annotated[str, Meta(description="The command.", examples=["CreateContact"])]
     resource: Annotated[str | None, Meta(examples=["/crm/contacts/ctc_01jrfz3x8mfvv8t3n2m6k0q4sb"])]
     error: Annotated[Problem | None, Meta(description="Why it was rejected.", examples=[None])]
+    result: Annotated[
+        dict[str, Any] | None,
+        Meta(description="What it found out, where there is more to say than that it was applied.", examples=[None]),
+    ]
     created_at: Time
     applied_at: Annotated[str | None, Meta(examples=[None])]
 

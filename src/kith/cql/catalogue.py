@@ -201,8 +201,42 @@ ACTIVITY = Entity(
     version="NULL::int",
 )
 
+PROPERTY = Entity(
+    name="property",
+    source="(SELECT * FROM properties p WHERE p.shard = $1 AND p.workspace_id = $2"
+    " UNION ALL SELECT $1::smallint, $2::int, s.* FROM system_properties s) c",
+    fields=(
+        Field(name="id", kind="NUMBER", column="c.id"),
+        Field(name="externalId", kind="TEXT", column="c.external_id"),
+        Field(name="key", kind="TEXT", column="c.key", key="c.key"),
+        Field(name="entity", kind="ENUM", column="c.entity"),
+        Field(name="label", kind="TEXT", column="c.label"),
+        Field(name="type", kind="ENUM", column="c.type"),
+        Field(name="group", kind="ENUM", column="c.property_group"),
+        Field(name="description", kind="TEXT", column="c.description", nullable=True),
+        Field(name="isRequired", kind="BOOLEAN", column="c.is_required"),
+        Field(name="isSystem", kind="BOOLEAN", column="c.is_system"),
+        Field(name="isIndexed", kind="BOOLEAN", column="c.is_indexed"),
+        Field(name="options", kind="JSON", column="c.options"),
+        Field(name="status", kind="ENUM", column="c.status"),
+        Field(name="createdAt", kind="DATETIME", column="c.created_at", key="c.created_at"),
+        Field(name="updatedAt", kind="DATETIME", column="c.updated_at"),
+        Field(name="version", kind="NUMBER", column="c.version"),
+    ),
+)
+
 ENTITIES: Mapping[str, Entity] = {
     entity.name: entity
-    for entity in (CONTACT, CONTACT_OF_COMPANY, CONTACT_OF_LIST, COMPANY, COMPANY_OF_LIST, TAG, LIST, ACTIVITY)
+    for entity in (
+        CONTACT,
+        CONTACT_OF_COMPANY,
+        CONTACT_OF_LIST,
+        COMPANY,
+        COMPANY_OF_LIST,
+        TAG,
+        LIST,
+        PROPERTY,
+        ACTIVITY,
+    )
 }
 _BY_NAME = {entity.name: {field.name: field for field in entity.fields} for entity in ENTITIES.values()}

@@ -10,15 +10,20 @@ import structlog
 
 from kith.clock import Clock
 from kith.engine.decisions import Decided, Placed, decide_batch, list_keys, list_operations, make_operation
+from kith.engine.schemas import Schemas
+from kith.engine.surveys import convert_values, survey_values
 from kith.errors import BrokenLog, Internal, PoisonedLog
 from kith.log.port import Entry, Log
 from kith.model.codec import Undecodable, decode_envelope
-from kith.model.commands import AddMembers, MergeContacts, RemoveMembers, to_resource, to_type
-from kith.model.decide import Rejected
+from kith.model.commands import AddMembers, MergeContacts, OnProperty, RemoveMembers, to_resource, to_type
+from kith.model.decide import Rejected, touches
 from kith.model.events import REJECTED
+from kith.model.records import Identity, Record
+from kith.model.rules.properties import find_surveyed
+from kith.model.state import State, Survey
 from kith.settings import Settings
 from kith.store import batch as store
-from kith.store.database import DISCONNECTED, Database
+from kith.store.database import DISCONNECTED, Connection, Database
 from kith.store.queries import load_queries
 
 TRIES_ALONE_MAX = 3
@@ -36,11 +41,22 @@ logger = structlog.get_logger(__name__)
 
 
 class _Plan(NamedTuple):
-    """What a batch will store, decided before its transaction begins."""
+    """What a batch will store, decided before its transaction begins.
+
+    ``rows`` are None where they are made within it: the batch is a command that brings values into another form.
+    """
 
     last: int
     decided: Decided
-    rows: Mapping[str, str]
+    rows: Mapping[str, str] | None
+    poison: list[tuple[Entry, str]]
+
+
+class _Batch(NamedTuple):
+    """Commands that are applied together, entries that cannot be decoded with the reason, the last of both."""
+
+    last: int
+    placed: list[Placed]
     poison: list[tuple[Entry, str]]
 
 
@@ -68,6 +84,8 @@ class Writer:
         self._batch_max = settings.batch_commands_max
         self._poll_s = settings.poll_ms / 1000
         self._positions: dict[int, int] = {}
+        self._schema_positions: dict[int, int] = {}
+        self._schemas = Schemas()
         self._ahead: _Ahead | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -105,12 +123,13 @@ class Writer:
         """Begin where the cursors stand: they are the truth."""
         rows = await self._database.fetch(_LOG["load_cursors"])
         self._positions = {row["shard"]: row["position"] for row in rows}
+        self._schema_positions = {row["shard"]: row["schema_position"] for row in rows}
 
     async def _apply_next(self, shard: int, head: int) -> int:
         """Apply the next portion, and make the one behind it ready while PostgreSQL stores."""
         entries, plan = await self._get_portion(shard)
         last = entries[-1].position
-        if plan is not None and last < head:
+        if plan is not None and plan.rows is not None and last < head:
             ready = asyncio.create_task(self._make_ready(shard, last, plan.decided))
             ready.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._ahead = _Ahead((shard, last), ready)
@@ -143,7 +162,10 @@ class Writer:
                 " or restored in part? This writer stops rather than pass over writes that were acknowledged."
             )
         try:
-            plan = await self._make_plan(shard, entries, before)
+            batch = decode_batch(entries)
+            if before is not None and stands_alone(batch):
+                return _Portion(list_up_to(batch.last, entries), None)
+            plan = await self._make_plan(shard, batch, before)
             return _Portion(list_up_to(plan.last, entries), plan)
         except Exception as error:
             if is_passing(error):
@@ -155,7 +177,7 @@ class Writer:
         tries = 1 if len(entries) > 1 else TRIES_ALONE_MAX
         for remaining in range(tries - 1, -1, -1):
             try:
-                plan = plan or await self._make_plan(shard, entries)
+                plan = plan or await self._make_plan(shard, decode_batch(entries))
                 await self._store(shard, plan)
                 break
             except Exception as error:
@@ -175,29 +197,38 @@ class Writer:
         if rest := entries[len(list_up_to(plan.last, entries)) :]:
             await self._apply(shard, rest)
 
-    async def _make_plan(self, shard: int, entries: Sequence[Entry], before: Decided | None = None) -> _Plan:
-        """Decide the entries on the committed state, with what ``before`` will have changed."""
-        placed, poison = decode_batch(entries)
-        last = max([one.position for one in placed[-1:]] + [entry.position for entry, _ in poison[-1:]])
+    async def _make_plan(self, shard: int, batch: _Batch, before: Decided | None = None) -> _Plan:
+        """Decide the batch on the committed state, with what ``before`` will have changed."""
+        placed = batch.placed
+        alone = stands_alone(batch)
         async with self._database.acquire() as connection:
             known = await store.load_known_operations(connection, shard, *list_operations(placed)) if placed else set()
-            records = await store.load_records(connection, shard, list_keys(placed).to_refs())
+            stamp = self._schema_positions.get(shard, 0)
+            records = await self._schemas.load_records(connection, shard, list_keys(placed).to_refs(), stamp)
             workspaces = sorted({one.envelope.workspace_id for one in placed})
             counters = await store.load_counters(connection, shard, workspaces) if placed else {}
-        decided = decide_batch(placed, records, counters, known, self._clock.now(), before)
-        return _Plan(last, decided, decided.make_rows(), poison)
+            surveys = await survey_batch(connection, shard, placed, records) if alone else None
+        decided = decide_batch(placed, records, counters, known, self._clock.now(), before, surveys)
+        return _Plan(batch.last, decided, None if alone else decided.make_rows(), batch.poison)
 
     async def _store(self, shard: int, plan: _Plan) -> None:
         """The one transaction of a batch. Raises ConflictingWriter where another writer was here."""
         async with self._database.acquire() as connection, connection.transaction():
-            await store.move_cursor(connection, shard, self._positions.get(shard, 0), plan.last)
-            await store.save(connection, shard, plan.rows)
+            changes_schemas = plan.decided.changes_schemas
+            before = self._positions.get(shard, 0)
+            await store.move_cursor(connection, shard, before, plan.last, changes_schemas=changes_schemas)
+            for envelope, one in plan.decided.list_conversions():
+                survey = await convert_values(connection, shard, envelope.workspace_id, one)
+                plan.decided.note_conversion(envelope, survey)
+            await store.save(connection, shard, plan.rows or plan.decided.make_rows())
             for entry, reason in plan.poison:
                 await store.insert_dead_letter(
                     connection, shard, entry.position, entry.workspace_id, None, entry.data, reason
                 )
                 logger.error("an entry cannot be decoded", shard=shard, position=entry.position, reason=reason)
         self._positions[shard] = plan.last
+        if changes_schemas:
+            self._schema_positions[shard] = plan.last
 
     async def _set_aside(self, shard: int, entry: Entry, reason: str) -> None:
         """Keep the entry with its reason, end its operation as REJECTED, and go on behind it.
@@ -259,29 +290,53 @@ class Writer:
             await store.save(connection, shard, {name: store.to_documents(one) for name, one in rows.items()})
 
 
-def decode_batch(entries: Sequence[Entry]) -> tuple[list[Placed], list[tuple[Entry, str]]]:
-    """(commands, entries that cannot be decoded with the reason), up to the first merge.
+def decode_batch(entries: Sequence[Entry]) -> _Batch:
+    """The first of the entries, as many as make a batch: up to the first merge.
 
     A merge ends its batch: what it moves must not depend on how the log is cut into batches. So do commands that
-    together name too many members of lists.
+    together name too many members of lists. A command on a property stands alone: it is about all records.
     """
     members = 0
     placed: list[Placed] = []
     poison: list[tuple[Entry, str]] = []
     for entry in entries:
         try:
-            placed.append(Placed(entry.position, decode_envelope(entry.data)))
+            envelope = decode_envelope(entry.data)
         except Undecodable as error:
             poison.append((entry, str(error)))
             continue
-        command = placed[-1].envelope.command
-        if isinstance(command, MergeContacts):
+        command = envelope.command
+        if isinstance(command, OnProperty) and (placed or poison):
+            break
+        placed.append(Placed(entry.position, envelope))
+        if isinstance(command, (MergeContacts, OnProperty)):
             break
         if isinstance(command, (AddMembers, RemoveMembers)):
             members += len(command.record_ids)
             if members > MEMBERS_MAX:
                 break
-    return placed, poison
+    last = max([one.position for one in placed[-1:]] + [entry.position for entry, _ in poison[-1:]])
+    return _Batch(last, placed, poison)
+
+
+def stands_alone(batch: _Batch) -> bool:
+    """Whether it is a command on a property, for which all that was accepted before must be stored."""
+    return bool(batch.placed) and isinstance(batch.placed[0].envelope.command, OnProperty)
+
+
+async def survey_batch(
+    connection: Connection, shard: int, placed: Sequence[Placed], records: Sequence[tuple[int, Record]]
+) -> dict[tuple[int, Identity], Survey]:
+    """What the values that records hold say of the property that the command changes, where that decides on it."""
+    (_, envelope), *_ = placed
+    state = State()
+    state.know(record for _, record in records)
+    state.know_absent(touches(envelope.command))
+    one = find_surveyed(state, envelope.command)
+    if one is None:
+        return {}
+    survey = await survey_values(connection, shard, envelope.workspace_id, one)
+    return {(envelope.workspace_id, one.identity): survey}
 
 
 def list_up_to(position: int, entries: Sequence[Entry]) -> list[Entry]:

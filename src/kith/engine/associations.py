@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from kith.engine.context import Engine
+from kith.engine.properties import check_defined, to_schema_ref
 from kith.engine.query import Page
 from kith.engine.records import get_named, get_record, get_target, parse_body_id, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written
@@ -25,9 +26,11 @@ async def associate_company(engine: Engine, request: WriteRequest, ref: str, fie
     def make_command(_: Attempt, state: State) -> Command:
         contact_id = get_target(state, contact_ref).external_id
         company_id = get_named(state, company_ref).external_id
+        check_defined(request.workspace, state, "CONTACT_COMPANY", given.get("properties", {}))
         return AssociateCompany(contact_id=contact_id, company_id=company_id, **given)
 
-    return await write(engine, request, [contact_ref, company_ref], make_command)
+    refs = [contact_ref, company_ref, to_schema_ref("CONTACT_COMPANY")]
+    return await write(engine, request, refs, make_command)
 
 
 async def update_association(
@@ -39,9 +42,11 @@ async def update_association(
     def make_command(_: Attempt, state: State) -> Command:
         contact_id = get_target(state, contact_ref).external_id
         company_id = get_target(state, company_ref).external_id
+        check_defined(request.workspace, state, "CONTACT_COMPANY", changes.get("properties", {}))
         return UpdateAssociation(contact_id=contact_id, company_id=company_id, changes=changes)
 
-    return await write(engine, request, [contact_ref, company_ref], make_command)
+    refs = [contact_ref, company_ref, to_schema_ref("CONTACT_COMPANY")]
+    return await write(engine, request, refs, make_command)
 
 
 async def remove_association(engine: Engine, request: WriteRequest, ref: str, company: str) -> Written:

@@ -2,9 +2,10 @@
 
 from kith.cql.ast import And, Comparison, Condition
 from kith.cql.catalogue import COMPANY, CONTACT_OF_COMPANY
-from kith.engine.contacts import check_defined, make_status
+from kith.engine.contacts import make_status
 from kith.engine.context import Engine
 from kith.engine.listing import Listing, list_page, make_range, make_search, type_ahead
+from kith.engine.properties import check_defined, to_schema_ref
 from kith.engine.query import Page
 from kith.engine.records import Found, find_committed_number, get_record, get_target, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written
@@ -26,23 +27,27 @@ class CompanyListing(Listing, frozen=True, kw_only=True):
 
 
 async def create_company(engine: Engine, request: WriteRequest, fields: CompanyInput) -> Written:
-    given = check_defined(request.workspace, make_company_changes(fields))
-    changes = {field: value for field, value in given.items() if value is not None}
+    changes = {field: value for field, value in make_company_changes(fields).items() if value is not None}
     domain = changes.get("domain")
 
-    def make_command(attempt: Attempt, _: State) -> Command:
+    def make_command(attempt: Attempt, state: State) -> Command:
+        check_defined(request.workspace, state, "COMPANY", changes.get("properties", {}))
         return CreateCompany(company_id=attempt.make_id("cmp"), **changes)
 
-    return await write(engine, request, [Ref("company", "domain", domain)] if domain else [], make_command)
+    refs = [to_schema_ref("COMPANY"), Ref("company", "domain", domain)] if domain else [to_schema_ref("COMPANY")]
+    return await write(engine, request, refs, make_command)
 
 
 async def update_company(engine: Engine, request: WriteRequest, ref: str, fields: CompanyPatch) -> Written:
     parsed = parse_ref("company", ref)
-    changes = check_defined(request.workspace, make_company_changes(fields))
+    changes = make_company_changes(fields)
     domain = changes.get("domain")
     refs = [parsed, Ref("company", "domain", domain)] if domain else [parsed]
+    if "properties" in changes:
+        refs.append(to_schema_ref("COMPANY"))
 
     def make_command(_: Attempt, state: State) -> Command:
+        check_defined(request.workspace, state, "COMPANY", changes.get("properties", {}))
         company_id = get_target(state, parsed).external_id
         return UpdateCompany(company_id=company_id, changes=changes, if_version=request.if_version)
 

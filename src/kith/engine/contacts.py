@@ -1,15 +1,13 @@
 """The verbs on contacts."""
 
-from typing import Any
-
 from kith.cql.ast import And, Comparison, Condition
 from kith.cql.catalogue import CONTACT
 from kith.engine.context import Engine
 from kith.engine.listing import Listing, list_page, make_range, make_search, type_ahead
+from kith.engine.properties import check_defined, to_schema_ref
 from kith.engine.query import Page
 from kith.engine.records import Found, get_named, get_record, get_target, parse_body_id, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written
-from kith.errors import Validation
 from kith.model.commands import Command, CreateContact, DeleteContact, MergeContacts, RestoreContact, UpdateContact
 from kith.model.contacts import ContactInput, ContactPatch, make_contact_changes
 from kith.model.records import LIVE
@@ -29,33 +27,28 @@ class ContactListing(Listing, frozen=True, kw_only=True):
     created_to: str | None = None
 
 
-def check_defined(workspace: Workspace, changes: dict[str, Any]) -> dict[str, Any]:
-    """In a workspace that is strict about them, no properties that are not defined. Raises Validation."""
-    undefined = [key for key, value in changes.get("properties", {}).items() if value is not None]
-    if workspace.strict_properties and undefined:
-        message = "is not defined, and this workspace takes only properties that are."
-        raise Validation([(f"properties.{key}", message) for key in undefined])
-    return changes
-
-
 async def create_contact(engine: Engine, request: WriteRequest, fields: ContactInput) -> Written:
-    given = check_defined(request.workspace, make_contact_changes(fields))
-    changes = {field: value for field, value in given.items() if value is not None}
+    changes = {field: value for field, value in make_contact_changes(fields).items() if value is not None}
     email = changes.get("email")
 
-    def make_command(attempt: Attempt, _: State) -> Command:
+    def make_command(attempt: Attempt, state: State) -> Command:
+        check_defined(request.workspace, state, "CONTACT", changes.get("properties", {}))
         return CreateContact(contact_id=attempt.make_id("ctc"), **changes)
 
-    return await write(engine, request, [Ref("contact", "email", email)] if email else [], make_command)
+    refs = [to_schema_ref("CONTACT"), Ref("contact", "email", email)] if email else [to_schema_ref("CONTACT")]
+    return await write(engine, request, refs, make_command)
 
 
 async def update_contact(engine: Engine, request: WriteRequest, ref: str, fields: ContactPatch) -> Written:
     parsed = parse_ref("contact", ref)
-    changes = check_defined(request.workspace, make_contact_changes(fields))
+    changes = make_contact_changes(fields)
     email = changes.get("email")
     refs = [parsed, Ref("contact", "email", email)] if email else [parsed]
+    if "properties" in changes:
+        refs.append(to_schema_ref("CONTACT"))
 
     def make_command(_: Attempt, state: State) -> Command:
+        check_defined(request.workspace, state, "CONTACT", changes.get("properties", {}))
         contact_id = get_target(state, parsed).external_id
         return UpdateContact(contact_id=contact_id, changes=changes, if_version=request.if_version)
 

@@ -78,7 +78,7 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
             log=log,
             pending=pending,
             progress=progress,
-            loader=Loader(database),
+            loader=Loader(database, progress.get_schema_position),
             keys=KeyCache(partial(find_key, database), clock, settings.key_cache_ms),
         )
         yield engine

@@ -10,8 +10,9 @@ from kith.model.commands import Envelope, to_resource, to_type
 from kith.model.contacts import Contact
 from kith.model.decide import Decision, Rejected, decide, fold, touches
 from kith.model.events import REJECTED
+from kith.model.properties import Property
 from kith.model.records import Claim, Identity, Record
-from kith.model.state import Ref, State
+from kith.model.state import Ref, State, Survey
 from kith.model.views import make_event_data
 from kith.store.batch import CLAIMED_BY, CounterRow, EventRow, OperationRow, make_counter, to_documents
 
@@ -62,12 +63,14 @@ def decide_batch(
     known: set[tuple[int, str]],
     applied_at: datetime,
     before: "Decided | None" = None,
+    surveys: Mapping[tuple[int, Identity], Survey] | None = None,
 ) -> "Decided":
     """Decide each command that is not ``known`` to be applied, and fold what it does.
 
     ``before`` is the batch in front of this one, where what was loaded may not have it yet: it knows better.
+    ``surveys`` are of the properties that the batch changes, as it leaves them.
     """
-    decided = Decided(records, counters, applied_at)
+    decided = Decided(records, counters, applied_at, surveys or {})
     if before is not None:
         decided.build_on(before, list_keys(batch))
         known = known | before.list_operations()
@@ -86,7 +89,11 @@ class Decided:
     """
 
     def __init__(
-        self, records: Iterable[tuple[int, Record]], counters: Mapping[int, CounterRow], applied_at: datetime
+        self,
+        records: Iterable[tuple[int, Record]],
+        counters: Mapping[int, CounterRow],
+        applied_at: datetime,
+        surveys: Mapping[tuple[int, Identity], Survey],
     ) -> None:
         self._states = {workspace: State(counter.numbers) for workspace, counter in counters.items()}
         self._sequences = {workspace: counter.next_event_sequence for workspace, counter in counters.items()}
@@ -94,9 +101,12 @@ class Decided:
         self._loaded: dict[tuple[int, Identity], Record | None] = {}
         self._applied_at = applied_at
         self._outcomes: list[tuple[Placed, Decision]] = []
+        self._results: dict[tuple[int, str], dict[str, Any]] = {}
         self._maker = RowMaker()
         for workspace, record in records:
             self._states[workspace].know((record,))
+        for (workspace, identity), survey in surveys.items():
+            self._states[workspace].know_survey(identity, survey)
 
     def build_on(self, before: "Decided", keys: Keys) -> None:
         """Take over what the batch in front has made of these keys, and go on counting where it ends."""
@@ -138,6 +148,35 @@ class Decided:
             self._next_sequences[workspace] += 1
         self._outcomes.append((placed, decision))
 
+    @property
+    def changes_schemas(self) -> bool:
+        """Whether properties are other than they were."""
+        return any(kind == "property" for _, (kind, _) in self._loaded)
+
+    def list_conversions(self) -> list[tuple[Envelope, Property]]:
+        """The properties into whose form the values that records hold are to be brought, and by which command."""
+        return [
+            (placed.envelope, event.record)
+            for placed, decision in self._outcomes
+            if not isinstance(decision, Rejected)
+            for event in decision.events
+            if event.converts and isinstance(event.record, Property)
+        ]
+
+    def note_conversion(self, envelope: Envelope, survey: Survey) -> None:
+        """What came of a conversion: told by the command's operation, and by its event."""
+        self._results[envelope.workspace_id, envelope.operation_id] = {
+            "values": survey.values,
+            "converted": survey.converted,
+            "misfits": survey.misfits,
+            "examples": [
+                {"record": path, "value": value, "message": message} for path, value, message in survey.examples
+            ],
+        }
+
+    def _find_result(self, envelope: Envelope) -> dict[str, Any] | None:
+        return self._results.get((envelope.workspace_id, envelope.operation_id))
+
     def _note_merge(self, workspace: int, at: datetime, state: State, loser: Record, winner: Record) -> None:
         sides = [state.peek(side.identity) for side in (loser, winner)]
         assert isinstance(sides[0], Contact) and isinstance(sides[1], Contact)
@@ -150,7 +189,10 @@ class Decided:
         rows = {name: to_documents(some) for name, some in self._maker.finish().items() if some}
         rows["insert_events"] = to_documents(self._make_events())
         rows["insert_operations"] = to_documents(
-            [make_operation(placed, decision, self._applied_at) for placed, decision in self._outcomes]
+            [
+                make_operation(placed, decision, self._applied_at, self._find_result(placed.envelope))
+                for placed, decision in self._outcomes
+            ]
         )
         rows["save_counters"] = to_documents(
             [
@@ -174,11 +216,13 @@ class Decided:
                 data=data,
             )
             for (_, envelope), decision in self._outcomes
-            for event_type, data in list_told(envelope, decision)
+            for event_type, data in list_told(envelope, decision, self._find_result(envelope))
         ]
 
 
-def make_operation(placed: Placed, decision: Decision, applied_at: datetime) -> OperationRow:
+def make_operation(
+    placed: Placed, decision: Decision, applied_at: datetime, result: dict[str, Any] | None = None
+) -> OperationRow:
     envelope = placed.envelope
     error: dict[str, Any] | None = None
     if isinstance(decision, Rejected):
@@ -192,6 +236,7 @@ def make_operation(placed: Placed, decision: Decision, applied_at: datetime) -> 
         position=placed.position,
         resource=to_resource(envelope.command),
         error=error,
+        result=result,
         fingerprint=idempotency.fingerprint if idempotency else None,
         answer=bytes(idempotency.answer).decode() if idempotency else None,
         created_at=envelope.at,
@@ -199,9 +244,10 @@ def make_operation(placed: Placed, decision: Decision, applied_at: datetime) -> 
     )
 
 
-def list_told(envelope: Envelope, decision: Decision) -> list[tuple[str, Any]]:
-    """(type, data) of each event of a decision; a rejection is one too."""
+def list_told(envelope: Envelope, decision: Decision, result: dict[str, Any] | None) -> list[tuple[str, Any]]:
+    """(type, data) of each event of a decision, with what came of it; a rejection is one too."""
     if isinstance(decision, Rejected):
         data = {"type": to_type(envelope.command), "code": decision.code, "message": decision.message}
         return [(REJECTED, data)]
-    return [(event.type, make_event_data(event)) for event in decision.events]
+    more = {"conversion": result} if result is not None else {}
+    return [(event.type, make_event_data(event) | more) for event in decision.events]

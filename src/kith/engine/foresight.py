@@ -6,6 +6,7 @@ import msgspec
 
 from kith.engine.context import Engine
 from kith.engine.decisions import Placed, list_keys
+from kith.engine.properties import survey_for
 from kith.engine.submit import Attempt, WriteRequest, foresee, predict
 from kith.errors import Exposed
 from kith.log.port import Entry
@@ -50,6 +51,11 @@ async def _foresee_page(engine: Engine, shard: int, entries: list[Entry]) -> int
         ]
         for placed, wanted, records in zip(tail, refs, await asyncio.gather(*loads), strict=True):
             state = foresee(engine.pending, placed.envelope.workspace_id, records, wanted)
+            state.know_absent(touches(placed.envelope.command))
+            workspace = Workspace(shard=shard, id=placed.envelope.workspace_id, name="")
+            survey = await survey_for(engine, workspace, state, placed.envelope.command)
+            if survey is not None:
+                state.know_survey(placed.envelope.command.subject, survey)
             _foresee_again(engine, shard, placed, state)
     return len(tail)
 
@@ -58,7 +64,6 @@ def _foresee_again(engine: Engine, shard: int, placed: Placed, state: State) -> 
     envelope = placed.envelope
     if engine.pending.find_operation(envelope.workspace_id, envelope.operation_id):
         return  # appended twice, when its first acknowledgement was lost: the writer passes over the second
-    state.know_absent(touches(envelope.command))
     try:
         write, _ = predict(state, _to_attempt(shard, envelope), envelope.command)
     except Exposed:

@@ -1,12 +1,12 @@
 """Loads for predictions and reads: requests that come while a load runs go together into the next one."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from kith.engine.schemas import Schemas
 from kith.model.records import Record
 from kith.model.state import Ref
-from kith.store.batch import load_records
 from kith.store.database import Database
 
 LOAD_REQUESTS_MAX = 200
@@ -21,15 +21,27 @@ class _Waiting(NamedTuple):
 class Loader:
     """Committed records by external id, number or claim; one statement for each kind serves all who ask meanwhile."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, get_schema_position: Callable[[int], int]) -> None:
         self._database = database
+        self._schemas = Schemas()
+        self._get_schema_position = get_schema_position
         self._waiting: dict[int, list[_Waiting]] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
 
     async def load(self, shard: int, workspace_id: int, refs: Sequence[Ref]) -> list[Record]:
         """The records that are named, and what deciding on them needs: see ``load_records``."""
-        if not refs:
-            return []
+        stamp = self._get_schema_position(shard)
+        kept: list[Record] = []
+        missing = []
+        for ref in refs:
+            schema = self._schemas.find(workspace_id, str(ref.value), stamp) if ref.kind == "schema" else None
+            if schema is None:
+                missing.append(ref)
+            else:
+                kept.append(schema)
+        return kept + await self._load_missing(shard, workspace_id, missing) if missing else kept
+
+    async def _load_missing(self, shard: int, workspace_id: int, refs: Sequence[Ref]) -> list[Record]:
         done: asyncio.Future[list[Record]] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(shard, []).append(_Waiting(workspace_id, refs, done))
         if shard not in self._running:
@@ -48,9 +60,10 @@ class Loader:
 
     async def _load_group(self, shard: int, group: list[_Waiting]) -> None:
         refs = {(one.workspace_id, ref) for one in group for ref in one.refs}
+        stamp = self._get_schema_position(shard)
         try:
             async with self._database.acquire() as connection:
-                found = await load_records(connection, shard, refs)
+                found = await self._schemas.load_records(connection, shard, refs, stamp)
         except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it is
             for one in group:
                 if not one.done.done():

@@ -28,6 +28,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     resource: str
     created_at: datetime
     error: dict[str, Any] | None = None
+    result: dict[str, Any] | None = None
     applied_at: datetime | None = None
     fingerprint: str | None = None
     answer: bytes | None = None
@@ -46,6 +47,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
                 "position": self.position,
                 "resource": self.resource,
                 "error": self.error,
+                "result": self.result,
                 "createdAt": to_iso(self.created_at),
                 "appliedAt": to_iso(self.applied_at) if self.applied_at else None,
             }
@@ -123,6 +125,7 @@ async def find_committed(engine: Engine, workspace: Workspace, operation_id: str
         resource=row["resource"],
         created_at=row["created_at"],
         error=msgspec.json.decode(row["error"]) if row["error"] else None,
+        result=msgspec.json.decode(row["result"]) if row["result"] else None,
         applied_at=row["applied_at"],
         fingerprint=row["fingerprint"],
         answer=row["answer"].encode() if row["answer"] else None,

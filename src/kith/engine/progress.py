@@ -24,6 +24,7 @@ class Progress:
         self._poll_s = poll_ms / 1000
         self._on_applied = on_applied
         self._applied: dict[int, int] = {}
+        self._schemas: dict[int, int] = {}
         self._waiting: dict[int, list[tuple[int, int, asyncio.Future[bool]]]] = {}
         self._order = count()
         self._ended = False
@@ -32,6 +33,10 @@ class Progress:
 
     def get_applied(self, shard: int) -> int:
         return self._applied.get(shard, 0)
+
+    def get_schema_position(self, shard: int) -> int:
+        """The position of the last applied command that changed properties of the shard's workspaces."""
+        return self._schemas.get(shard, 0)
 
     async def wait(self, shard: int, position: int, timeout_s: float) -> bool:
         """Whether the position was applied within the time, or before ``end_waits``."""
@@ -61,12 +66,13 @@ class Progress:
     async def refresh(self) -> None:
         """Read the cursors."""
         for row in await self._database.fetch(_SQL["load_cursors"]):
-            self.advance(row["shard"], row["position"])
+            self.advance(row["shard"], row["position"], row["schema_position"])
 
-    def advance(self, shard: int, position: int) -> None:
+    def advance(self, shard: int, position: int, schema_position: int) -> None:
         if position <= self._applied.get(shard, 0):
             return
         self._applied[shard] = position
+        self._schemas[shard] = schema_position
         self._on_applied(shard, position)
         waiting = self._waiting.get(shard)
         while waiting and waiting[0][0] <= position:
@@ -80,9 +86,9 @@ class Progress:
         await self._listener.close()
 
     def _hear(self, payload: str) -> None:
-        shard, _, position = payload.partition(" ")
-        if position:
-            self.advance(int(shard), int(position))
+        if payload:
+            shard, position, schema_position = map(int, payload.split())
+            self.advance(shard, position, schema_position)
 
     async def _look_again(self) -> None:
         while True:

@@ -53,7 +53,7 @@ async def count_rows(
     engine: Engine, workspace: Workspace, entity: Entity, where: And, *, exact: bool
 ) -> tuple[int, bool]:
     """(how many rows fit, whether that is an estimate): kept totals first, then a bounded count, then the planner."""
-    kept = to_kept_total(where)
+    kept = to_kept_total(where) if entity.has_status else None
     if kept is not None:
         statuses, stages = kept
         total = await engine.database.fetchval(

@@ -52,6 +52,7 @@ NOUNS: Mapping[str, Noun] = {
     ),
     "tag": Noun(kind="tag", prefix="tag", forms="a tag's number or external id (tag_…)"),
     "list": Noun(kind="list", prefix="lst", forms="a list's number or external id (lst_…)"),
+    "property": Noun(kind="property", prefix="prp", forms="a property's number or external id (prp_…)"),
     "activity": Noun(kind="activity", prefix="act", forms="an activity's number or external id (act_…)"),
 }
 # The statements that get a record, by the name of what it is named by.

@@ -11,6 +11,7 @@ from kith.model.activities import Activity
 from kith.model.companies import Company
 from kith.model.contacts import Contact
 from kith.model.lists import List
+from kith.model.properties import Property
 from kith.model.records import Claim, Record
 from kith.model.search import to_company_lexemes, to_lexemes, to_name_key
 from kith.model.tags import Tag
@@ -47,6 +48,12 @@ class ListRow(List, frozen=True, kw_only=True, gc=False):
 
     workspace_id: int
     name_key: str | None
+
+
+class PropertyRow(Property, frozen=True, kw_only=True, gc=False):
+    """A row of ``properties``."""
+
+    workspace_id: int
 
 
 class ActivityRow(Activity, frozen=True, kw_only=True, gc=False):
@@ -92,6 +99,10 @@ class RowMaker:
             case List():
                 assert (before is None or isinstance(before, List)) and (after is None or isinstance(after, List))
                 self._add_list(workspace, before, after)
+            case Property():
+                assert (before is None or isinstance(before, Property)) and isinstance(after, Property)
+                row = _extend(PropertyRow, after, workspace_id=workspace)
+                self.rows["insert_properties" if before is None else "update_properties"].append(row)
             case Activity():
                 self.rows["insert_activities"].append(_extend(ActivityRow, after, workspace_id=workspace))
 

@@ -12,6 +12,7 @@ import msgspec
 from kith.model.activities import ActivityModule, ActivityType
 from kith.model.contacts import LifecycleStage
 from kith.model.lists import EntityType
+from kith.model.properties import PropertyEntity, PropertyGroup, PropertyType
 from kith.model.records import Identity
 
 PATHS = {
@@ -20,6 +21,7 @@ PATHS = {
     "tag": "/crm/tags/",
     "activity": "/crm/activities/",
     "list": "/crm/lists/",
+    "property": "/crm/properties/",
 }
 
 
@@ -61,6 +63,17 @@ class OnList(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def subject(self) -> Identity:
         return "list", self.list_id
+
+
+class OnProperty(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that is about a property, which it names or makes."""
+
+    property_id: str
+    entity: PropertyEntity
+
+    @property
+    def subject(self) -> Identity:
+        return "property", self.property_id
 
 
 class CreateContact(OnContact, frozen=True, kw_only=True, tag=True, omit_defaults=True):
@@ -226,6 +239,29 @@ class LogActivity(OnContact, frozen=True, kw_only=True, tag=True, omit_defaults=
         return "activity", self.activity_id
 
 
+class CreateProperty(OnProperty, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    """``options`` are {value, label, archived}."""
+
+    key: str
+    property_type: PropertyType
+    label: str | None = None
+    group: PropertyGroup = "CUSTOM"
+    description: str | None = None
+    is_required: bool = False
+    options: list[dict[str, Any]] = []
+
+
+class UpdateProperty(OnProperty, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    """``changes``: the fields that were sent, by the record's names; ``options`` all that there shall be."""
+
+    changes: dict[str, Any]
+    if_version: int | None = None
+
+
+class ArchiveProperty(OnProperty, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    if_version: int | None = None
+
+
 Command = (
     CreateContact
     | UpdateContact
@@ -250,9 +286,22 @@ Command = (
     | AddMembers
     | RemoveMembers
     | LogActivity
+    | CreateProperty
+    | UpdateProperty
+    | ArchiveProperty
 )
 # The types of commands that make a record or a link.
-MAKING = frozenset(("CreateContact", "CreateCompany", "CreateTag", "CreateList", "AssociateCompany", "LogActivity"))
+MAKING = frozenset(
+    (
+        "CreateContact",
+        "CreateCompany",
+        "CreateTag",
+        "CreateList",
+        "CreateProperty",
+        "AssociateCompany",
+        "LogActivity",
+    )
+)
 
 
 class Idempotency(msgspec.Struct, frozen=True, kw_only=True):

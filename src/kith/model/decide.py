@@ -6,12 +6,14 @@ from typing import Any
 
 from kith.model.commands import (
     AddMembers,
+    ArchiveProperty,
     AssignTag,
     AssociateCompany,
     Command,
     CreateCompany,
     CreateContact,
     CreateList,
+    CreateProperty,
     CreateTag,
     DeleteCompany,
     DeleteContact,
@@ -28,6 +30,7 @@ from kith.model.commands import (
     UpdateCompany,
     UpdateContact,
     UpdateList,
+    UpdateProperty,
     UpdateTag,
 )
 from kith.model.events import Event
@@ -39,11 +42,14 @@ from kith.model.rules.contacts import create_contact, delete_contact, restore_co
 from kith.model.rules.decisions import Accepted, Decision, Rejected
 from kith.model.rules.lists import add_members, create_list, delete_list, remove_members, update_list
 from kith.model.rules.merge import merge_contacts
+from kith.model.rules.properties import archive_property, create_property, update_property
 from kith.model.rules.tags import assign_tag, create_tag, delete_tag, remove_tag, update_tag
 from kith.model.state import State, Touches
 
 __all__ = ["Accepted", "Decision", "Rejected", "decide", "fold", "touches"]
 
+_CONTACT_SCHEMA: frozenset[Identity] = frozenset((("schema", "CONTACT"),))
+_COMPANY_SCHEMA: frozenset[Identity] = frozenset((("schema", "COMPANY"),))
 RULES: Mapping[type[Command], Callable[[State, Any, datetime], Decision]] = {
     CreateContact: create_contact,
     UpdateContact: update_contact,
@@ -68,6 +74,9 @@ RULES: Mapping[type[Command], Callable[[State, Any, datetime], Decision]] = {
     AddMembers: add_members,
     RemoveMembers: remove_members,
     LogActivity: log_activity,
+    CreateProperty: create_property,
+    UpdateProperty: update_property,
+    ArchiveProperty: archive_property,
 }
 
 
@@ -95,10 +104,14 @@ def touches(command: Command) -> Touches:
     match command:
         case CreateContact():
             claims = [("email", command.email)] if command.email else []
-            return Touches(claims=frozenset(claims), fresh=frozenset((command.subject,)))
+            return Touches(records=_CONTACT_SCHEMA, claims=frozenset(claims), fresh=frozenset((command.subject,)))
         case CreateCompany():
             claims = [("domain", command.domain)] if command.domain else []
-            return Touches(claims=frozenset(claims), fresh=frozenset((command.subject,)))
+            return Touches(records=_COMPANY_SCHEMA, claims=frozenset(claims), fresh=frozenset((command.subject,)))
+        case CreateProperty():
+            return Touches(records=frozenset((("schema", command.entity),)), fresh=frozenset((command.subject,)))
+        case UpdateProperty() | ArchiveProperty():
+            return Touches(records=frozenset((command.subject, ("schema", command.entity))))
         case CreateTag():
             return Touches(claims=frozenset((("tag_key", command.key),)), fresh=frozenset((command.subject,)))
         case LogActivity():
@@ -112,6 +125,8 @@ def touches(command: Command) -> Touches:
             records = [command.subject, ("contact", command.loser_id)]
         case AssociateCompany() | UpdateAssociation() | RemoveAssociation():
             records = [command.subject, ("company", command.company_id)]
+            if not isinstance(command, RemoveAssociation):
+                records.append(("schema", "CONTACT_COMPANY"))
         case AssignTag() | RemoveTag():
             records = [command.subject, ("tag", command.tag_id)]
         case _:
@@ -119,4 +134,6 @@ def touches(command: Command) -> Touches:
             if isinstance(command, (UpdateContact, UpdateCompany)):
                 name = "email" if isinstance(command, UpdateContact) else "domain"
                 claims = [(name, value)] if (value := command.changes.get(name)) else []
+                if "properties" in command.changes:
+                    records += _CONTACT_SCHEMA if isinstance(command, UpdateContact) else _COMPANY_SCHEMA
     return Touches(records=frozenset(records), claims=frozenset(claims))

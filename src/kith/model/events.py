@@ -31,6 +31,10 @@ EventType = Literal[
     "list.deleted",
     "list.entered",
     "list.left",
+    "property.created",
+    "property.updated",
+    "property.archived",
+    "property.restored",
 ]
 REJECTED = "operation.rejected"
 
@@ -39,7 +43,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """``record`` is what it is about, as it is afterwards, and ``also`` are other records that it changes.
 
     ``changes`` maps a field to (old, new); ``told`` is what the feed tells where that is not the record or its changes.
-    ``removed``: the record is there no more.
+    ``removed``: the record is there no more. ``converts``: the values that records hold under a property's key are
+    brought into its form with it.
     """
 
     type: EventType
@@ -48,6 +53,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     also: tuple[Record, ...] = ()
     told: Mapping[str, Any] | None = None
     removed: bool = False
+    converts: bool = False
 
     @property
     def makes_record(self) -> bool:

@@ -30,6 +30,19 @@ class Touches(msgspec.Struct, frozen=True, kw_only=True):
     fresh: frozenset[Identity] = frozenset()
 
 
+class Survey(msgspec.Struct, frozen=True, kw_only=True):
+    """What the values that records hold under a key say of a property: how many there are, and which do not fit it.
+
+    ``converted`` of them were brought into its form. ``examples`` are the first misfits, as (path of the record, value,
+    what is wrong).
+    """
+
+    values: int = 0
+    converted: int = 0
+    misfits: int = 0
+    examples: tuple[tuple[str, str, str], ...] = ()
+
+
 class State:
     """Records and claims of one workspace, by identity; ``None`` is known to be absent.
 
@@ -41,6 +54,7 @@ class State:
         self._records: dict[Identity, Record | None] = {}
         self._holders: dict[Claim, Identity | None] = {}
         self._numbered: dict[tuple[str, int], Identity] = {}
+        self._surveys: dict[Identity, Survey] = {}
 
     def know(self, records: Iterable[Record]) -> None:
         """Take loaded records in; a live one is known to hold what it claims."""
@@ -70,6 +84,14 @@ class State:
 
     def know_removed(self, identity: Identity) -> None:
         self._records[identity] = None
+
+    def know_survey(self, identity: Identity, survey: Survey) -> None:
+        """What there is under the key of a property, held against what the next command makes of it."""
+        self._surveys[identity] = survey
+
+    def find_survey(self, identity: Identity) -> Survey:
+        assert identity in self._surveys, f"the values of {identity[1]} were not surveyed"
+        return self._surveys[identity]
 
     def know_from(self, later: "State", identities: Iterable[Identity], claims: Iterable[Claim]) -> None:
         """Take over what a later state knows of these records and claims, and of those that are known here."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from kith.model import activities, companies, contacts, lists, tags
+from kith.model import activities, companies, contacts, lists, properties, tags
 from kith.model.events import Event
 from kith.model.records import Record
 
@@ -16,6 +16,7 @@ _SHOWN: Mapping[str, tuple[type[Record], type[msgspec.Struct], Callable[..., msg
     "company": (companies.Company, companies.CompanyView, companies.to_view),
     "tag": (tags.Tag, tags.TagView, tags.to_view),
     "list": (lists.List, lists.ListView, lists.to_view),
+    "property": (properties.Property, properties.PropertyView, properties.to_view),
     "activity": (activities.Activity, activities.ActivityView, activities.to_view),
 }
 # What is counted or linked elsewhere is no part of what a record's own events tell.

@@ -9,6 +9,7 @@ import msgspec
 from kith.errors import ConflictingWriter
 from kith.model.records import Record
 from kith.model.state import Ref
+from kith.model.system_properties import FIRST_CUSTOM_NUMBER
 from kith.model.views import from_document
 from kith.store.database import Connection
 from kith.store.queries import load_queries
@@ -23,8 +24,9 @@ _LOADS: Mapping[str, tuple[str, str | None]] = {
     "company": (load_queries("companies")["load_companies"], "domain"),
     "tag": (load_queries("tags")["load_tags"], "tag_key"),
     "list": (load_queries("lists")["load_lists"], None),
+    "property": (load_queries("properties")["load_properties"], None),
 }
-KINDS = ("contact", "company", "tag", "activity", "list")
+KINDS = ("contact", "company", "tag", "activity", "list", "property")
 CLAIMED_BY = {claim: kind for kind, (_, claim) in _LOADS.items() if claim is not None}
 
 # The statements that save a batch, in their order: what gives something free goes before what takes it.
@@ -52,6 +54,8 @@ SAVES: Mapping[str, str] = {
         ("lists", "add_list_counts"),
         ("companies", "add_company_counts"),
         ("tags", "add_tag_counts"),
+        ("properties", "update_properties"),
+        ("properties", "insert_properties"),
         ("activities", "insert_activities"),
         ("activities", "save_merges"),
         ("activities", "move_activities"),
@@ -74,6 +78,7 @@ class OperationRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     position: int
     resource: str
     error: dict[str, Any] | None
+    result: dict[str, Any] | None
     fingerprint: str | None
     answer: str | None
     created_at: datetime
@@ -101,6 +106,7 @@ class CounterRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     next_tag_number: int = 1
     next_activity_number: int = 1
     next_list_number: int = 1
+    next_property_number: int = FIRST_CUSTOM_NUMBER
     next_event_sequence: int = 1
 
     @property
@@ -114,7 +120,7 @@ def make_counter(workspace_id: int, numbers: Mapping[str, int], next_event_seque
     return CounterRow(workspace_id=workspace_id, next_event_sequence=next_event_sequence, **fields)
 
 
-def to_documents(rows: Iterable[msgspec.Struct | dict[str, Any]]) -> str:
+def to_documents(rows: Iterable[msgspec.Struct | dict[str, Any] | tuple[Any, ...]]) -> str:
     """The rows as one JSON array, for ``jsonb_to_recordset``."""
     return _encoder.encode(rows if isinstance(rows, list) else list(rows)).decode()
 
@@ -165,9 +171,12 @@ async def load_known_operations(
     return {(row["workspace_id"], row["id"]) for row in rows}
 
 
-async def move_cursor(connection: Connection, shard: int, expected: int, position: int) -> None:
+async def move_cursor(
+    connection: Connection, shard: int, expected: int, position: int, *, changes_schemas: bool = False
+) -> None:
     """Raises ConflictingWriter where the cursor is not where this writer left it."""
-    if await connection.fetchrow(_OPERATIONS["move_cursor"], shard, expected, position) is None:
+    moved = await connection.fetchrow(_OPERATIONS["move_cursor"], shard, expected, position, changes_schemas)
+    if moved is None:
         raise ConflictingWriter(
             f"Another writer has moved the cursor of partition {shard} on from {expected}. Only one writer may own a"
             " partition; this one stops."
@@ -188,7 +197,7 @@ async def warm_up(connection: Connection) -> None:
         await load_records(connection, nowhere, [(-1, Ref(kind, "external_id", "")) for kind in _LOADS])
         await load_counters(connection, nowhere, [-1])
         await load_known_operations(connection, nowhere, nobody, now, now)
-        await connection.fetchrow(_OPERATIONS["move_cursor"], nowhere, 0, 0)
+        await connection.fetchrow(_OPERATIONS["move_cursor"], nowhere, 0, 0, False)
         for statement in SAVES.values():
             await connection.execute(statement, nowhere, "[]")
 

@@ -18,6 +18,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "taggings": (),
     "activities": (),
     "lists": (),
+    "properties": (),
     "list_members": (),
     "merges": (),
     "totals": (),

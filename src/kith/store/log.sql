@@ -32,7 +32,7 @@ DELETE FROM command_log WHERE shard = $1 AND position IN (
 );
 
 -- name: load_cursors
-SELECT shard, position FROM cursors;
+SELECT shard, position, schema_position FROM cursors;
 
 -- name: load_installation
 SELECT partitions, secret FROM installation;

@@ -6,10 +6,14 @@ from importlib import resources
 from typing import NamedTuple
 
 import asyncpg
+import msgspec
 
 from kith.errors import NotYet, StartError
+from kith.model.system_properties import SYSTEM
 from kith.store.database import CONNECT_TIMEOUT_S, DISCONNECTED, Connection, make_unreachable
+from kith.store.queries import load_queries
 
+_PROPERTIES = load_queries("properties")
 _LOCK = 0x6B697468  # "kith"
 _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
 POSTGRES_VERSION_MIN = 15
@@ -69,7 +73,13 @@ async def _apply_missing(connection: Connection, partitions: int) -> list[Migrat
                 migration.name,
             )
     await _make_installation(connection, partitions)
+    await connection.execute(_PROPERTIES["save_system_properties"], encode_system_properties())
     return missing
+
+
+def encode_system_properties() -> str:
+    """The program's own table, as rows."""
+    return msgspec.json.encode(list(SYSTEM.values())).decode()
 
 
 def check_not_newer(done: set[int], migrations: list[Migration]) -> None:

@@ -1,5 +1,5 @@
 -- name: find_operation
-SELECT id, type, status, position, resource, error::text AS error, fingerprint, answer,
+SELECT id, type, status, position, resource, error::text AS error, result::text AS result, fingerprint, answer,
   created_at, applied_at
 FROM operations
 WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND created_at >= $4 AND created_at < $5;
@@ -17,11 +17,12 @@ CROSS JOIN LATERAL (
 ) known;
 
 -- name: insert_operations
-INSERT INTO operations (shard, workspace_id, id, type, status, position, resource, error, fingerprint, answer,
-  created_at, applied_at)
-SELECT $1, workspace_id, id, type, status, position, resource, error, fingerprint, answer, created_at, applied_at
+INSERT INTO operations (shard, workspace_id, id, type, status, position, resource, error, result, fingerprint,
+  answer, created_at, applied_at)
+SELECT $1, workspace_id, id, type, status, position, resource, error, result, fingerprint, answer, created_at,
+  applied_at
 FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, id text, type text, status text, position bigint,
-  resource text, error jsonb, fingerprint text, answer text, created_at timestamptz, applied_at timestamptz);
+  resource text, error jsonb, result jsonb, fingerprint text, answer text, created_at timestamptz, applied_at timestamptz);
 
 -- name: insert_events
 INSERT INTO events (shard, workspace_id, sequence, type, resource, operation_id, at, data)
@@ -37,5 +38,7 @@ SELECT count(*) FROM dead_letters WHERE shard = $1 AND position >= $2 AND positi
 
 -- name: move_cursor
 -- The compare-and-set that lets one writer only commit a batch; whoever waits hears of it with the commit.
-UPDATE cursors SET position = $3 WHERE shard = $1 AND position = $2
-RETURNING pg_notify('kith_applied', shard || ' ' || position);
+-- With $4 the batch changes properties: who has read them before reads them again.
+UPDATE cursors SET position = $3, schema_position = CASE WHEN $4 THEN $3 ELSE schema_position END
+WHERE shard = $1 AND position = $2
+RETURNING pg_notify('kith_applied', shard || ' ' || position || ' ' || schema_position);

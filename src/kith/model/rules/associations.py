@@ -22,6 +22,7 @@ from kith.model.rules.decisions import (
     replace_link,
     too_large,
 )
+from kith.model.rules.properties import check_properties
 from kith.model.state import State
 from kith.model.values import find_overflow, same_json
 
@@ -47,7 +48,10 @@ def associate_company(state: State, command: AssociateCompany, at: datetime) -> 
     if len(contact.companies) >= COMPANIES_MAX:
         message = f"The contact has {COMPANIES_MAX} companies already; it takes no more."
         return Rejected("INVALID_REQUEST", message)
-    if overflow := find_overflow(command.properties):
+    properties = check_properties(state, "CONTACT_COMPANY", command.properties)
+    if isinstance(properties, Rejected):
+        return properties
+    if overflow := find_overflow(properties):
         return too_large(overflow)
     link = CompanyLink(
         external_id=company.external_id,
@@ -57,7 +61,7 @@ def associate_company(state: State, command: AssociateCompany, at: datetime) -> 
         live=True,
         role=command.role,
         is_primary=command.is_primary,
-        properties=merge_properties({}, command.properties),
+        properties=merge_properties({}, properties),
     )
     others = demote(contact.companies) if link.is_primary else contact.companies
     after = msgspec.structs.replace(contact, companies=(*others, link))
@@ -71,7 +75,10 @@ def update_association(state: State, command: UpdateAssociation, at: datetime) -
     contact, link = found
     fields = dict(command.changes)
     if "properties" in fields:
-        fields["properties"] = merge_properties(link.properties, fields["properties"])
+        properties = check_properties(state, "CONTACT_COMPANY", fields["properties"], link.properties)
+        if isinstance(properties, Rejected):
+            return properties
+        fields["properties"] = merge_properties(link.properties, properties)
         if overflow := find_overflow(fields["properties"]):
             return too_large(overflow)
     changes = {name: (old, new) for name, new in fields.items() if not same_json(old := getattr(link, name), new)}

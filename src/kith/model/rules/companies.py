@@ -19,6 +19,7 @@ from kith.model.rules.decisions import (
     restore_record,
     too_large,
 )
+from kith.model.rules.properties import check_properties
 from kith.model.state import State
 from kith.model.values import find_overflow
 
@@ -32,7 +33,10 @@ MISSING = Rejected(
 def create_company(state: State, command: CreateCompany, at: datetime) -> Decision:
     if not (command.name or command.domain):
         return MISSING
-    if overflow := find_overflow(command.properties):
+    properties = check_properties(state, "COMPANY", command.properties)
+    if isinstance(properties, Rejected):
+        return properties
+    if overflow := find_overflow(properties):
         return too_large(overflow)
     if command.domain and (refusal := find_taken(state, ("domain", command.domain))):
         return refusal
@@ -49,7 +53,7 @@ def create_company(state: State, command: CreateCompany, at: datetime) -> Decisi
         phone=command.phone,
         phone_e164=command.phone_e164,
         status="ACTIVE",
-        properties={key: value for key, value in command.properties.items() if value is not None},
+        properties={key: value for key, value in properties.items() if value is not None},
         contact_count=0,
         created_at=at,
         updated_at=at,
@@ -70,6 +74,11 @@ def update_company(state: State, command: UpdateCompany, at: datetime) -> Decisi
     domain = fields.get("domain")
     if domain and (refusal := find_taken(state, ("domain", domain), by=company.identity)):
         return refusal
+    if "properties" in fields:
+        properties = check_properties(state, "COMPANY", fields["properties"], company.properties)
+        if isinstance(properties, Rejected):
+            return properties
+        fields["properties"] = properties
     changed = change_record(company, fields, at)
     if isinstance(changed, Rejected):
         return changed

@@ -19,6 +19,7 @@ from kith.model.rules.decisions import (
     restore_record,
     too_large,
 )
+from kith.model.rules.properties import check_properties
 from kith.model.state import State
 from kith.model.values import find_overflow
 
@@ -30,7 +31,10 @@ def create_contact(state: State, command: CreateContact, at: datetime) -> Decisi
             "A contact needs at least one of email, phone, name, givenName, familyName.",
             {"fields": [{"field": "email", "message": "one of email, phone, name, givenName, familyName is needed."}]},
         )
-    if overflow := find_overflow(command.properties):
+    properties = check_properties(state, "CONTACT", command.properties)
+    if isinstance(properties, Rejected):
+        return properties
+    if overflow := find_overflow(properties):
         return too_large(overflow)
     if command.email and (refusal := find_taken(state, ("email", command.email))):
         return refusal
@@ -47,7 +51,7 @@ def create_contact(state: State, command: CreateContact, at: datetime) -> Decisi
         status="ACTIVE",
         lifecycle_stage=command.lifecycle_stage,
         modules=("CRM",),
-        properties={key: value for key, value in command.properties.items() if value is not None},
+        properties={key: value for key, value in properties.items() if value is not None},
         activity_count=0,
         last_activity_at=None,
         created_at=at,
@@ -74,6 +78,11 @@ def update_contact(state: State, command: UpdateContact, at: datetime) -> Decisi
     email = fields.get("email")
     if email and (refusal := find_taken(state, ("email", email), by=contact.identity)):
         return refusal
+    if "properties" in fields:
+        properties = check_properties(state, "CONTACT", fields["properties"], contact.properties)
+        if isinstance(properties, Rejected):
+            return properties
+        fields["properties"] = properties
     changed = change_record(contact, fields, at)
     if isinstance(changed, Rejected):
         return changed

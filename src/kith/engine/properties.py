@@ -1,0 +1,141 @@
+"""The verbs on properties, and what a workspace that is strict about them asks of every write."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from kith.cql.ast import And, Comparison, Condition
+from kith.cql.catalogue import PROPERTY
+from kith.engine.context import Engine
+from kith.engine.listing import Listing, list_page
+from kith.engine.query import Page
+from kith.engine.records import Found, get_record, parse_ref, write
+from kith.engine.submit import Attempt, WriteRequest, Written, foresee
+from kith.engine.surveys import survey_values
+from kith.errors import InvalidRequest, Validation
+from kith.model.commands import ArchiveProperty, Command, CreateProperty, UpdateProperty
+from kith.model.properties import (
+    PropertyEntity,
+    PropertyGroup,
+    PropertyInput,
+    PropertyPatch,
+    Schema,
+    make_property_changes,
+)
+from kith.model.rules.properties import find_surveyed
+from kith.model.state import Ref, State, Survey
+from kith.model.workspaces import Workspace
+
+
+class PropertyListing(Listing, frozen=True, kw_only=True):
+    """What the list of properties is asked for."""
+
+    entity: PropertyEntity | None = None
+    group: PropertyGroup | None = None
+    is_system: bool | None = None
+    archived: bool = False
+
+
+class _Head(msgspec.Struct, rename="camel"):
+    """What has to be known of a property before a command on it can be decided."""
+
+    external_id: str
+    key: str
+    entity: PropertyEntity
+    is_system: bool
+
+
+def to_schema_ref(entity: PropertyEntity) -> Ref:
+    """All that is defined for an entity."""
+    return Ref("schema", "external_id", entity)
+
+
+def check_defined(workspace: Workspace, state: State, entity: PropertyEntity, properties: Mapping[str, Any]) -> None:
+    """In a workspace that is strict about them, no properties that are not defined. Raises Validation."""
+    if not workspace.strict_properties or not properties:
+        return
+    schema = state.find(Schema, entity)
+    defined = schema.properties if schema is not None else {}
+    undefined = [key for key, value in properties.items() if value is not None and key not in defined]
+    if undefined:
+        message = "is not defined, and this workspace takes only properties that are: POST /crm/properties defines it."
+        raise Validation([(f"properties.{key}", message) for key in undefined])
+
+
+async def create_property(engine: Engine, request: WriteRequest, fields: PropertyInput) -> Written:
+    changes = {field: value for field, value in make_property_changes(fields).items() if value is not None}
+    changes["property_type"] = changes.pop("type")
+
+    def make_command(attempt: Attempt, _: State) -> Command:
+        return CreateProperty(property_id=attempt.make_id("prp"), **changes)
+
+    return await write(engine, request, [to_schema_ref(fields.entity)], make_command)
+
+
+async def update_property(engine: Engine, request: WriteRequest, ref: str, fields: PropertyPatch) -> Written:
+    """Another type, and options that go, are foreseen to be refused where values do not fit."""
+    changes = make_property_changes(fields)
+
+    def make_command(head: _Head) -> Command:
+        return UpdateProperty(
+            property_id=head.external_id, entity=head.entity, changes=changes, if_version=request.if_version
+        )
+
+    return await _change(engine, request, ref, make_command)
+
+
+async def archive_property(engine: Engine, request: WriteRequest, ref: str) -> Written:
+    """Its values stay where they are; its key stays taken."""
+
+    def make_command(head: _Head) -> Command:
+        return ArchiveProperty(property_id=head.external_id, entity=head.entity, if_version=request.if_version)
+
+    return await _change(engine, request, ref, make_command)
+
+
+async def get_property(engine: Engine, workspace: Workspace, ref: str) -> Found:
+    return await get_record(engine, workspace, "property", ref)
+
+
+async def list_properties(engine: Engine, workspace: Workspace, listing: PropertyListing) -> Page:
+    terms: list[Condition] = [] if listing.archived else [Comparison("status", "eq", "ACTIVE")]
+    if listing.entity is not None:
+        terms.append(Comparison("entity", "eq", listing.entity))
+    if listing.group is not None:
+        terms.append(Comparison("group", "eq", listing.group))
+    if listing.is_system is not None:
+        terms.append(Comparison("isSystem", "eq", listing.is_system))
+    return await list_page(engine, workspace, PROPERTY, And(tuple(terms)), listing)
+
+
+async def survey_for(engine: Engine, workspace: Workspace, state: State, command: Command) -> Survey | None:
+    """What the values that records hold say of the command, where deciding on it needs to know."""
+    surveyed = find_surveyed(state, command)
+    if surveyed is None:
+        return None
+    async with engine.queries.acquire() as connection:
+        return await survey_values(connection, workspace.shard, workspace.id, surveyed)
+
+
+async def _change(engine: Engine, request: WriteRequest, ref: str, make_command: Callable[[_Head], Command]) -> Written:
+    workspace = request.workspace
+    found = await get_property(engine, workspace, ref)
+    head = msgspec.json.decode(found.data, type=_Head)
+    if head.is_system:
+        raise InvalidRequest(f"{head.key} is a system property of {head.entity}; it cannot be changed or archived.")
+    command = make_command(head)
+    refs = [parse_ref("property", head.external_id), to_schema_ref(head.entity)]
+    with engine.pending.reading():
+        state = foresee(
+            engine.pending, workspace.id, await engine.loader.load(workspace.shard, workspace.id, refs), refs
+        )
+        survey = await survey_for(engine, workspace, state, command)
+
+    def make_surveyed(_: Attempt, state: State) -> Command:
+        if (surveyed := find_surveyed(state, command)) is not None:
+            # Without one the property changed meanwhile: then the writer's survey has the only word.
+            state.know_survey(surveyed.identity, survey or Survey())
+        return command
+
+    return await write(engine, request, refs, make_surveyed)
