@@ -25,6 +25,7 @@ SAMPLES = {
     "tag_id": "1",
     "activity_id": "1",
     "list_id": "1",
+    "property_id": "1000",
     "operation_id": "",
     "asset": "swagger-ui.css",
 }
@@ -105,6 +106,7 @@ async def paths(client: httpx2.AsyncClient, drain: Drain) -> dict[str, str]:
         await client.post(f"{path}/tags", json={"tagId": 1})
     await client.post("/crm/contacts/1/activities", json={"type": "NOTE"})
     await client.post("/crm/lists", json={"name": "Some", "entityType": "CONTACT"})
+    await client.post("/crm/properties", json={"key": "some", "entity": "CONTACT", "type": "TEXT"})
     await drain()
     return SAMPLES | {"operation_id": created.json()["operation"]["id"]}
 

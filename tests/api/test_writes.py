@@ -170,10 +170,12 @@ async def test_an_operation_tells_what_became_of_a_write(client: httpx2.AsyncCli
     pending = (await client.get(path)).json()["data"]
     await drain()
     applied = (await client.get(path)).json()["data"]
-    assert pending.keys() == {"id", "status", "type", "position", "resource", "error", "createdAt", "appliedAt"}
-    assert pending == {**created.json()["operation"], "type": "CreateContact", "error": None, "appliedAt": None} | {
+    shown = {"id", "status", "type", "position", "resource", "error", "result", "createdAt", "appliedAt"}
+    assert pending.keys() == shown
+    assert pending == {**created.json()["operation"], "type": "CreateContact", "error": None, "result": None} | {
         "resource": created.headers["location"],
         "createdAt": created.json()["data"]["createdAt"],
+        "appliedAt": None,
     }
     assert applied == {**pending, "status": "APPLIED", "appliedAt": applied["appliedAt"]}
     assert applied["appliedAt"] >= applied["createdAt"]

@@ -13,12 +13,14 @@ from hypothesis import given
 from kith.model.codec import DECODERS, VERSION, Undecodable, decode_envelope, encode_envelope
 from kith.model.commands import (
     AddMembers,
+    ArchiveProperty,
     AssignTag,
     AssociateCompany,
     Command,
     CreateCompany,
     CreateContact,
     CreateList,
+    CreateProperty,
     CreateTag,
     DeleteCompany,
     DeleteContact,
@@ -37,6 +39,7 @@ from kith.model.commands import (
     UpdateCompany,
     UpdateContact,
     UpdateList,
+    UpdateProperty,
     UpdateTag,
     to_resource,
     to_type,
@@ -272,6 +275,31 @@ RECORDED = {
             properties={"a": 1},
             occurred_at=datetime(2026, 1, 1, tzinfo=UTC),
         )
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"CreateProperty","property_id":"prp_1","entity":"CONTACT","key":"tier","property_type":"SELECT",'
+    b'"label":"Tier","group":"BASIC","description":"All","is_required":true,"options":[{"value":"a","label":"A",'
+    b'"archived":true}]}}': make_envelope(
+        CreateProperty(
+            property_id="prp_1",
+            entity="CONTACT",
+            key="tier",
+            property_type="SELECT",
+            label="Tier",
+            group="BASIC",
+            description="All",
+            is_required=True,
+            options=[{"value": "a", "label": "A", "archived": True}],
+        )
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"UpdateProperty","property_id":"prp_1","entity":"COMPANY","changes":{"type":"TEXT"},'
+    b'"if_version":2}}': make_envelope(
+        UpdateProperty(property_id="prp_1", entity="COMPANY", changes={"type": "TEXT"}, if_version=2)
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"ArchiveProperty","property_id":"prp_1","entity":"CONTACT","if_version":2}}': make_envelope(
+        ArchiveProperty(property_id="prp_1", entity="CONTACT", if_version=2)
     ),
     b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
     b'"command":{"type":"CreateList","list_id":"lst_1","name":"Some","entity_type":"CONTACT","description"'

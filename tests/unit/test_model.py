@@ -293,7 +293,9 @@ def test_asking_for_what_was_not_loaded_fails_loudly() -> None:
 
 def test_a_prediction_gives_no_number() -> None:
     state = State()
-    decision = decide(state, CreateContact(contact_id="ctc_1", name="Ada"), EPOCH)
+    command = CreateContact(contact_id="ctc_1", name="Ada")
+    state.know_absent(touches(command))
+    decision = decide(state, command, EPOCH)
     assert isinstance(decision, Accepted)
     fold(state, decision.events[0])
     assert decision.events[0].record.number is None

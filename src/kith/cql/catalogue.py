@@ -203,8 +203,7 @@ ACTIVITY = Entity(
 
 PROPERTY = Entity(
     name="property",
-    source="(SELECT * FROM properties p WHERE p.shard = $1 AND p.workspace_id = $2"
-    " UNION ALL SELECT $1::smallint, $2::int, s.* FROM system_properties s) c",
+    source="all_properties c",
     fields=(
         Field(name="id", kind="NUMBER", column="c.id"),
         Field(name="externalId", kind="TEXT", column="c.external_id"),

@@ -1,9 +1,8 @@
 """The values that records hold under a property's key: surveyed before its type changes, converted when it does."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
-
 from decimal import Decimal
+from typing import Any, NamedTuple
 
 import msgspec
 

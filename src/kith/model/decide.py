@@ -1,6 +1,6 @@
 """What becomes of a command in a state. Run twice: the API predicts with it, the writer decides with it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -48,8 +48,7 @@ from kith.model.state import State, Touches
 
 __all__ = ["Accepted", "Decision", "Rejected", "decide", "fold", "touches"]
 
-_CONTACT_SCHEMA: frozenset[Identity] = frozenset((("schema", "CONTACT"),))
-_COMPANY_SCHEMA: frozenset[Identity] = frozenset((("schema", "COMPANY"),))
+_MAKING = (CreateContact, CreateCompany, CreateTag, CreateList, CreateProperty, LogActivity)
 RULES: Mapping[type[Command], Callable[[State, Any, datetime], Decision]] = {
     CreateContact: create_contact,
     UpdateContact: update_contact,
@@ -99,41 +98,51 @@ def fold(state: State, event: Event) -> None:
 
 def touches(command: Command) -> Touches:
     """What has to be loaded before the command can be decided."""
-    claims: list[Claim] = []
-    records: list[Identity] = []
+    subject = frozenset((command.subject,))
+    named = frozenset(_list_named(command))
+    claims = frozenset(_list_claims(command))
+    if isinstance(command, _MAKING):
+        return Touches(records=named, claims=claims, fresh=subject)
+    return Touches(records=subject | named, claims=claims)
+
+
+def _list_named(command: Command) -> Sequence[Identity]:
+    """The records beside its subject that the command is about, and the schema that its properties are held to."""
     match command:
         case CreateContact():
-            claims = [("email", command.email)] if command.email else []
-            return Touches(records=_CONTACT_SCHEMA, claims=frozenset(claims), fresh=frozenset((command.subject,)))
+            return (("schema", "CONTACT"),)
         case CreateCompany():
-            claims = [("domain", command.domain)] if command.domain else []
-            return Touches(records=_COMPANY_SCHEMA, claims=frozenset(claims), fresh=frozenset((command.subject,)))
-        case CreateProperty():
-            return Touches(records=frozenset((("schema", command.entity),)), fresh=frozenset((command.subject,)))
-        case UpdateProperty() | ArchiveProperty():
-            return Touches(records=frozenset((command.subject, ("schema", command.entity))))
-        case CreateTag():
-            return Touches(claims=frozenset((("tag_key", command.key),)), fresh=frozenset((command.subject,)))
-        case LogActivity():
-            contact = ("contact", command.contact_id)
-            return Touches(records=frozenset((contact,)), fresh=frozenset((command.subject,)))
-        case CreateList():
-            return Touches(fresh=frozenset((command.subject,)))
-        case AddMembers() | RemoveMembers():
-            records = [command.subject, *((command.entity, record_id) for record_id in command.record_ids)]
-        case MergeContacts():
-            records = [command.subject, ("contact", command.loser_id)]
+            return (("schema", "COMPANY"),)
+        case UpdateContact() | UpdateCompany():
+            entity = "CONTACT" if isinstance(command, UpdateContact) else "COMPANY"
+            return (("schema", entity),) if "properties" in command.changes else ()
+        case CreateProperty() | UpdateProperty() | ArchiveProperty():
+            return (("schema", command.entity),)
         case AssociateCompany() | UpdateAssociation() | RemoveAssociation():
-            records = [command.subject, ("company", command.company_id)]
-            if not isinstance(command, RemoveAssociation):
-                records.append(("schema", "CONTACT_COMPANY"))
+            return ("company", command.company_id), ("schema", "CONTACT_COMPANY")
         case AssignTag() | RemoveTag():
-            records = [command.subject, ("tag", command.tag_id)]
+            return (("tag", command.tag_id),)
+        case LogActivity():
+            return (("contact", command.contact_id),)
+        case MergeContacts():
+            return (("contact", command.loser_id),)
+        case AddMembers() | RemoveMembers():
+            return [(command.entity, record_id) for record_id in command.record_ids]
         case _:
-            records = [command.subject]
-            if isinstance(command, (UpdateContact, UpdateCompany)):
-                name = "email" if isinstance(command, UpdateContact) else "domain"
-                claims = [(name, value)] if (value := command.changes.get(name)) else []
-                if "properties" in command.changes:
-                    records += _CONTACT_SCHEMA if isinstance(command, UpdateContact) else _COMPANY_SCHEMA
-    return Touches(records=frozenset(records), claims=frozenset(claims))
+            return ()
+
+
+def _list_claims(command: Command) -> Sequence[Claim]:
+    """The unique values that the command wants to be held by its subject."""
+    match command:
+        case CreateContact():
+            return (("email", command.email),) if command.email else ()
+        case CreateCompany():
+            return (("domain", command.domain),) if command.domain else ()
+        case CreateTag():
+            return (("tag_key", command.key),)
+        case UpdateContact() | UpdateCompany():
+            name = "email" if isinstance(command, UpdateContact) else "domain"
+            return ((name, value),) if (value := command.changes.get(name)) else ()
+        case _:
+            return ()

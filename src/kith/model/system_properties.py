@@ -1,4 +1,4 @@
-"""System properties: the fields that every contact, company and association has, listed beside those that are defined."""
+"""System properties: the fields that every record of an entity has, listed beside those that are defined."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime

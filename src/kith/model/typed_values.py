@@ -21,9 +21,9 @@ OPTIONS_SHOWN_MAX = 20
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DATETIME = re.compile(
-    r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})", re.ASCII | re.I
+    r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})", re.ASCII | re.IGNORECASE
 )
-_PHONE = re.compile(r"[+(\d][\d\s().\-/]*(?:(?:x|ext\.?|#)\s*\d{1,6})?", re.ASCII | re.I)
+_PHONE = re.compile(r"[+(\d][\d\s().\-/]*(?:(?:x|ext\.?|#)\s*\d{1,6})?", re.ASCII | re.IGNORECASE)
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 

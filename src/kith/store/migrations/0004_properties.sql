@@ -55,3 +55,9 @@ CREATE TABLE system_properties (
   updated_at timestamptz NOT NULL,
   version int NOT NULL
 );
+
+-- What is listed of a workspace: what it defined, and the fields that all have.
+CREATE VIEW all_properties WITH (security_invoker = true) AS
+  SELECT * FROM properties
+  UNION ALL
+  SELECT w.shard, w.id, s.* FROM workspaces w CROSS JOIN system_properties s;
