@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from tools.reference import PAGES, get_tree, walk_commands
 
 from kith.api.routes import TABLE
 from kith.errors import CODES
+from kith.model.properties import PropertyEntity, PropertyGroup, PropertyType
 from kith.settings import SETTINGS
 from tests.postgres import REQUIRED
 from tests.serving import Served, make_environment
@@ -53,6 +54,7 @@ def test_every_error_code_that_a_document_names_exists(path: Path) -> None:
     named = set(re.findall(r'"code": "([A-Z_]+)"', path.read_text()))
     named |= {word for word in re.findall(r"`([A-Z]+_[A-Z_]+)`", path.read_text()) if not word.startswith("KITH_")}
     enums = {"MARKETING_QUALIFIED", "SALES_QUALIFIED", "PAGE_VIEW", "CUSTOM_EVENT"}
+    enums |= {*get_args(PropertyEntity), *get_args(PropertyGroup), *get_args(PropertyType)}
     assert named - set(CODES) - enums == set()
 
 
