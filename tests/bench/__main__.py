@@ -41,7 +41,7 @@ BENCHES: dict[str, Bench] = {
     "latency": lambda kith, smoke: bench_latency(kith, writes=100 if smoke else 1_000),
     "reads": lambda kith, smoke: bench_reads(kith, seconds=0.1 if smoke else 1),
     "rates": lambda kith, smoke: bench_rates(kith, seconds=0.2 if smoke else 3),
-    "nouns": lambda kith, smoke: bench_nouns(kith, requests=500 if smoke else 10_000),
+    "nouns": lambda kith, smoke: bench_nouns(kith, requests=500 if smoke else 10_000, seconds=0.1 if smoke else 1),
     "activities": lambda kith, smoke: [
         bench_activities(kith, count=20_000 if smoke else 1_000_000, seconds=0.1 if smoke else 2)
     ],

@@ -10,11 +10,13 @@ from kith.store.database import Database
 from tests.bench.client import Result
 from tests.bench.figures import Figure
 from tests.bench.installation import Installation, drain
+from tests.bench.reads import CONTACTS, READS, compare
 
 ROUNDS = 3
 PAGE_ROUNDS = 5
 CONNECTIONS = 64
 CURSORS = 50
+LINKED_READS = (READS["get"], [str(n) for n in range(1, CONTACTS + 1)])
 BUSY = 1  # the number of the contact that has so many activities
 ACTIVITY = {"type": "CALL", "content": "Discussed pricing and timeline", "properties": {"outcome": "interested"}}
 FILL = """
@@ -30,8 +32,11 @@ WHERE shard = $1 AND workspace_id = $2 AND contact_id = $3 AND id >= $4 ORDER BY
 """
 
 
-def bench_nouns(kith: Installation, requests: int) -> list[Figure]:
-    """What is accepted a second of each write ÷ creates accepted a second, in turns; each link is a new one."""
+def bench_nouns(kith: Installation, requests: int, seconds: float) -> list[Figure]:
+    """What is accepted a second of each write ÷ creates accepted a second, in turns; each link is a new one.
+
+    Then a get of the contacts, which have a company, a tag and an activity of each round, as in ``reads``.
+    """
     kith.create_many(requests)
     drain(kith)
     rates: dict[str, list[float]] = {}
@@ -58,6 +63,9 @@ def bench_nouns(kith: Installation, requests: int) -> list[Figure]:
             parts={f"{name}/s": median(rates[name]), "create/s": median(rates["create"]), "requests": requests},
         )
         for name in ("activity", "tag", "associate")
+    ] + [
+        compare(kith, f"get with {ROUNDS} companies and tags", *LINKED_READS, connections, seconds)
+        for connections in (1, 32)
     ]
 
 
