@@ -1,5 +1,6 @@
 """What the worker does by the clock: partitions made ahead, operations and log entries let go, and nothing else."""
 
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import asyncpg
@@ -153,6 +154,10 @@ async def test_a_table_that_has_grown_is_analyzed_once(own_kit: Kit, own_acts: A
         await own_acts.append(*(own_acts.make_envelope(name=f"{n} {one}") for one in range(50)))
     await own_kit.drain()
     # Statistics are sent when a connection has been idle for a while, or is asked to.
-    await own_kit.writer._database.execute("SELECT pg_stat_force_next_flush()")
+    writing = own_kit.writer._database
+    async with AsyncExitStack() as stack:
+        idle = [await stack.enter_async_context(writing.acquire()) for _ in writing._idle]
+        for connection in idle:
+            await connection.execute("SELECT pg_stat_force_next_flush()")
     assert await analyze_grown(database) == ["contacts"]
     assert await analyze_grown(database) == []
