@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from kith.cql.faults import Place, refuse, refuse_size
+from kith.cql.faults import Place, refuse, refuse_size, show
 
 TEXT_CHARACTERS_MAX = 16_384
 GROUPS_DEEP_MAX = 10
@@ -184,7 +184,7 @@ class Builder:
         return Relation(name, place, where, _depth(where))
 
     def refuse_nested_relation(self, name: str, place: Place) -> Exception:
-        message = f"{name}(…) cannot stand within another relation: a filter reaches one step from its records."
+        message = f"The relation {show(name)} cannot stand within another: a filter reaches one step from its records."
         return refuse("UNKNOWN_FIELD", message, place, self.text)
 
     def _check_depth(self, depth: int, place: Place) -> int:
