@@ -7,7 +7,7 @@ the workspace's time zone, with 23 or 25 hours where the clocks change.
 import calendar
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta, tzinfo
 from typing import Generic, TypeVar
 
 import msgspec
@@ -21,7 +21,7 @@ AMOUNT_DIGITS_MAX = 6
 MILLISECOND = timedelta(milliseconds=1)
 EXAMPLE = "2024-01-31, 2024-01-31T10:30:00Z, today or now-7d"
 FIRST_INSTANT = datetime.min.replace(tzinfo=UTC)
-LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
+LAST_INSTANT = to_milliseconds(datetime.max.replace(tzinfo=UTC))
 
 _ANCHORS: dict[str, Anchor] = {
     "now": "now",
@@ -115,7 +115,7 @@ def to_utc(at: datetime) -> datetime:
     try:
         return to_milliseconds(at.astimezone(UTC))
     except OverflowError:
-        return FIRST_INSTANT if at.year < 5000 else to_milliseconds(LAST_INSTANT)
+        return FIRST_INSTANT if at.year < 5000 else LAST_INSTANT
 
 
 def _compare(operator: str, stretch: Range[T], last: T) -> Range[T]:
@@ -138,8 +138,7 @@ def _to_stretch(value: Value, now: datetime, zone: tzinfo) -> Range[datetime]:
     if isinstance(value, Relative):
         value = _resolve(value, now, zone)
     if isinstance(value, datetime):
-        end = value + MILLISECOND if value < LAST_INSTANT - MILLISECOND else None
-        return Range(value, end)
+        return Range(value, value + MILLISECOND if value < LAST_INSTANT else None)
     assert isinstance(value, date)
     following = _find_next(value)
     return Range(_start_day(value, zone), _start_day(following, zone) if following is not None else None)
@@ -155,35 +154,38 @@ def _to_day(value: Value, now: datetime, zone: tzinfo) -> date:
 
 
 def _resolve(relative: Relative, now: datetime, zone: tzinfo) -> date | datetime:
-    """The day or the instant that is meant now.
+    """The day or the instant that is meant now; beyond the calendar its first or last one.
 
     Days, weeks, months and years go by the calendar and keep the time of day, minutes and hours by the clock. A month
     that is too short ends at its last day.
     """
-    local = _localise(now, zone)
-    anchor = _ANCHOR_DAYS[relative.anchor](local.date())
-    if relative.is_day:
-        return _shift(anchor, relative.amount, relative.unit)
-    clock = local.timetz() if relative.anchor == "now" else time(tzinfo=zone)
-    if relative.unit not in ("m", "h"):
-        anchor = _shift(anchor, relative.amount, relative.unit)
-        return to_utc(datetime.combine(anchor, clock))
-    at = to_utc(datetime.combine(anchor, clock))
     try:
-        return at + timedelta(minutes=relative.amount * (60 if relative.unit == "h" else 1))
+        return _reach(relative, _localise(now, zone), zone)
     except OverflowError:
-        return FIRST_INSTANT if relative.amount < 0 else to_milliseconds(LAST_INSTANT)
+        if relative.is_day:
+            return date.min if relative.amount < 0 else date.max
+        return FIRST_INSTANT if relative.amount < 0 else LAST_INSTANT
+
+
+def _reach(relative: Relative, local: datetime, zone: tzinfo) -> date | datetime:
+    day = _ANCHOR_DAYS[relative.anchor](local.date())
+    clock = local.timetz() if relative.anchor == "now" else time(tzinfo=zone)
+    if relative.unit == "m" or relative.unit == "h":
+        minutes = relative.amount * (60 if relative.unit == "h" else 1)
+        return to_utc(datetime.combine(day, clock)) + timedelta(minutes=minutes)
+    day = _shift(day, relative.amount, relative.unit)
+    return day if relative.is_day else to_utc(datetime.combine(day, clock))
 
 
 def _shift(day: date, amount: int, unit: str) -> date:
-    try:
-        if unit in ("d", "w"):
-            return day + timedelta(days=amount * (7 if unit == "w" else 1))
-        months = day.year * 12 + day.month - 1 + amount * (12 if unit == "y" else 1)
-        year, month = months // 12, months % 12 + 1
-        return date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
-    except (OverflowError, ValueError):
-        return date.min if amount < 0 else date.max
+    """Raises OverflowError beyond the calendar."""
+    if unit == "d" or unit == "w":
+        return day + timedelta(days=amount * (7 if unit == "w" else 1))
+    months = day.year * 12 + day.month - 1 + amount * (12 if unit == "y" else 1)
+    year, month = months // 12, months % 12 + 1
+    if not MINYEAR <= year <= MAXYEAR:
+        raise OverflowError
+    return date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
 
 
 _ANCHOR_DAYS: dict[Anchor, Callable[[date], date]] = {
