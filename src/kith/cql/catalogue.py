@@ -1,26 +1,44 @@
 """What can be asked of each entity: fields, their types, where they are stored and how they are shown."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
-Kind = Literal["TEXT", "EMAIL", "ENUM", "NUMBER", "BOOLEAN", "DATETIME", "SET", "JSON"]
+from kith.model.companies import CompanyStatus
+from kith.model.contacts import LifecycleStage, Module, Status
+
+Kind = Literal["TEXT", "EMAIL", "ENUM", "NUMBER", "BOOLEAN", "DATE", "DATETIME", "SET", "JSON"]
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """``column`` is the SQL of the value in a row called ``c``; ``key`` what it is sorted by, where it can be.
 
-    ``source`` is how the row gets the column, where it is not the table's own.
+    ``source`` is how the row gets the column, where it is not the table's own. ``column`` is empty where the value
+    lies in other tables or in the document of properties.
+
+    In the language: ``options`` are the values of an ENUM and the members of a SET, where these are given (the empty
+    tuple for tags and lists); ``searchable`` has words that a search finds.
     """
 
     name: str
     kind: Kind
-    column: str
+    column: str = ""
     key: str | None = None
     nullable: bool = False
     source: str | None = None
     shown: bool = True
+    label: str = ""
+    options: tuple[str, ...] = ()
+    searchable: bool = False
+
+    @property
+    def filterable(self) -> bool:
+        return self.kind != "JSON"
+
+    @property
+    def sortable(self) -> bool:
+        return self.kind not in ("JSON", "SET")
 
     @property
     def stored(self) -> bool:
@@ -52,24 +70,44 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _CONTACT_FIELDS = (
-    Field(name="id", kind="NUMBER", column="c.id"),
-    Field(name="externalId", kind="TEXT", column="c.external_id"),
-    Field(name="email", kind="EMAIL", column="c.email", key="c.email", nullable=True),
-    Field(name="name", kind="TEXT", column="c.name", key="c.name_key", nullable=True),
-    Field(name="givenName", kind="TEXT", column="c.given_name", nullable=True),
-    Field(name="familyName", kind="TEXT", column="c.family_name", nullable=True),
-    Field(name="phone", kind="TEXT", column="c.phone", nullable=True),
-    Field(name="avatar", kind="TEXT", column="c.avatar", nullable=True),
-    Field(name="status", kind="ENUM", column="c.status"),
-    Field(name="lifecycleStage", kind="ENUM", column="c.lifecycle_stage"),
-    Field(name="isIdentified", kind="BOOLEAN", column="(c.email IS NOT NULL OR c.phone IS NOT NULL)"),
-    Field(name="modules", kind="SET", column="c.modules"),
-    Field(name="properties", kind="JSON", column="c.properties"),
-    Field(name="activityCount", kind="NUMBER", column="c.activity_count"),
-    Field(name="lastActivityAt", kind="DATETIME", column="c.last_activity_at", key="c.last_activity_at", nullable=True),
-    Field(name="createdAt", kind="DATETIME", column="c.created_at", key="c.created_at"),
-    Field(name="updatedAt", kind="DATETIME", column="c.updated_at"),
-    Field(name="version", kind="NUMBER", column="c.version"),
+    Field(name="id", kind="NUMBER", label="ID", column="c.id"),
+    Field(name="externalId", kind="TEXT", label="External ID", column="c.external_id"),
+    Field(name="email", kind="EMAIL", label="Email", column="c.email", key="c.email", nullable=True, searchable=True),
+    Field(name="name", kind="TEXT", label="Name", column="c.name", key="c.name_key", nullable=True, searchable=True),
+    Field(name="givenName", kind="TEXT", label="Given name", column="c.given_name", nullable=True, searchable=True),
+    Field(name="familyName", kind="TEXT", label="Family name", column="c.family_name", nullable=True, searchable=True),
+    Field(name="phone", kind="TEXT", label="Phone", column="c.phone", nullable=True, searchable=True),
+    Field(name="avatar", kind="TEXT", label="Avatar", column="c.avatar", nullable=True),
+    Field(name="status", kind="ENUM", label="Status", column="c.status", options=get_args(Status)),
+    Field(
+        name="lifecycleStage",
+        kind="ENUM",
+        label="Lifecycle stage",
+        column="c.lifecycle_stage",
+        options=get_args(LifecycleStage),
+    ),
+    Field(
+        name="isIdentified",
+        kind="BOOLEAN",
+        label="Is identified",
+        column="(c.email IS NOT NULL OR c.phone IS NOT NULL)",
+    ),
+    Field(name="modules", kind="SET", label="Modules", column="c.modules", options=get_args(Module)),
+    Field(name="properties", kind="JSON", label="Properties", column="c.properties"),
+    Field(name="activityCount", kind="NUMBER", label="Activity count", column="c.activity_count"),
+    Field(
+        name="lastActivityAt",
+        kind="DATETIME",
+        label="Last activity at",
+        column="c.last_activity_at",
+        key="c.last_activity_at",
+        nullable=True,
+    ),
+    Field(name="createdAt", kind="DATETIME", label="Created at", column="c.created_at", key="c.created_at"),
+    Field(name="updatedAt", kind="DATETIME", label="Updated at", column="c.updated_at"),
+    Field(name="version", kind="NUMBER", label="Version", column="c.version"),
+    Field(name="tags", kind="SET", label="Tags", shown=False),
+    Field(name="lists", kind="SET", label="Lists", shown=False),
 )
 
 CONTACT = Entity(
@@ -100,22 +138,26 @@ CONTACT_OF_COMPANY = Entity(
 )
 
 _COMPANY_FIELDS = (
-    Field(name="id", kind="NUMBER", column="c.id"),
-    Field(name="externalId", kind="TEXT", column="c.external_id"),
-    Field(name="name", kind="TEXT", column="c.name", key="c.name_key", nullable=True),
-    Field(name="domain", kind="TEXT", column="c.domain", key="c.domain", nullable=True),
-    Field(name="industry", kind="TEXT", column="c.industry", nullable=True),
-    Field(name="size", kind="TEXT", column="c.size", nullable=True),
-    Field(name="plan", kind="TEXT", column="c.plan", nullable=True),
-    Field(name="spend", kind="NUMBER", column="c.spend", nullable=True),
-    Field(name="website", kind="TEXT", column="c.website", nullable=True),
-    Field(name="phone", kind="TEXT", column="c.phone", nullable=True),
-    Field(name="status", kind="ENUM", column="c.status"),
-    Field(name="contactCount", kind="NUMBER", column="c.contact_count"),
-    Field(name="properties", kind="JSON", column="c.properties"),
-    Field(name="createdAt", kind="DATETIME", column="c.created_at", key="c.created_at"),
-    Field(name="updatedAt", kind="DATETIME", column="c.updated_at"),
-    Field(name="version", kind="NUMBER", column="c.version"),
+    Field(name="id", kind="NUMBER", label="ID", column="c.id"),
+    Field(name="externalId", kind="TEXT", label="External ID", column="c.external_id"),
+    Field(name="name", kind="TEXT", label="Name", column="c.name", key="c.name_key", nullable=True, searchable=True),
+    Field(
+        name="domain", kind="TEXT", label="Domain", column="c.domain", key="c.domain", nullable=True, searchable=True
+    ),
+    Field(name="industry", kind="TEXT", label="Industry", column="c.industry", nullable=True),
+    Field(name="size", kind="TEXT", label="Size", column="c.size", nullable=True),
+    Field(name="plan", kind="TEXT", label="Plan", column="c.plan", nullable=True),
+    Field(name="spend", kind="NUMBER", label="Spend", column="c.spend", nullable=True),
+    Field(name="website", kind="TEXT", label="Website", column="c.website", nullable=True),
+    Field(name="phone", kind="TEXT", label="Phone", column="c.phone", nullable=True, searchable=True),
+    Field(name="status", kind="ENUM", label="Status", column="c.status", options=get_args(CompanyStatus)),
+    Field(name="contactCount", kind="NUMBER", label="Contact count", column="c.contact_count"),
+    Field(name="properties", kind="JSON", label="Properties", column="c.properties"),
+    Field(name="createdAt", kind="DATETIME", label="Created at", column="c.created_at", key="c.created_at"),
+    Field(name="updatedAt", kind="DATETIME", label="Updated at", column="c.updated_at"),
+    Field(name="version", kind="NUMBER", label="Version", column="c.version"),
+    Field(name="tags", kind="SET", label="Tags", shown=False),
+    Field(name="lists", kind="SET", label="Lists", shown=False),
 )
 
 COMPANY = Entity(

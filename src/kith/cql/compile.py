@@ -219,6 +219,7 @@ def _to_sql(entity: Entity, condition: Condition, values: _Values) -> str:
     if isinstance(condition, Search):
         tsquery = to_tsquery(condition.query, values.workspace_id)
         return f"c.words @@ {values.add(tsquery)}::tsquery" if tsquery else NOTHING
+    assert isinstance(condition, Comparison)
     return _compare(entity, condition, values)
 
 

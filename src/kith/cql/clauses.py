@@ -1,0 +1,124 @@
+"""What stands beside a filter: the order of rows, which fields they show, and words to search for."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kith.cql.ast import Search, Sort
+from kith.cql.faults import Place, Span, list_names, refuse, refuse_size, show, suggest
+from kith.cql.resolve import refuse_field
+from kith.cql.syntax import SORT_FIELDS_MAX
+from kith.cql.vocabulary import Vocabulary
+
+DIRECTIONS: Mapping[str, bool] = {"asc": False, "desc": True}
+ALWAYS_SELECTED = ("id", "externalId")
+SEARCH_CHARACTERS_MAX = 500
+_SHAPE = '"createdAt:desc" or a list of {"field": "createdAt", "direction": "desc"}'
+
+
+def resolve_sort(sort: Any, vocabulary: Vocabulary, path: str = "sort") -> tuple[Sort, ...]:
+    """The order: of ``"createdAt:desc,name"``, or of a list of ``{"field", "direction"}``. Ascending if unsaid.
+
+    Raises QUERY_SYNTAX, UNKNOWN_FIELD, OPERATOR_NOT_ALLOWED for a field that has no order, QUERY_TOO_COMPLEX.
+    """
+    if isinstance(sort, str):
+        return _resolve_sort_text(sort, vocabulary)
+    if not isinstance(sort, list):
+        raise refuse("QUERY_SYNTAX", f"{path} is {show(sort)}; it is {_SHAPE}.", path)
+    if len(sort) > SORT_FIELDS_MAX:
+        raise refuse_size("fields to sort by", SORT_FIELDS_MAX, len(sort), path)
+    sorts: list[Sort] = []
+    for number, item in enumerate(sort):
+        place = f"{path}[{number}]"
+        if not isinstance(item, Mapping) or not isinstance(item.get("field"), str) or item.keys() - _SORT_KEYS:
+            raise refuse("QUERY_SYNTAX", f"{place} is {show(item)}; {path} is {_SHAPE}.", place)
+        name, direction = item["field"], item.get("direction", "asc")
+        sorts.append(_make_sort(name, direction, vocabulary, sorts, (f"{place}.field", f"{place}.direction"), ""))
+    return tuple(sorts)
+
+
+def resolve_select(names: Any, vocabulary: Vocabulary, path: str = "select") -> tuple[str, ...]:
+    """The canonical names of the fields to show, ``id`` and ``externalId`` first. Raises QUERY_SYNTAX, UNKNOWN_FIELD.
+
+    ``properties`` is the whole document of properties.
+    """
+    if not isinstance(names, list):
+        raise refuse("QUERY_SYNTAX", f"{path} is {show(names)}; it is a list of names of fields.", path)
+    selected = dict.fromkeys(ALWAYS_SELECTED)
+    for number, name in enumerate(names):
+        place = f"{path}[{number}]"
+        if not isinstance(name, str):
+            raise refuse("QUERY_SYNTAX", f"{place} is {show(name)}; it is the name of a field.", place)
+        if name != "properties" and name not in vocabulary.names:
+            raise refuse_field(name, place, "", vocabulary)
+        selected[name if name == "properties" else vocabulary.names[name].name] = None
+    return tuple(selected)
+
+
+def resolve_search(search: Any, vocabulary: Vocabulary, path: str = "search") -> Search:
+    """The words to search for: of a text, or of ``{"query", "fields"?}``. ``fields`` are all searchable ones if unsaid.
+
+    Raises QUERY_SYNTAX, UNKNOWN_FIELD, OPERATOR_NOT_ALLOWED for a field that is not searched, QUERY_TOO_COMPLEX.
+    """
+    document = {"query": search} if isinstance(search, str) else search
+    if (
+        not isinstance(document, Mapping)
+        or not isinstance(document.get("query"), str)
+        or document.keys() - _SEARCH_KEYS
+    ):
+        message = f'{path} is {show(search)}; it is a text or {{"query": "anna", "fields": ["name"]}}.'
+        raise refuse("QUERY_SYNTAX", message, path)
+    query, names = document["query"], document.get("fields")
+    if len(query) > SEARCH_CHARACTERS_MAX:
+        raise refuse_size("characters to search for", SEARCH_CHARACTERS_MAX, len(query), path)
+    if names is not None and not isinstance(names, list):
+        raise refuse("QUERY_SYNTAX", f"{path}.fields is {show(names)}; it is a list of names.", f"{path}.fields")
+    searchable = [field.name for field in vocabulary.fields.values() if field.searchable]
+    for number, name in enumerate(names or ()):
+        place = f"{path}.fields[{number}]"
+        if name in searchable:
+            continue
+        if not isinstance(name, str) or name not in vocabulary.names:
+            raise refuse_field(str(name), place, "", vocabulary)
+        message = f"{name} is not searched. Fields that are: {list_names(searchable)}."
+        raise refuse("OPERATOR_NOT_ALLOWED", message, place, expected=searchable)
+    return Search(query, tuple(dict.fromkeys(names or ())))
+
+
+_SORT_KEYS = {"field", "direction"}
+_SEARCH_KEYS = {"query", "fields"}
+
+
+def _resolve_sort_text(text: str, vocabulary: Vocabulary) -> tuple[Sort, ...]:
+    parts = text.split(",") if text.strip() else []
+    if len(parts) > SORT_FIELDS_MAX:
+        raise refuse_size("fields to sort by", SORT_FIELDS_MAX, len(parts), Span(0, len(text)), text)
+    sorts: list[Sort] = []
+    start = 0
+    for part in parts:
+        # The key of a property may have colons itself.
+        name, colon, direction = part.rpartition(":") if part.strip() not in vocabulary.names else (part, "", "")
+        if not colon:
+            name, direction = part, "asc"
+        place = Span(start + len(name) - len(name.lstrip()), len(name.strip()))
+        direction_place = Span(start + len(name) + len(colon), len(part) - len(name) - len(colon))
+        sorts.append(_make_sort(name.strip(), direction.strip(), vocabulary, sorts, (place, direction_place), text))
+        start += len(part) + 1
+    return tuple(sorts)
+
+
+def _make_sort(
+    name: str, direction: Any, vocabulary: Vocabulary, before: Sequence[Sort], places: tuple[Place, Place], text: str
+) -> Sort:
+    field = vocabulary.names.get(name)
+    if field is None:
+        raise refuse_field(name, places[0], text, vocabulary)
+    if not field.sortable:
+        raise refuse("OPERATOR_NOT_ALLOWED", f"{field.name} is a {field.kind}, which has no order.", places[0], text)
+    if any(sort.field == field.name for sort in before):
+        raise refuse("QUERY_SYNTAX", f"{field.name} is named twice; once is enough.", places[0], text)
+    descending = DIRECTIONS.get(direction.lower()) if isinstance(direction, str) else None
+    if descending is None:
+        meant = suggest(direction, DIRECTIONS) if isinstance(direction, str) else None
+        message = f"{show(direction)} is no direction; it is asc or desc."
+        raise refuse("QUERY_SYNTAX", message, places[1], text, expected=tuple(DIRECTIONS), suggestion=meant)
+    return Sort(field.name, descending)

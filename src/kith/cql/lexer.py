@@ -1,0 +1,90 @@
+"""From text to words: where tokens begin and end, which words are keywords, what a quoted string says."""
+
+import re
+from typing import Literal
+
+import msgspec
+
+TokenKind = Literal["word", "string", "sign", "(", ")", ",", "end", "unclosed"]
+# They cannot stand bare as a field or as a value; other words that the grammar has mean something in their place only.
+KEYWORDS = frozenset(
+    ("AND", "OR", "NOT", "IN", "BETWEEN", "CONTAINS", "STARTS", "ENDS", "WITH", "HAS", "IS", "ACTIVITIES")
+)
+
+_TOKEN = re.compile(
+    r"""\s*+(?:
+        (?P<word>(?:[^\s"'(),=<>!]|!(?!=))++)
+        |(?P<sign><=|>=|<>|!=|==|[=<>])
+        |(?P<mark>[(),])
+        |(?P<string>"(?:[^"\\]++|\\.|"")*+"|'(?:[^'\\]++|\\.|'')*+')
+        |(?P<unclosed>["'])
+        |(?P<end>\Z))""",
+    re.VERBOSE | re.DOTALL,
+)
+_WORD = re.compile(r"""(?:[^\s"'(),=<>!]|!(?!=))++""")
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
+
+class Token(msgspec.Struct, frozen=True, gc=False):
+    """``text`` as it is written; ``keyword`` is the reserved word that it is, in capitals, or empty."""
+
+    kind: TokenKind
+    text: str
+    start: int
+    keyword: str = ""
+
+
+class BadEscape(ValueError):
+    """A backslash in front of what needs none. ``offset`` is its place in the token."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__()
+        self.offset = offset
+
+
+def split_tokens(text: str) -> list[Token]:
+    """All tokens, the last one of kind ``end``. One that is ``unclosed`` is followed by nothing but the end."""
+    tokens: list[Token] = []
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup
+        assert kind is not None
+        start = match.start(kind)
+        part = match[kind]
+        if kind == "word":
+            upper = part.upper() if part.isascii() else ""
+            tokens.append(Token("word", part, start, upper if upper in KEYWORDS else ""))
+        elif kind == "unclosed":
+            tokens.append(Token("unclosed", text[start:], start))
+            break
+        else:
+            tokens.append(Token(part if kind == "mark" else kind, part, start))  # type: ignore[arg-type]
+        if kind == "end":
+            return tokens
+    tokens.append(Token("end", "", len(text)))
+    return tokens
+
+
+def is_word(text: str) -> bool:
+    """Whether the text is one word that may stand bare."""
+    return _WORD.fullmatch(text) is not None and not (text.isascii() and text.upper() in KEYWORDS)
+
+
+def unquote(literal: str) -> str:
+    """What a quoted string says. Raises BadEscape."""
+    quote, inner = literal[0], literal[1:-1]
+    if "\\" not in inner:
+        return inner.replace(quote * 2, quote)
+    parts: list[str] = []
+    end = 0
+    for match in _ESCAPE.finditer(inner):
+        if match[1] not in "\"'\\":
+            raise BadEscape(match.start() + 1)
+        parts += (inner[end : match.start()].replace(quote * 2, quote), match[1])
+        end = match.end()
+    parts.append(inner[end:].replace(quote * 2, quote))
+    return "".join(parts)
+
+
+def quote(text: str) -> str:
+    """The text as a string of the language."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,159 @@
+"""What a written value means to a field: the one place where texts and JSON become typed values."""
+
+import re
+from collections.abc import Callable
+from datetime import tzinfo
+from decimal import Context, Decimal
+from typing import Any
+
+from kith.cql.ast import Moment, Scalar
+from kith.cql.catalogue import Field, Kind
+from kith.cql.faults import list_names, show, suggest
+from kith.cql.moments import EXAMPLE, read_moment
+from kith.model.values import NUMBER_DIGITS_MAX, check_number, check_storable
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")
+_BOOLEANS = {"true": True, "false": False}
+# Enough for every number within the limits: normalising never rounds.
+_EXACT = Context(prec=NUMBER_DIGITS_MAX)
+COUNT_MAX = 1_000_000_000
+PLAIN_DIGITS_MAX = 21
+
+
+class WrongValue(ValueError):
+    """Why the value is none of the field's; ``suggestion`` is the one that was probably meant."""
+
+    def __init__(self, reason: str, suggestion: str | None = None) -> None:
+        super().__init__(reason)
+        self.suggestion = suggestion
+
+
+def read_value(field: Field, value: Any, zone: tzinfo) -> Scalar:
+    """The value as the typed tree has it. Raises WrongValue."""
+    return _READERS[field.kind](field, value, zone)
+
+
+def read_option(name: str, options: tuple[str, ...], value: Any) -> str:
+    """The option in its own spelling, whatever the case. ``name`` is what it is an option of. Raises WrongValue."""
+    if value in options:
+        return str(value)
+    if isinstance(value, str):
+        wanted = value.strip().lower()
+        for option in options:
+            if option.lower() == wanted:
+                return option
+    meant = suggest(value, options) if isinstance(value, str) else None
+    hint = f" Did you mean {meant}?" if meant is not None else ""
+    raise WrongValue(f"{show(value)} is no value of {name}.{hint} It takes {list_names(options) or 'none'}.", meant)
+
+
+def read_moment_of(name: str, value: Any, zone: tzinfo) -> Moment:
+    """The day, instant or relative time. Raises WrongValue."""
+    try:
+        if isinstance(value, str):
+            return read_moment(value.strip(), zone)
+    except ValueError:
+        pass
+    raise WrongValue(f"{show(value)} is no date for {name}. It takes a date or a time, such as {EXAMPLE}.")
+
+
+def read_count(value: Any) -> int:
+    """How many. Raises WrongValue."""
+    number = _find_number(value)
+    if number is None or number != number.to_integral_value() or not 0 <= number <= COUNT_MAX:
+        raise WrongValue(f"{show(value)} is no number of activities. It is a whole number from 0, such as 3.")
+    return int(number)
+
+
+def write_number(number: Decimal) -> str:
+    """With plain digits where that is not long."""
+    plain = -7 < number.adjusted() < PLAIN_DIGITS_MAX
+    return format(number, "f") if plain else str(number).replace("E", "e")
+
+
+def _read_text(field: Field, value: Any, _: tzinfo) -> str:
+    if not isinstance(value, str):
+        raise WrongValue(
+            f"{show(value)} is no text for {field.name}. It takes a text, such as {_quote_example(value)}."
+        )
+    return _check(field, value)
+
+
+def _quote_example(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else '"Anna"'
+
+
+def _read_enum(field: Field, value: Any, _: tzinfo) -> str:
+    return read_option(field.name, field.options, value)
+
+
+def _read_number(field: Field, value: Any, _: tzinfo) -> Decimal:
+    number = _find_number(value)
+    if number is None:
+        raise WrongValue(f"{show(value)} is no number for {field.name}. It takes a number, such as 12.5.")
+    return number
+
+
+def _find_number(value: Any) -> Decimal | None:
+    """The number in its one form, None where it is none. Raises WrongValue where it is out of range."""
+    if isinstance(value, str):
+        stripped = value.strip()
+        if not _NUMBER.fullmatch(stripped):
+            return None
+        number = Decimal(stripped)
+    elif isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        if isinstance(value, int) and value.bit_length() > 4 * NUMBER_DIGITS_MAX:
+            raise WrongValue(f"The number has more than {NUMBER_DIGITS_MAX} digits.")
+        number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    else:
+        return None
+    try:
+        check_number(number)
+    except ValueError as error:
+        raise WrongValue(f"The number {show(value)} {error}") from None
+    return number.normalize(_EXACT) if number else Decimal(0)
+
+
+def _read_boolean(field: Field, value: Any, _: tzinfo) -> bool:
+    meant = (
+        value if isinstance(value, bool) else _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else None
+    )
+    if meant is None:
+        raise WrongValue(f"{show(value)} is neither true nor false, which {field.name} takes.")
+    return meant
+
+
+def _read_moment(field: Field, value: Any, zone: tzinfo) -> Moment:
+    return read_moment_of(field.name, value, zone)
+
+
+def _read_member(field: Field, value: Any, _: tzinfo) -> str:
+    if field.options or field.name not in ("tags", "lists"):
+        return read_option(field.name, field.options, value)
+    if field.name == "lists" and isinstance(value, int) and not isinstance(value, bool):
+        value = str(_find_number(value))
+    if not isinstance(value, str) or not value.strip():
+        what = "the key of a tag, such as vip" if field.name == "tags" else "the number or the external id of a list"
+        raise WrongValue(f"{show(value)} is none of the {field.name}: it takes {what}.")
+    member = _check(field, value.strip())
+    return member.lower() if field.name == "tags" else member
+
+
+def _check(field: Field, text: str) -> str:
+    try:
+        check_storable(text)
+    except ValueError as error:
+        raise WrongValue(f"The value of {field.name} {error}") from None
+    return text
+
+
+_READERS: dict[Kind, Callable[[Field, Any, tzinfo], Scalar]] = {
+    "TEXT": _read_text,
+    "EMAIL": _read_text,
+    "ENUM": _read_enum,
+    "NUMBER": _read_number,
+    "BOOLEAN": _read_boolean,
+    "DATE": _read_moment,
+    "DATETIME": _read_moment,
+    "SET": _read_member,
+}

@@ -1,0 +1,294 @@
+"""From the typed tree to a function that says whether a record in memory fits it, and the order of such records.
+
+It agrees with the SQL of the same tree on every record; lists whose members change with their records rest on that.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime, tzinfo
+from decimal import Decimal
+from operator import eq, ge, gt, le, lt
+from typing import Any, TypeVar
+
+from kith.cql.ast import Activities, And, Comparison, Condition, Not, Or, Related, Relative, Sort
+from kith.cql.catalogue import Field, Kind
+from kith.cql.moments import Range, read_moment, to_days, to_instants, to_start
+from kith.cql.reads import ACTIVITIES
+from kith.cql.vocabulary import Vocabulary
+
+T = TypeVar("T", date, datetime)
+
+Row = dict[str, Any]
+"""A record as a predicate looks at it, made by ``make_row``."""
+
+Predicate = Callable[[Row], bool]
+
+CountActivities = Callable[[tuple[str, ...], str | None, datetime | None, datetime | None], int]
+"""How many there are: (of these types or all, of this module or any, from this instant on, before this one)."""
+
+
+def make_row(
+    vocabulary: Vocabulary,
+    values: Mapping[str, Any],
+    related: Mapping[str, Iterable[Row]] = {},
+    count_activities: CountActivities | None = None,
+) -> Row:
+    """The row of a record. ``values`` are by canonical name, as the record has them; those of links too.
+
+    A value that is not of its field's kind is none, as is an empty text or set: a property may have been defined later.
+    Numbers may be int, Decimal or float, times ISO 8601. ``tags`` are keys; ``lists`` are both the number and the
+    external id of each list, as texts. Related records that are deleted are left out; a record whose activities are
+    not counted has none.
+    """
+    fields, zone = vocabulary.fields, vocabulary.zone
+    row: Row = dict.fromkeys(fields)
+    for name, value in values.items():
+        if value is not None and (field := fields.get(name)) is not None:
+            row[name] = _PREPARE[field.kind](value, zone)
+    for name in vocabulary.relations:
+        row[name] = [beyond for beyond in related.get(name, ()) if beyond["status"] != "DELETED"]
+    row[ACTIVITIES] = count_activities or _count_none
+    return row
+
+
+def compile_predicate(tree: Condition, vocabulary: Vocabulary, now: datetime) -> Predicate:
+    """Whether a row fits the tree. ``now`` is what relative times are counted from: see ``reads.has_relative``."""
+    if isinstance(tree, Comparison):
+        return _compare(tree, vocabulary.fields[tree.field], vocabulary.zone, now)
+    if isinstance(tree, Not):
+        return _negate(tree.term, compile_predicate(tree.term, vocabulary, now))
+    if isinstance(tree, And | Or):
+        terms = [compile_predicate(term, vocabulary, now) for term in sorted(tree.terms, key=_weigh)]
+        return _all(*terms) if isinstance(tree, And) else _any(*terms)
+    if isinstance(tree, Related):
+        return _relate(tree.relation, compile_predicate(tree.where, vocabulary.relations[tree.relation], now))
+    assert isinstance(tree, Activities), f"no part of a filter: {tree}"
+    return _count(tree, vocabulary.zone, now)
+
+
+def make_sort_key(sorts: Sequence[Sort]) -> Callable[[Mapping[str, Any]], Any]:
+    """The key that records are sorted by, of their values by canonical name, ``id`` among them.
+
+    Texts by their lower-cased value and then as they are, code point by code point; missing values last in either
+    direction; ties by id, in the direction of the last field.
+    """
+    last = sorts[-1].descending if sorts else False
+
+    def make_key(values: Mapping[str, Any]) -> Any:
+        key = [_place(values.get(sort.field), descending=sort.descending) for sort in sorts]
+        return (*key, _place(values["id"], descending=last))
+
+    return make_key
+
+
+class _Descending:
+    """A value that sorts before those that are less."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Descending) and bool(self.value == other.value)
+
+    def __lt__(self, other: "_Descending") -> bool:
+        return bool(other.value < self.value)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _place(value: Any, *, descending: bool) -> tuple[Any, ...]:
+    if value is None or value == "":
+        return (1,)
+    if isinstance(value, str):
+        value = (value.lower(), value)
+    return (0, _Descending(value) if descending else value)
+
+
+def _weigh(term: Condition) -> int:
+    """What is dear is asked last, so that it is seldom asked."""
+    term = term.term if isinstance(term, Not) else term
+    return 0 if isinstance(term, Comparison) else 1 if isinstance(term, And | Or) else 2
+
+
+def _negate(term: Condition, positive: Predicate) -> Predicate:
+    if isinstance(term, Comparison) and term.operator == "is_null":
+        name = term.field
+        return lambda row: row[name] is not None
+    return lambda row: not positive(row)
+
+
+# One call for each number of terms, as far as that is common: a loop costs as much as the terms.
+def _all(*terms: Predicate) -> Predicate:
+    match terms:
+        case ():
+            return lambda row: True
+        case (one, two):
+            return lambda row: one(row) and two(row)
+        case (one, two, three):
+            return lambda row: one(row) and two(row) and three(row)
+        case (one, two, three, *rest):
+            others = _all(*rest) if len(rest) > 1 else rest[0]
+            return lambda row: one(row) and two(row) and three(row) and others(row)
+    return terms[0]
+
+
+def _any(*terms: Predicate) -> Predicate:
+    match terms:
+        case (one, two):
+            return lambda row: one(row) or two(row)
+        case (one, two, three):
+            return lambda row: one(row) or two(row) or three(row)
+        case (one, two, three, *rest):
+            others = _any(*rest) if len(rest) > 1 else rest[0]
+            return lambda row: one(row) or two(row) or three(row) or others(row)
+    return terms[0]
+
+
+def _relate(relation: str, where: Predicate) -> Predicate:
+    def fits(row: Row) -> bool:
+        for beyond in row[relation]:  # noqa: SIM110 - a generator costs as much as the terms
+            if where(beyond):
+                return True
+        return False
+
+    return fits
+
+
+def _count(activities: Activities, zone: tzinfo, now: datetime) -> Predicate:
+    types, module, count = activities.types, activities.module, activities.count
+    since = to_start(activities.since, now, zone) if activities.since is not None else None
+    before = to_start(activities.before, now, zone) if activities.before is not None else None
+    fits = _ORDERS[activities.operator]
+    return lambda row: fits(row[ACTIVITIES](types, module, since, before), count)
+
+
+def _count_none(*_: Any) -> int:
+    return 0
+
+
+def _compare(comparison: Comparison, field: Field, zone: tzinfo, now: datetime) -> Predicate:
+    name, operator, value = comparison.field, comparison.operator, comparison.value
+    if operator == "is_null":
+        return lambda row: row[name] is None
+    if field.kind == "DATETIME":
+        return _lie_within(name, to_instants(operator, value, now, zone))
+    if field.kind == "DATE":
+        return _lie_within(name, to_days(operator, value, now, zone))
+    if field.kind == "TEXT" or field.kind == "EMAIL":
+        value = tuple(str(text).lower() for text in value) if isinstance(value, tuple) else str(value).lower()
+    if field.kind == "NUMBER":
+        value = tuple(map(_to_plain, value)) if isinstance(value, tuple) else _to_plain(value)
+    if isinstance(value, tuple):
+        return _hold_many(name, operator, value)
+    if operator == "eq":
+        return lambda row: row[name] == value
+    return _hold(name, operator, value)
+
+
+def _to_plain(number: Any) -> Any:
+    """An int where it is one: most records have ints, and ints are compared with ints at once."""
+    return int(number) if number == number.to_integral_value() else number
+
+
+def _hold(name: str, operator: str, wanted: Any) -> Predicate:
+    """What needs a value that is there."""
+    match operator:
+        case "contains":
+            return lambda row: (value := row[name]) is not None and wanted in value
+        case "starts_with":
+            return lambda row: (value := row[name]) is not None and value.startswith(wanted)
+        case "ends_with":
+            return lambda row: (value := row[name]) is not None and value.endswith(wanted)
+        case "gt":
+            return lambda row: (value := row[name]) is not None and value > wanted
+        case "gte":
+            return lambda row: (value := row[name]) is not None and value >= wanted
+        case "lt":
+            return lambda row: (value := row[name]) is not None and value < wanted
+        case "lte":
+            return lambda row: (value := row[name]) is not None and value <= wanted
+    raise AssertionError(operator)
+
+
+def _hold_many(name: str, operator: str, values: tuple[Any, ...]) -> Predicate:
+    if operator == "between":
+        low, high = values
+        return lambda row: (value := row[name]) is not None and low <= value <= high
+    wanted = frozenset(values)
+    if operator == "in":
+        return lambda row: row[name] in wanted
+    if operator == "has_all":
+        return lambda row: (value := row[name]) is not None and wanted <= value
+    return lambda row: (value := row[name]) is not None and not wanted.isdisjoint(value)
+
+
+def _lie_within(name: str, stretch: Range[T]) -> Predicate:
+    start, end = stretch.start, stretch.end
+    if start is None and end is None:
+        return lambda row: row[name] is not None
+    if start is None:
+        return lambda row: (value := row[name]) is not None and value < end
+    if end is None:
+        return lambda row: (value := row[name]) is not None and value >= start
+    return lambda row: (value := row[name]) is not None and start <= value < end
+
+
+_ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {"eq": eq, "gt": gt, "gte": ge, "lt": lt, "lte": le}
+
+
+def _prepare_text(value: Any, _: tzinfo) -> str | None:
+    return value.lower() or None if isinstance(value, str) else None
+
+
+def _prepare_option(value: Any, _: tzinfo) -> str | None:
+    return value or None if isinstance(value, str) else None
+
+
+def _prepare_number(value: Any, _: tzinfo) -> int | Decimal | None:
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    return value if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
+
+
+def _prepare_boolean(value: Any, _: tzinfo) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _prepare_day(value: Any, zone: tzinfo) -> date | None:
+    moment = _read_moment(value, zone)
+    return moment if isinstance(moment, date) and not isinstance(moment, datetime) else None
+
+
+def _prepare_instant(value: Any, zone: tzinfo) -> datetime | None:
+    if isinstance(value, datetime):
+        return value
+    moment = _read_moment(value, zone)
+    return moment if isinstance(moment, datetime) else None
+
+
+def _read_moment(value: Any, zone: tzinfo) -> date | datetime | Relative | None:
+    if not isinstance(value, str):
+        return value if isinstance(value, date) else None
+    try:
+        return read_moment(value, zone)
+    except ValueError:
+        return None
+
+
+def _prepare_members(value: Any, _: tzinfo) -> frozenset[str] | None:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return None
+    return frozenset(member for member in value if isinstance(member, str)) or None
+
+
+_PREPARE: Mapping[Kind, Callable[[Any, tzinfo], Any]] = {
+    "TEXT": _prepare_text,
+    "EMAIL": _prepare_text,
+    "ENUM": _prepare_option,
+    "NUMBER": _prepare_number,
+    "BOOLEAN": _prepare_boolean,
+    "DATE": _prepare_day,
+    "DATETIME": _prepare_instant,
+    "SET": _prepare_members,
+}

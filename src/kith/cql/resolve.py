@@ -1,0 +1,197 @@
+"""From what was written to the typed tree: names to fields, values to their types, negations to their place.
+
+Whatever passes here can be compiled; what cannot is refused with its place in the query.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import tzinfo
+from functools import partial
+from typing import Any, TypeVar, get_args
+
+from kith.cql.ast import (
+    EVERYTHING,
+    Activities,
+    Comparison,
+    Condition,
+    CountOperator,
+    Related,
+    Value,
+    conjoin,
+    disjoin,
+    negate,
+)
+from kith.cql.catalogue import Field
+from kith.cql.faults import Place, list_names, refuse, show, suggest
+from kith.cql.literals import WrongValue, read_count, read_moment_of, read_option, read_value
+from kith.cql.syntax import (
+    MANY,
+    ActivityCount,
+    Group,
+    Literal,
+    Negation,
+    Node,
+    Relation,
+    Syntax,
+)
+from kith.cql.syntax import Condition as Written
+from kith.cql.vocabulary import OTHERS, PROPERTIES, Vocabulary, list_operators
+from kith.model.activities import ActivityModule, ActivityType
+
+
+def resolve(syntax: Syntax, vocabulary: Vocabulary) -> Condition:
+    """The typed tree, in normal form; ``EVERYTHING`` where nothing is asked.
+
+    Raises UNKNOWN_FIELD, OPERATOR_NOT_ALLOWED, INVALID_VALUE.
+    """
+    if syntax.root is None:
+        return EVERYTHING
+    return _Resolver(syntax).resolve(syntax.root, vocabulary)
+
+
+T = TypeVar("T")
+
+_TYPES: tuple[str, ...] = get_args(ActivityType)
+_MODULES: tuple[str, ...] = get_args(ActivityModule)
+_COUNT_OPERATORS: tuple[str, ...] = get_args(CountOperator)
+
+
+class _Resolver:
+    def __init__(self, syntax: Syntax) -> None:
+        self.text = syntax.text
+        self.spellings = syntax.spellings
+
+    def resolve(self, node: Node, vocabulary: Vocabulary) -> Condition:
+        if isinstance(node, Written):
+            return self._compare(node, vocabulary)
+        if isinstance(node, Group):
+            join = conjoin if node.logic == "AND" else disjoin
+            return join([self.resolve(term, vocabulary) for term in node.terms])
+        if isinstance(node, Negation):
+            return negate(self.resolve(node.term, vocabulary))
+        if isinstance(node, Relation):
+            return self._relate(node, vocabulary)
+        return self._count(node, vocabulary)
+
+    def _compare(self, written: Written, vocabulary: Vocabulary) -> Condition:
+        field = vocabulary.names.get(written.field)
+        if field is not None:
+            condition: Condition = self._make_comparison(written, field, vocabulary.zone)
+            return negate(condition) if written.negated else condition
+        relation, dot, name = written.field.partition(".")
+        beyond = vocabulary.relations.get(relation) if dot else None
+        if beyond is None:
+            raise self._refuse_field(written.field, written.place, vocabulary)
+        field = beyond.names.get(name)
+        if field is None:
+            raise self._refuse_field(name, written.place, beyond, f"{relation}.")
+        condition = self._make_comparison(written, field, vocabulary.zone)
+        if condition.operator == "is_null":
+            # It has none where no related record has one.
+            condition = Related(relation, negate(condition))
+            return condition if written.negated else negate(condition)
+        condition = Related(relation, condition)
+        return negate(condition) if written.negated else condition
+
+    def _make_comparison(self, written: Written, field: Field, zone: tzinfo) -> Comparison:
+        """The positive form of what was written."""
+        operator = written.operator
+        if operator not in list_operators(field):
+            raise self._refuse_operator(written, field.name, field.kind, list_operators(field))
+        values = [self._read(literal, field, zone) for literal in written.values]
+        if operator == "contains" and field.kind == "SET":
+            operator = "has_any"
+        value: Value = None
+        if operator in MANY:
+            value = tuple(dict.fromkeys(values))
+        elif operator == "between":
+            value = tuple(values)
+        elif values:
+            value = values[0]
+        return Comparison(field.name, operator, value)  # type: ignore[arg-type]
+
+    def _read(self, literal: Literal, field: Field, zone: tzinfo) -> Any:
+        try:
+            return read_value(field, literal.value, zone)
+        except WrongValue as wrong:
+            raise self._refuse_value(wrong, literal) from None
+
+    def _relate(self, node: Relation, vocabulary: Vocabulary) -> Condition:
+        beyond = vocabulary.relations.get(node.name)
+        if beyond is None:
+            relations = tuple(vocabulary.relations)
+            meant = suggest(node.name, relations)
+            way_out = f"Did you mean {meant!r}?" if meant else f"There is {list_names(relations) or 'none'}."
+            message = f"No relation {show(node.name)} on {vocabulary.noun}. {way_out}"
+            raise refuse("UNKNOWN_FIELD", message, node.place, self.text, expected=relations, suggestion=meant)
+        return Related(node.name, self.resolve(node.where, beyond))
+
+    def _count(self, node: ActivityCount, vocabulary: Vocabulary) -> Condition:
+        if not vocabulary.counts_activities:
+            message = "ACTIVITIES counts the activities of a contact; it stands only in filters on contacts themselves."
+            raise refuse("UNKNOWN_FIELD", message, node.place, self.text)
+        if node.operator not in _COUNT_OPERATORS:
+            raise self._refuse_operator(node, "ACTIVITIES", "a count", _COUNT_OPERATORS)
+        types = [self._attempt(partial(read_option, "type", _TYPES), literal) for literal in node.types]
+        condition = Activities(
+            node.operator,  # type: ignore[arg-type]
+            self._attempt(read_count, node.count),
+            tuple(dict.fromkeys(types)),
+            self._attempt(partial(read_option, "module", _MODULES), node.module) if node.module else None,
+            self._attempt(partial(read_moment_of, "since", zone=vocabulary.zone), node.since) if node.since else None,
+            self._attempt(partial(read_moment_of, "before", zone=vocabulary.zone), node.before)
+            if node.before
+            else None,
+        )
+        return negate(condition) if node.negated else condition
+
+    def _attempt(self, read: Callable[[Any], T], literal: Literal) -> T:
+        try:
+            return read(literal.value)
+        except WrongValue as wrong:
+            raise self._refuse_value(wrong, literal) from None
+
+    def _refuse_value(self, wrong: WrongValue, literal: Literal) -> Exception:
+        return refuse("INVALID_VALUE", str(wrong), literal.place, self.text, suggestion=wrong.suggestion)
+
+    def _refuse_operator(
+        self, written: Written | ActivityCount, name: str, kind: str, operators: Sequence[str]
+    ) -> Exception:
+        forms = [(operator, negated) for operator in operators for negated in (False, True)]
+        allowed = [self.spellings[form] for form in forms if form in self.spellings]
+        operator = self.spellings[written.operator, written.negated]
+        message = f"{operator} is not for {name}, which is {kind}. It takes {', '.join(allowed)}."
+        return refuse("OPERATOR_NOT_ALLOWED", message, written.operator_place, self.text, expected=allowed)
+
+    def _refuse_field(self, name: str, place: Place, vocabulary: Vocabulary, way: str = "") -> Exception:
+        return refuse_field(name, place, self.text, vocabulary, way)
+
+
+def refuse_field(name: str, place: Place, text: str, vocabulary: Vocabulary, way: str = "") -> Exception:
+    """UNKNOWN_FIELD. ``way`` is what leads to the vocabulary, such as ``company.``."""
+    noun = vocabulary.noun
+    first, dot, key = name.partition(".")
+    if name in vocabulary.archived:
+        message = f"The property {show(name)} of {noun} is archived; restore it to filter by it."
+        return refuse("UNKNOWN_FIELD", message, place, text)
+    if name in vocabulary.relations:
+        message = f"{name} is a relation of {noun}: name a field of it, as in {name}.name, or filter in {name}(…)."
+        return refuse("UNKNOWN_FIELD", message, place, text, suggestion=f"{name}.name")
+    if dot and first in OTHERS:
+        message = f"No relation {first!r} leads on from {noun}: a filter reaches one step from its records."
+        return refuse("UNKNOWN_FIELD", message, place, text)
+    relation = suggest(first, vocabulary.relations) if dot else None
+    if first + dot == PROPERTIES:
+        meant = suggest(
+            key, [known.removeprefix(PROPERTIES) for known in vocabulary.fields if known.startswith(PROPERTIES)]
+        )
+        meant = PROPERTIES + meant if meant else None
+        message = f"No property {show(key)} is defined on {noun}."
+        way_out = " Define it first, then filter by it."
+    else:
+        meant = f"{relation}.{key}" if relation else suggest(name, vocabulary.names)
+        message = f"No field {show(name)} on {noun}."
+        way_out = " If it is a property, define it first, then filter by it."
+    if meant:
+        meant = way + meant
+        way_out = f" Did you mean {meant!r}?"
+    return refuse("UNKNOWN_FIELD", message + way_out, place, text, suggestion=meant)
