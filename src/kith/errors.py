@@ -39,6 +39,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "MISSING_FIELD": (422, "A field that is needed was left out; details.fields names it."),
     "INVALID_FIELD": (422, "A field has a value that it cannot take, or is not known; details.fields lists them."),
     "IDEMPOTENCY_KEY_REUSED": (422, "The Idempotency-Key was used before with another request."),
+    "QUERY_TOO_EXPENSIVE": (422, "A query would cost more than the key may ask for; details say how much."),
     "RATE_LIMITED": (429, "The key's rate limit is used up; details.retryAfter says for how many seconds."),
     "HEADERS_TOO_LARGE": (431, "The path and the headers together are larger than the limit, or too many."),
     "INTERNAL": (500, "Something failed here; the log has the correlation id."),

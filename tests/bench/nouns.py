@@ -108,8 +108,8 @@ async def fill(kith: Installation, count: int) -> list[str]:
             await connection.execute(FILL, workspace.shard, workspace.id, BUSY, start, last, timeout=120)
         await connection.execute("VACUUM (ANALYZE) activities", timeout=120)
     await database.close()
-    query = Query("activity", And((Comparison("contactId", "eq", BUSY),)), Sort("occurredAt", True), limit=20)
+    query = Query(("activity",), And((Comparison("contactId", "eq", BUSY),)), (Sort("occurredAt", True),), limit=20)
     async with open_engine(kith.settings, kith.url) as engine:
         middle = 1_000_000_000 + count // 2
         rows = await engine.database.fetch(PLACES, workspace.shard, workspace.id, BUSY, middle, CURSORS)
-        return [make_cursor(engine, workspace, query, After(row["key"], row["id"])) for row in rows]
+        return [make_cursor(engine, workspace, query, After((row["key"],), row["id"], "")) for row in rows]

@@ -133,8 +133,8 @@ async def make_deep_pages(kith: Installation, size: int) -> list[str]:
     """Lists that go on from places about half way down, by cursors such as a client gets there page by page."""
     workspace = kith.workspace
     where = make_condition(ContactListing(), workspace)
-    query = Query("contact", where, Sort("createdAt", True), limit=20)
+    query = Query(("contact",), where, (Sort("createdAt", True),), limit=20)
     async with open_engine(kith.settings, kith.url) as engine:
         rows = await engine.database.fetch(MIDDLE, workspace.shard, workspace.id, size // 2, CURSORS)
-        cursors = [make_cursor(engine, workspace, query, After(row["key"], row["id"])) for row in rows]
+        cursors = [make_cursor(engine, workspace, query, After((row["key"],), row["id"], "")) for row in rows]
     return [f"{PAGE}?cursor={cursor}" for cursor in cursors]

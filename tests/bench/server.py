@@ -20,7 +20,7 @@ from kith.api.routing import route
 from kith.cli.app import run_part
 from kith.cql.ast import Query, Sort
 from kith.cql.catalogue import CONTACT
-from kith.cql.compile import compile_get, compile_page
+from kith.cql.compile import compile_get, compile_page, make_source
 from kith.engine.contacts import ContactListing, make_condition
 from kith.engine.context import Engine
 from kith.engine.operations import Operation
@@ -76,8 +76,8 @@ class BareReads:
         self._workspace = workspace
         self._get = compile_get(CONTACT, "id")
         where = make_condition(ContactListing(), workspace)
-        query = Query("contact", where, Sort("createdAt", True), limit=20)
-        self._page = compile_page(CONTACT, query, workspace.shard, workspace.id)
+        query = Query(("contact",), where, (Sort("createdAt", True),), limit=20)
+        self._page = compile_page([make_source(CONTACT)], query, workspace.shard, workspace.id)
         self._total = load_queries("totals")["sum"]
 
     async def read(self, name: str) -> bytes:

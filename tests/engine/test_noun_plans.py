@@ -283,8 +283,8 @@ async def test_pages_of_companies_come_in_the_order_of_an_index(
     crowd: Crowd, sent: list[Sent], sort_by: str, direction: str
 ) -> None:
     listing = CompanyListing(sort_by=sort_by, sort_order=direction, count="none")  # type: ignore[arg-type]
-    query = Query("company", And((make_status(None),)), Sort(sort_by, direction == "desc"), 20)
-    places = [After(COMPANY_AFTER[sort_by], 2000)] + ([After(None, 2000)] if sort_by == "name" else [])
+    query = Query(("company",), And((make_status(None),)), (Sort(sort_by, direction == "desc"),), 20)
+    places = [After((COMPANY_AFTER[sort_by],), 2000, "")] + ([After((None,), 2000, "")] if sort_by == "name" else [])
     await read_places(
         crowd, sent, query, places, lambda one: list_companies(crowd.engine, crowd.workspace, one), listing
     )
@@ -335,9 +335,9 @@ async def test_the_contacts_of_a_company_come_in_the_order_of_an_index(
 ) -> None:
     listing = Listing(sort_by="id", sort_order=direction, count="none")
     where = And((make_status(None), Comparison("companyId", "eq", 1)))
-    query = Query("contact_of_company", where, Sort("id", direction == "desc"), 20)
+    query = Query(("contact_of_company",), where, (Sort("id", direction == "desc"),), 20)
     read = lambda one: list_contacts_of(crowd.engine, crowd.workspace, "1", one)  # noqa: E731
-    await read_places(crowd, sent, query, [After("10000", 10_000)], read, listing)
+    await read_places(crowd, sent, query, [After(("10000",), 10_000, "")], read, listing)
     for count in ("default", "exact"):
         await read(Listing(sort_by="id", sort_order=direction, count=count))  # type: ignore[arg-type]
     plans = [plan for plan in await check_all(crowd, sent) if "a" in {node.get("Alias") for node in walk(plan)}]
@@ -355,7 +355,7 @@ async def test_the_members_of_a_list_come_in_the_order_of_an_index(
     where = And((make_status(None), Comparison("listId", "eq", int(ref))))
     listing = Listing(sort_by="id", sort_order="asc", count=count)
     read = lambda one: list_members(crowd.engine, crowd.workspace, ref, one)  # noqa: E731
-    await read_places(crowd, sent, Query(entity, where, Sort("id", False), 20), [After("2000", 2000)], read, listing)
+    await read_places(crowd, sent, Query((entity,), where, (Sort("id", False),), 20), [After(("2000",), 2000, "")], read, listing)
 
 
 @pytest.mark.parametrize("direction", ["asc", "desc"])
@@ -364,9 +364,9 @@ async def test_pages_of_tags_come_in_the_order_of_an_index(
     crowd: Crowd, sent: list[Sent], sort_by: str, key: str, direction: Any
 ) -> None:
     listing = Listing(sort_by=sort_by, sort_order=direction)
-    query = Query("tag", And(()), Sort(sort_by, direction == "desc"), 20)
+    query = Query(("tag",), And(()), (Sort(sort_by, direction == "desc"),), 20)
     read = lambda one: list_tags(crowd.engine, crowd.workspace, one)  # noqa: E731
-    await read_places(crowd, sent, query, [After(key, 500)], read, listing)
+    await read_places(crowd, sent, query, [After((key,), 500, "")], read, listing)
 
 
 @pytest.mark.parametrize("asked", [{}, {"entity_type": "CONTACT"}, {"is_dynamic": False}])
@@ -411,9 +411,9 @@ async def test_activities_behind_a_deep_cursor_come_in_the_order_of_an_index(
     assert busy.number is not None
     listing = ActivityListing(type=kind, sort_order=direction, count="none")
     terms = [Comparison("contactId", "eq", busy.number)] + ([Comparison("type", "eq", kind)] if kind else [])
-    query = Query("activity", And(tuple(terms)), Sort("occurredAt", direction == "desc"), 20)
+    query = Query(("activity",), And(tuple(terms)), (Sort("occurredAt", direction == "desc"),), 20)
     read = lambda one: list_activities(crowd.engine, crowd.workspace, busy.external_id, one)  # noqa: E731
-    await read_places(crowd, sent, query, [After("2026-01-08 12:00:00+00", 2500)], read, listing)
+    await read_places(crowd, sent, query, [After(("2026-01-08 12:00:00+00",), 2500, "")], read, listing)
 
 
 @pytest.mark.parametrize("size", [1, 50, 500])

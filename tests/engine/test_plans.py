@@ -154,8 +154,8 @@ async def test_pages_come_in_the_order_of_an_index(
 ) -> None:
     """The first by number, a later one by number, one by cursor, and one by cursor among the missing values."""
     listing = ContactListing(sort_by=sort_by, sort_order=direction, limit=20, count="none")  # type: ignore[arg-type]
-    places = [After(AFTER[sort_by], 25_000)] + ([After(None, 25_000)] if sort_by != "createdAt" else [])
-    query = Query("contact", make_condition(listing, crowd.workspace), Sort(sort_by, direction == "desc"), 20)
+    places = [After((AFTER[sort_by],), 25_000, "")] + ([After((None,), 25_000, "")] if sort_by != "createdAt" else [])
+    query = Query(("contact",), make_condition(listing, crowd.workspace), (Sort(sort_by, direction == "desc"),), 20)
     cursors = [make_cursor(crowd.engine, crowd.workspace, query, place) for place in places]
     for more in ({}, {"page": 100}, *({"cursor": cursor} for cursor in cursors)):
         page = await list_contacts(crowd.engine, crowd.workspace, msgspec.structs.replace(listing, **more))

@@ -117,7 +117,8 @@ async def answer_request(
     query = route.read_query(scope["query_string"])
     if route.query is not None:
         inputs["query"] = query
-    if issubclass(route.call, WriteCall):
+    raw = b""
+    if route.body is not None or issubclass(route.call, WriteCall):
         settings = engine.settings
         raw = await read_body(receive, exchange.headers, settings.body_bytes_max, settings.body_timeout_ms)
         if raw:
@@ -125,9 +126,10 @@ async def answer_request(
         body = route.read_body(raw)
         if route.body is not None:
             inputs["body"] = body
+    if issubclass(route.call, WriteCall):
         return await route.handler(route.call(engine, make_write_request(exchange, caller, raw)), *values, **inputs)
     waited_s = await wait_as_asked(engine, exchange, caller)
-    answer = await route.handler(ReadCall(engine, caller.workspace), *values, **inputs)
+    answer = await route.handler(ReadCall(engine, caller.workspace, caller.tier), *values, **inputs)
     if waited_s:
         answer.headers.append((b"preference-applied", b"wait=%d" % waited_s))
     return answer

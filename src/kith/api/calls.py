@@ -22,6 +22,7 @@ class ReadCall(msgspec.Struct, frozen=True):
     scope: ClassVar[str | None] = "crm:read"
     engine: Engine
     workspace: Workspace
+    tier: str
 
 
 class WriteCall(msgspec.Struct, frozen=True):

@@ -126,21 +126,23 @@ class Sort(msgspec.Struct, frozen=True):
 
 
 class After(msgspec.Struct, frozen=True):
-    """The place behind a row: its sort key (None where the value is missing) and its id."""
+    """The place behind a row: its sort keys as text (None where a value is missing), its id and its entity."""
 
-    key: str | None
+    keys: tuple[str | None, ...]
     id: int
+    entity: str
 
 
 class Query(msgspec.Struct, frozen=True):
-    """A page of an entity. ``after`` and ``offset`` exclude each other."""
+    """A page of one entity or of several. ``after`` and ``offset`` exclude each other; ``select`` None shows all."""
 
-    entity: str
-    where: And
-    sort: Sort
+    entities: tuple[str, ...]
+    where: Condition
+    sort: tuple[Sort, ...]
     limit: int
     offset: int = 0
     after: After | None = None
+    select: tuple[str, ...] | None = None
 
 
 def negate(term: Condition) -> Condition:

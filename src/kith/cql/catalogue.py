@@ -19,6 +19,9 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
     In the language: ``options`` are the values of an ENUM and the members of a SET, where these are given (the empty
     tuple for tags and lists); ``searchable`` has words that a search finds.
+
+    ``key`` holds the beginning of a text, lower-cased; ``is_lower``: the column itself is lower-case, and ``key`` all
+    of it. ``option_prefix`` marks a property's options in the index that all such properties share.
     """
 
     name: str
@@ -31,6 +34,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     label: str = ""
     options: tuple[str, ...] = ()
     searchable: bool = False
+    is_lower: bool = False
+    option_prefix: str | None = None
 
     @property
     def filterable(self) -> bool:
@@ -71,11 +76,28 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True):
 
 _CONTACT_FIELDS = (
     Field(name="id", kind="NUMBER", label="ID", column="c.id"),
-    Field(name="externalId", kind="TEXT", label="External ID", column="c.external_id"),
-    Field(name="email", kind="EMAIL", label="Email", column="c.email", key="c.email", nullable=True, searchable=True),
+    Field(name="externalId", kind="TEXT", label="External ID", column="c.external_id", is_lower=True),
+    Field(
+        name="email",
+        kind="EMAIL",
+        label="Email",
+        column="c.email",
+        key="c.email",
+        nullable=True,
+        searchable=True,
+        is_lower=True,
+    ),
     Field(name="name", kind="TEXT", label="Name", column="c.name", key="c.name_key", nullable=True, searchable=True),
     Field(name="givenName", kind="TEXT", label="Given name", column="c.given_name", nullable=True, searchable=True),
-    Field(name="familyName", kind="TEXT", label="Family name", column="c.family_name", nullable=True, searchable=True),
+    Field(
+        name="familyName",
+        kind="TEXT",
+        label="Family name",
+        column="c.family_name",
+        key="c.family_key",
+        nullable=True,
+        searchable=True,
+    ),
     Field(name="phone", kind="TEXT", label="Phone", column="c.phone", nullable=True, searchable=True),
     Field(name="avatar", kind="TEXT", label="Avatar", column="c.avatar", nullable=True),
     Field(name="status", kind="ENUM", label="Status", column="c.status", options=get_args(Status)),
@@ -139,10 +161,17 @@ CONTACT_OF_COMPANY = Entity(
 
 _COMPANY_FIELDS = (
     Field(name="id", kind="NUMBER", label="ID", column="c.id"),
-    Field(name="externalId", kind="TEXT", label="External ID", column="c.external_id"),
+    Field(name="externalId", kind="TEXT", label="External ID", column="c.external_id", is_lower=True),
     Field(name="name", kind="TEXT", label="Name", column="c.name", key="c.name_key", nullable=True, searchable=True),
     Field(
-        name="domain", kind="TEXT", label="Domain", column="c.domain", key="c.domain", nullable=True, searchable=True
+        name="domain",
+        kind="TEXT",
+        label="Domain",
+        column="c.domain",
+        key="c.domain",
+        nullable=True,
+        searchable=True,
+        is_lower=True,
     ),
     Field(name="industry", kind="TEXT", label="Industry", column="c.industry", nullable=True),
     Field(name="size", kind="TEXT", label="Size", column="c.size", nullable=True),
@@ -195,7 +224,7 @@ LIST = Entity(
     source="lists c",
     fields=(
         Field(name="id", kind="NUMBER", column="c.id"),
-        Field(name="externalId", kind="TEXT", column="c.external_id"),
+        Field(name="externalId", kind="TEXT", column="c.external_id", is_lower=True),
         Field(name="name", kind="TEXT", column="c.name", key="c.name_key"),
         Field(name="description", kind="TEXT", column="c.description", nullable=True),
         Field(name="entityType", kind="ENUM", column="c.entity_type"),
@@ -214,7 +243,7 @@ TAG = Entity(
     source="tags c",
     fields=(
         Field(name="id", kind="NUMBER", column="c.id"),
-        Field(name="externalId", kind="TEXT", column="c.external_id"),
+        Field(name="externalId", kind="TEXT", column="c.external_id", is_lower=True),
         Field(name="key", kind="TEXT", column="c.key", key="c.key"),
         Field(name="name", kind="TEXT", column="c.name", key="c.name_key"),
         Field(name="description", kind="TEXT", column="c.description", nullable=True),
@@ -231,7 +260,7 @@ ACTIVITY = Entity(
     source="activities c",
     fields=(
         Field(name="id", kind="NUMBER", column="c.id"),
-        Field(name="externalId", kind="TEXT", column="c.external_id"),
+        Field(name="externalId", kind="TEXT", column="c.external_id", is_lower=True),
         Field(name="contactId", kind="NUMBER", column="c.contact_id"),
         Field(name="type", kind="ENUM", column="c.type"),
         Field(name="module", kind="ENUM", column="c.module"),
@@ -248,7 +277,7 @@ PROPERTY = Entity(
     source="all_properties c",
     fields=(
         Field(name="id", kind="NUMBER", column="c.id"),
-        Field(name="externalId", kind="TEXT", column="c.external_id"),
+        Field(name="externalId", kind="TEXT", column="c.external_id", is_lower=True),
         Field(name="key", kind="TEXT", column="c.key", key="c.key"),
         Field(name="entity", kind="ENUM", column="c.entity"),
         Field(name="label", kind="TEXT", column="c.label"),

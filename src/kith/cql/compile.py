@@ -1,4 +1,4 @@
-"""From the tree to SQL. The only writer of a FROM outside ``store``: each carries its workspace.
+"""From a query to SQL. The only writer of a FROM outside ``store``: each carries its workspace.
 
 Values are parameters, names come from the catalogue: no text of a query reaches the SQL.
 """
@@ -8,9 +8,20 @@ from typing import Any
 
 import msgspec
 
-from kith.cql.ast import After, And, Comparison, Condition, Query, Search, Sort, Value
+from kith.cql.ast import After, Condition, Query, Sort
 from kith.cql.catalogue import Entity, Field
-from kith.model.search import to_tsquery
+from kith.cql.conditions import (
+    PLAIN,
+    Context,
+    Scope,
+    Values,
+    quote,
+    write_condition,
+    write_plain,
+    write_text,
+)
+from kith.cql.vocabulary import PROPERTIES, Vocabulary
+from kith.model.search import KEY_CHARACTERS_MAX, to_tsquery
 
 COUNTED_ROWS_MAX = 10_000
 SEARCH_CANDIDATES_MAX = 1000
@@ -29,8 +40,9 @@ _TAGS = """(SELECT coalesce(json_agg({shown} ORDER BY g.tag_id), '[]')
   SELECT * FROM tags t WHERE t.shard = $1 AND t.workspace_id = $2 AND t.id = g.tag_id OFFSET 0) t
  WHERE g.shard = $1 AND g.workspace_id = $2 AND g.entity = '{entity}' AND g.record_id = c.id)"""
 _TAG = "json_build_object('id', t.id, 'externalId', t.external_id, 'key', t.key, 'name', t.name, 'color', t.color)"
+_LISTS = """(SELECT coalesce(json_agg(m.list_id ORDER BY m.list_id), '[]') FROM list_members m
+ WHERE m.shard = $1 AND m.workspace_id = $2 AND m.entity = '{entity}' AND m.record_id = c.id)"""
 LIVE = "c.status IN ('ACTIVE', 'ARCHIVED')"
-NOTHING = "false"
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -40,50 +52,88 @@ class Statement(msgspec.Struct, frozen=True):
     values: tuple[Any, ...]
 
 
-class _Values:
-    """The parameters of a statement; the first two are the guard's."""
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """An entity to query, and how its fields are found by name."""
 
-    def __init__(self, shard: int, workspace_id: int) -> None:
-        self.workspace_id = workspace_id
-        self.values: list[Any] = [shard, workspace_id]
-
-    def add(self, value: Any) -> str:
-        self.values.append(value)
-        return f"${len(self.values)}"
+    entity: Entity
+    scope: Scope
 
 
-def compile_page(entity: Entity, query: Query, shard: int, workspace_id: int) -> Statement:
-    """One row: ``page`` (a JSON array), ``keys`` and ``ids`` of its rows, ``more`` (whether rows follow)."""
-    values = _Values(shard, workspace_id)
-    condition = _to_sql(entity, query.where, values)
-    rows = _compile_rows(entity, query, condition, values)
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """What rows are sorted by: the SQL of it, its type, and whether it may be missing."""
+
+    sql: str
+    type: str
+    descending: bool
+    nullable: bool
+    is_id: bool = False
+
+    @property
+    def direction(self) -> str:
+        return "DESC" if self.descending else "ASC"
+
+
+def make_source(entity: Entity, vocabulary: Vocabulary | None = None) -> Source:
+    """The entity with its own fields; with a vocabulary also with its properties, and what relations lead to."""
+    if vocabulary is None:
+        return Source(entity=entity, scope=Scope(entity=entity.name, find=entity.find_field))
+    beyond = {
+        name: Scope(entity=name, find=other.fields.get, alias="r") for name, other in vocabulary.relations.items()
+    }
+    return Source(entity=entity, scope=Scope(entity=entity.name, find=vocabulary.fields.get, beyond=beyond))
+
+
+def compile_page(
+    sources: Sequence[Source], query: Query, shard: int, workspace_id: int, context: Context = PLAIN
+) -> Statement:
+    """One row: ``page`` (a JSON array); ``keys``, ``ids``, ``entities`` of its rows; ``more``, whether rows follow."""
+    values = Values(shard, workspace_id)
+    several = len(sources) > 1
+    arms = [_compile_arm(source, query, values, context, several=several) for source in sources]
+    rows = f"({arms[0]}) rows"
+    if several:
+        keys = make_keys(sources[0], query.sort)
+        order = [f"key_{n} {key.direction} NULLS LAST" for n, key in enumerate(keys)]
+        order += [f"id {keys[-1].direction}", f"entity {keys[-1].direction}"]
+        united = " UNION ALL ".join(f"({arm})" for arm in arms)
+        rows = (
+            f"(SELECT * FROM ({united}) united ORDER BY {', '.join(order)}"
+            f" OFFSET {values.add(query.offset)} LIMIT {_write_count(query, query.limit + 1, values)}) rows"
+        )
     limit = _write_count(query, query.limit, values)
+    shown = f"FILTER (WHERE n <= {limit})"
+    texts = ", ".join(f"key_{n}::text" for n in range(len(query.sort)))
     return Statement(
-        f"SELECT coalesce(json_agg(document) FILTER (WHERE n <= {limit}), '[]')::text AS page,"
-        f" array_agg(key) FILTER (WHERE n <= {limit}) AS keys, array_agg(id) FILTER (WHERE n <= {limit}) AS ids,"
-        f" count(*) > {limit} AS more"
-        f" FROM (SELECT {make_document(entity, with_links=False)} AS document, c.sort_key::text AS key, c.id,"
-        f" row_number() OVER () AS n FROM ({rows}) c) page",
+        f"SELECT coalesce(json_agg(document) {shown}, '[]')::text AS page, array_agg(ARRAY[{texts}]) {shown} AS keys,"
+        f" array_agg(id) {shown} AS ids, array_agg(entity) {shown} AS entities, count(*) > {limit} AS more"
+        f" FROM (SELECT *, row_number() OVER () AS n FROM {rows}) page",
         tuple(values.values),
     )
 
 
-def compile_count(entity: Entity, where: And, shard: int, workspace_id: int, *, exact: bool) -> Statement:
+def compile_count(
+    source: Source, where: Condition, shard: int, workspace_id: int, context: Context = PLAIN, *, exact: bool
+) -> Statement:
     """One value: how many rows fit, counted up to ``COUNTED_ROWS_MAX`` + 1 unless ``exact``."""
-    values = _Values(shard, workspace_id)
-    condition = _to_sql(entity, where, values)
-    rows = f"SELECT 1 FROM {entity.source} WHERE {_guard(entity)} AND {condition}"
+    values = Values(shard, workspace_id)
+    rows = f"SELECT 1 {_write_from(source, where, values, context)}"
     if not exact:
         rows += f" LIMIT {COUNTED_ROWS_MAX + 1}"
     return Statement(f"SELECT count(*) FROM ({rows}) counted", tuple(values.values))
 
 
-def compile_estimate(entity: Entity, where: And, shard: int, workspace_id: int) -> Statement:
+def compile_estimate(
+    source: Source, where: Condition, shard: int, workspace_id: int, context: Context = PLAIN
+) -> Statement:
     """The planner's plan for all rows that fit, as JSON."""
-    values = _Values(shard, workspace_id)
-    condition = _to_sql(entity, where, values)
-    sql = f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {entity.source} WHERE {_guard(entity)} AND {condition}"
+    values = Values(shard, workspace_id)
+    sql = f"EXPLAIN (FORMAT JSON) SELECT 1 {_write_from(source, where, values, context)}"
     return Statement(sql, tuple(values.values))
+
+
+def compile_plan(statement: Statement) -> Statement:
+    """The planner's plan for a statement, as JSON; nothing runs."""
+    return Statement(f"EXPLAIN (FORMAT JSON) {statement.sql}", statement.values)
 
 
 def compile_get(entity: Entity, by: str) -> str:
@@ -96,7 +146,7 @@ def compile_get(entity: Entity, by: str) -> str:
     assert field is not None
     live = f" AND {LIVE}" if by not in ("id", "externalId") else ""
     return (
-        f"SELECT {make_document(entity, with_links=True)}::text AS document, c.id, c.external_id,"
+        f"SELECT {make_document(make_source(entity), with_links=True)}::text AS document, c.id, c.external_id,"
         f" {entity.version} AS version, {entity.successor} AS successor"
         f" FROM {entity.source} WHERE {_guard(entity)} AND {field.column} = $3{live}"
     )
@@ -112,7 +162,7 @@ def compile_typeahead(entity: Entity, query: str, limit: int, shard: int, worksp
     tsquery = to_tsquery(query, workspace_id)
     if tsquery is None:
         return None
-    values = _Values(shard, workspace_id)
+    values = Values(shard, workspace_id)
     typed = query.strip().lower()
     start, end, words = values.add(typed), values.add(typed + LAST_CHARACTER), values.add(tsquery)
     most = int(limit)
@@ -127,21 +177,34 @@ def compile_typeahead(entity: Entity, query: str, limit: int, shard: int, worksp
     candidates = f"SELECT {columns} {source} AND c.words @@ {words}::tsquery{seen} LIMIT {SEARCH_CANDIDATES_MAX}"
     tiers.append(f"SELECT * FROM ({candidates}) c ORDER BY {entity.recent} LIMIT {most}")
     rows = " UNION ALL ".join(f"({tier})" for tier in tiers)
+    document = make_document(make_source(entity), with_links=False)
     return Statement(
         f"SELECT coalesce(json_agg(document), '[]')::text FROM"
-        f" (SELECT {make_document(entity, with_links=False)} AS document FROM ({rows}) c LIMIT {most}) page",
+        f" (SELECT {document} AS document FROM ({rows}) c LIMIT {most}) page",
         tuple(values.values),
     )
 
 
-def make_document(entity: Entity, *, with_links: bool) -> str:
-    """The SQL of a record's public JSON; ``with_links`` as a single answer shows it."""
-    shown = [f'{_to_shown(field)} AS "{field.name}"' for field in entity.fields if field.shown]
+def make_document(
+    source: Source, *, with_links: bool, select: Sequence[str] | None = None, with_entity: bool = False
+) -> str:
+    """The SQL of a record's public JSON; ``with_links`` as a single answer shows it, ``select`` only these fields."""
+    entity = source.entity
+    shown = [f"'{entity.name}' AS entity"] if with_entity else []
+    shown += [
+        f'{_to_shown(field)} AS "{field.name}"'
+        for field in entity.fields
+        if field.shown and (select is None or field.name in select)
+    ]
+    if select is not None and (properties := _select_properties(select)):
+        shown.append(properties)
     if "companies" in entity.links and with_links:
         shown.append(f"{_COMPANIES} AS companies")
-    if "tags" in entity.links:
+    if "tags" in entity.links and (select is None or "tags" in select):
         kind = entity.name.partition("_")[0]
         shown.append(f"{_TAGS.format(entity=kind, shown=_TAG if with_links else 't.key')} AS tags")
+    if select is not None and "lists" in select:
+        shown.append(f"{_LISTS.format(entity=entity.name)} AS lists")
     return f"(SELECT row_to_json(shown) FROM (SELECT {', '.join(shown)}) shown)"
 
 
@@ -149,6 +212,47 @@ def make_columns(entity: Entity) -> str:
     """The columns that a document is made of."""
     columns = (field.source or field.column for field in entity.fields if field.stored)
     return ", ".join(columns)
+
+
+def make_keys(source: Source, sorts: Sequence[Sort]) -> list[Key]:
+    """What the rows of a source are sorted by."""
+    return [_make_key(source, sort) for sort in sorts]
+
+
+def _make_key(source: Source, sort: Sort) -> Key:
+    field = source.scope.find(sort.field)
+    assert field is not None, sort.field
+    if field.name == "id":
+        return Key(sql=field.key or "c.id", type="bigint", descending=sort.descending, nullable=False, is_id=True)
+    sql, type_ = _write_key(field)
+    return Key(sql=sql, type=type_, descending=sort.descending, nullable=field.nullable)
+
+
+def _write_key(field: Field) -> tuple[str, str]:
+    match field.kind:
+        case "TEXT" | "EMAIL":
+            return field.key or f"left({write_text(field)}, {KEY_CHARACTERS_MAX})", "text"
+        case "NUMBER":
+            return field.key or write_plain(field), "numeric"
+        case "BOOLEAN":
+            return write_plain(field), "boolean"
+        case "DATE" | "DATETIME":
+            return field.key or f"({write_plain(field)})::timestamptz", "timestamptz"
+    return field.key or write_plain(field), "text"
+
+
+def _select_properties(select: Sequence[str]) -> str | None:
+    """The document of those properties that are selected by themselves."""
+    if "properties" in select:
+        return None
+    keys = [name.removeprefix(PROPERTIES) for name in select if name.startswith(PROPERTIES)]
+    if not keys:
+        return None
+    named = ", ".join(quote(key) for key in keys)
+    return (
+        "(SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM jsonb_each(c.properties)"
+        f" WHERE key IN ({named})) AS properties"
+    )
 
 
 def _guard(entity: Entity) -> str:
@@ -161,90 +265,113 @@ def _to_shown(field: Field) -> str:
     return field.column
 
 
-def _compile_rows(entity: Entity, query: Query, condition: str, values: _Values) -> str:
-    """The rows of a page and one more, in order, with their sort ``key``.
+def _write_from(source: Source, where: Condition, values: Values, context: Context) -> str:
+    condition = write_condition(where, source.scope, values, context)
+    return f"FROM {source.entity.source} WHERE {_guard(source.entity)} AND {condition}"
 
-    A nullable key is read in two parts, values and then missing ones, because an index holds nulls at one end only;
-    PostgreSQL does not begin the second part when the first fills the page.
-    """
-    field = entity.find_field(query.sort.field)
-    assert field is not None and field.key is not None
+
+def _compile_arm(source: Source, query: Query, values: Values, context: Context, *, several: bool) -> str:
+    """The rows of one entity: document, sort keys, id and entity."""
+    document = make_document(source, with_links=False, select=query.select, with_entity=several)
+    names = ", ".join(f"c.key_{n}" for n in range(len(query.sort)))
+    entity = source.entity.name
+    rows = _compile_rows(source, query, values, context, several=several)
+    return f"SELECT {document} AS document, {names}, c.id, '{entity}' AS entity FROM ({rows}) c"
+
+
+def _compile_rows(source: Source, query: Query, values: Values, context: Context, *, several: bool) -> str:
+    """The rows of a page and one more, in order, with their sort keys; of several entities up to the page's end."""
+    keys = make_keys(source, query.sort)
     most = _write_count(query, query.offset + query.limit + 1, values)
-    columns = f"{make_columns(entity)}, {field.key} AS sort_key"
-    source = f"FROM {entity.source} WHERE {_guard(entity)} AND {condition}"
-    direction = "DESC" if query.sort.descending else "ASC"
-    # A sort by the number itself has no ties.
-    order = f"{field.key} {direction}" + (f", c.id {direction}" if field.name != "id" else "")
-    parts: list[str] = []
-    after = query.after
-    if after is None or after.key is not None:
-        there = f" AND {field.key} IS NOT NULL" if field.nullable else ""
-        behind = f" AND {_compile_after(field, after, query.sort, values)}" if after else ""
-        parts.append(f"SELECT {columns} {source}{there}{behind} ORDER BY {order} LIMIT {most}")
-    if field.nullable:
-        # Within the missing ones this order is that of the index, read from the end where the nulls are.
-        nulls = f"{field.key} {direction} NULLS {'FIRST' if query.sort.descending else 'LAST'}, c.id {direction}"
-        behind = ""
-        if after is not None and after.key is None:
-            behind = f" AND c.id {'<' if query.sort.descending else '>'} {values.add(after.id)}"
-        parts.append(f"SELECT {columns} {source} AND {field.key} IS NULL{behind} ORDER BY {nulls} LIMIT {most}")
-    rows = parts[0] if len(parts) == 1 else " UNION ALL ".join(f"({part})" for part in parts)
-    if not query.offset:
-        return rows if len(parts) == 1 else f"SELECT * FROM ({rows}) c LIMIT {most}"
+    columns = ", ".join([make_columns(source.entity), *(f"{key.sql} AS key_{n}" for n, key in enumerate(keys))])
+    rows = f"SELECT {columns} {_write_from(source, query.where, values, context)}"
+    if len(keys) == 1:
+        parts = _split_at_missing(rows, keys[0], _find_after(source, query, several=several), most, values)
+        rows = parts[0] if len(parts) == 1 else " UNION ALL ".join(f"({part})" for part in parts)
+        if several or not query.offset:
+            return rows if len(parts) == 1 else f"SELECT * FROM ({rows}) c LIMIT {most}"
+    else:
+        after = _find_after(source, query, several=several)
+        behind = f" AND ({_compile_behind(keys, after, values)})" if after is not None else ""
+        order = [f"{key.sql} {key.direction} NULLS LAST" for key in keys]
+        if not keys[-1].is_id:
+            order.append(f"c.id {keys[-1].direction}")
+        rows = f"{rows}{behind} ORDER BY {', '.join(order)} LIMIT {most}"
+        if several or not query.offset:
+            return rows
     return f"SELECT * FROM ({rows}) c OFFSET {values.add(query.offset)} LIMIT {values.add(query.limit + 1)}"
 
 
-def _write_count(query: Query, count: int, values: _Values) -> str:
+def _split_at_missing(rows: str, key: Key, after: After | None, most: str, values: Values) -> list[str]:
+    """A nullable key is read in two parts, values and then missing ones: an index holds nulls at one end only.
+
+    PostgreSQL does not begin the second part when the first fills the page.
+    """
+    sign = "<" if key.descending else ">"
+    # A sort by the number itself has no ties.
+    order = f"{key.sql} {key.direction}" + ("" if key.is_id else f", c.id {key.direction}")
+    parts: list[str] = []
+    if after is None or after.keys[0] is not None:
+        there = f" AND {key.sql} IS NOT NULL" if key.nullable else ""
+        behind = ""
+        if after is not None and key.is_id:
+            behind = f" AND {key.sql} {sign} {values.add(after.id)}::bigint"
+        elif after is not None:
+            place = f"({_add_key(key, after.keys[0], values)}, {values.add(after.id)}::bigint)"
+            behind = f" AND ({key.sql}, c.id) {sign} {place}"
+        parts.append(f"{rows}{there}{behind} ORDER BY {order} LIMIT {most}")
+    if key.nullable:
+        # Within the missing ones this order is that of the index, read from the end where the nulls are.
+        nulls = f"{key.sql} {key.direction} NULLS {'FIRST' if key.descending else 'LAST'}, c.id {key.direction}"
+        behind = ""
+        if after is not None and after.keys[0] is None:
+            behind = f" AND c.id {sign} {values.add(after.id)}::bigint"
+        parts.append(f"{rows} AND {key.sql} IS NULL{behind} ORDER BY {nulls} LIMIT {most}")
+    return parts
+
+
+def _compile_behind(keys: Sequence[Key], after: After, values: Values) -> str:
+    """Behind the place: behind it in the first key, or level with it there and behind in the next, and so on."""
+    alternatives: list[str] = []
+    level: list[str] = []
+    for key, value in zip(keys, after.keys, strict=True):
+        sign = "<" if key.descending else ">"
+        if key.is_id:
+            alternatives.append(" AND ".join([*level, f"{key.sql} {sign} {values.add(after.id)}::bigint"]))
+            return " OR ".join(f"({one})" for one in alternatives)
+        if value is None:
+            level.append(f"{key.sql} IS NULL")
+            continue
+        place = _add_key(key, value, values)
+        missing = f" OR {key.sql} IS NULL" if key.nullable else ""
+        alternatives.append(" AND ".join([*level, f"({key.sql} {sign} {place}{missing})"]))
+        level.append(f"{key.sql} = {place}")
+    sign = "<" if keys[-1].descending else ">"
+    alternatives.append(" AND ".join([*level, f"c.id {sign} {values.add(after.id)}::bigint"]))
+    return " OR ".join(f"({one})" for one in alternatives)
+
+
+def _find_after(source: Source, query: Query, *, several: bool) -> After | None:
+    """The place behind which this entity's rows follow: rows of the same keys and id stand in the order of entities."""
+    after = query.after
+    if after is None or not several:
+        return after
+    descending = query.sort[-1].descending
+    follows = source.entity.name < after.entity if descending else source.entity.name > after.entity
+    if not follows:
+        return after
+    return After(after.keys, after.id + 1 if descending else after.id - 1, after.entity)
+
+
+def _add_key(key: Key, value: str | None, values: Values) -> str:
+    """As text: a number keeps its digits, and the driver takes the first moment of the year 1 for -infinity."""
+    return f"{values.add(value)}::text::{key.type}"
+
+
+def _write_count(query: Query, count: int, values: Values) -> str:
     """A number of rows, written out on first pages and behind cursors.
 
     Their plans are kept, and for a limit that it does not know the planner expects a tenth of the table. Pages by
     number are planned each time.
     """
     return values.add(count) if query.offset else str(int(count))
-
-
-def _compile_after(field: Field, after: After, sort: Sort, values: _Values) -> str:
-    assert after.key is not None
-    if field.name == "id":
-        return f"{field.key} {'<' if sort.descending else '>'} {values.add(after.id)}::bigint"
-    # As text: the driver takes the first moment of the year 1 for -infinity.
-    kind = "text::timestamptz" if field.kind == "DATETIME" else "text"
-    sign = "<" if sort.descending else ">"
-    return f"({field.key}, c.id) {sign} ({values.add(after.key)}::{kind}, {values.add(after.id)}::bigint)"
-
-
-def _to_sql(entity: Entity, condition: Condition, values: _Values) -> str:
-    if isinstance(condition, And):
-        return " AND ".join(_to_sql(entity, term, values) for term in condition.terms) or "true"
-    if isinstance(condition, Search):
-        tsquery = to_tsquery(condition.query, values.workspace_id)
-        return f"c.words @@ {values.add(tsquery)}::tsquery" if tsquery else NOTHING
-    assert isinstance(condition, Comparison)
-    return _compare(entity, condition, values)
-
-
-def _compare(entity: Entity, comparison: Comparison, values: _Values) -> str:
-    field = entity.find_field(comparison.field)
-    assert field is not None
-    if comparison.field == "status" and comparison.operator == "in":
-        # Written out: the indexes on live and on unusual records are found by the text of their condition.
-        return f"{field.column} IN ({', '.join(_quote_enum(value) for value in _list(comparison.value))})"
-    if comparison.field == "status":
-        return f"{field.column} = {_quote_enum(str(comparison.value))}"
-    if field.kind == "BOOLEAN":
-        return field.column if comparison.value else f"NOT {field.column}"
-    if comparison.operator == "in":
-        return f"{field.column} = ANY ({values.add(list(_list(comparison.value)))})"
-    if comparison.operator == "has_any":
-        return f"{field.column} && {values.add(list(_list(comparison.value)))}"
-    sign = {"eq": "=", "gte": ">=", "lt": "<", "lte": "<="}[comparison.operator]
-    return f"{field.column} {sign} {values.add(comparison.value)}"
-
-
-def _list(value: Value) -> Sequence[Any]:
-    return value if isinstance(value, tuple) else (value,)
-
-
-def _quote_enum(value: Any) -> str:
-    assert value in ("ACTIVE", "ARCHIVED", "MERGED", "DELETED")
-    return f"'{value}'"

@@ -42,21 +42,26 @@ OPERATORS: Mapping[Kind, tuple[str, ...]] = {
 PROPERTIES = "properties."
 LINK = "link."
 _LINK_FIELDS = (
-    Field(name="role", kind="TEXT", label="Role"),
-    Field(name="isPrimary", kind="BOOLEAN", label="Is primary"),
+    Field(name="role", kind="TEXT", label="Role", column="a.role", nullable=True),
+    Field(name="isPrimary", kind="BOOLEAN", label="Is primary", column="a.is_primary"),
 )
 _PLURALS = {"contact": "contacts", "company": "companies"}
 OTHERS: Mapping[EntityName, EntityName] = {"contact": "company", "company": "contact"}
 
 
 class CustomField(msgspec.Struct, frozen=True):
-    """A property as it is defined. ``options`` are the values of SELECT and MULTI_SELECT, in order."""
+    """A property as it is defined. ``options`` are the values of SELECT and MULTI_SELECT, in order.
+
+    ``slot`` is the indexed column that has a copy of its values, where one has; ``number`` is the property's id.
+    """
 
     key: str
     type: CustomType
     label: str = ""
     options: tuple[str, ...] = ()
     archived: bool = False
+    number: int = 0
+    slot: str = ""
 
 
 class CustomFields(msgspec.Struct, frozen=True):
@@ -158,9 +163,15 @@ def _list_system(entity: EntityName) -> list[Field]:
 
 
 def _to_field(prefix: str, custom: CustomField) -> Field:
+    kind = KINDS[custom.type]
+    slot = f"c.{custom.slot}" if custom.slot else ""
     return Field(
         name=prefix + custom.key,
-        kind=KINDS[custom.type],
+        kind=kind,
+        # A number or a time stands in its slot as it is, a text by its beginning only.
+        column=slot if kind in ("NUMBER", "DATE", "DATETIME") else "",
+        key=slot or None,
+        option_prefix=str(custom.number) if kind == "SET" and prefix == PROPERTIES and custom.number else None,
         nullable=True,
         label=custom.label or custom.key,
         options=custom.options,

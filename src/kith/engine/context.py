@@ -7,9 +7,11 @@ from functools import partial
 import msgspec
 
 from kith.clock import Clock, SystemClock
+from kith.engine.costs import Costs
 from kith.engine.key_cache import KeyCache
 from kith.engine.loading import Loader
 from kith.engine.progress import Progress
+from kith.engine.vocabularies import VocabularyCache
 from kith.log.port import Log
 from kith.log.postgres import PostgresLog
 from kith.pending.memory import MemoryPending
@@ -43,6 +45,8 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     progress: Progress
     loader: Loader
     keys: KeyCache
+    vocabularies: VocabularyCache
+    costs: Costs
 
 
 async def load_installation(database: Database) -> Installation:
@@ -69,6 +73,7 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
         stack.push_async_callback(log.close)
         progress = Progress(database, url, settings.poll_ms, pending.drop_applied)
         stack.push_async_callback(progress.close)
+        loader = Loader(database, progress.get_schema_position)
         engine = Engine(
             settings=settings,
             clock=clock,
@@ -78,7 +83,9 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
             log=log,
             pending=pending,
             progress=progress,
-            loader=Loader(database, progress.get_schema_position),
+            loader=loader,
+            vocabularies=VocabularyCache(loader),
+            costs=Costs(queries),
             keys=KeyCache(partial(find_key, database), clock, settings.key_cache_ms),
         )
         yield engine

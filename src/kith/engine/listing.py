@@ -8,7 +8,7 @@ import msgspec
 
 from kith.cql.ast import And, Comparison, Condition, Query, Search, Sort
 from kith.cql.catalogue import Entity
-from kith.cql.compile import compile_typeahead
+from kith.cql.compile import compile_typeahead, make_source
 from kith.engine.context import Engine
 from kith.engine.query import Count, Page, check_depth, read_cursor, run_query
 from kith.errors import InvalidRequest
@@ -31,9 +31,9 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 async def list_page(engine: Engine, workspace: Workspace, entity: Entity, where: And, listing: Listing) -> Page:
     """The page, by number or by cursor. Raises InvalidRequest, INVALID_CURSOR."""
     query = Query(
-        entity=entity.name,
+        entities=(entity.name,),
         where=where,
-        sort=Sort(listing.sort_by, listing.sort_order == "desc"),
+        sort=(Sort(listing.sort_by, listing.sort_order == "desc"),),
         limit=listing.limit,
     )
     if listing.cursor is not None:
@@ -41,10 +41,10 @@ async def list_page(engine: Engine, workspace: Workspace, entity: Entity, where:
             raise InvalidRequest("page and cursor exclude each other; send one of them.", {"parameter": "page"})
         after = read_cursor(engine, workspace, query, listing.cursor)
         query = msgspec.structs.replace(query, after=after)
-        return await run_query(engine, workspace, entity, query, listing.count, None)
+        return await run_query(engine, workspace, [make_source(entity)], query, listing.count, None)
     page = listing.page or 1
     query = msgspec.structs.replace(query, offset=check_depth(page, listing.limit))
-    return await run_query(engine, workspace, entity, query, listing.count, page)
+    return await run_query(engine, workspace, [make_source(entity)], query, listing.count, page)
 
 
 async def type_ahead(engine: Engine, workspace: Workspace, entity: Entity, q: str, limit: int) -> Page:

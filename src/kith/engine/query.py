@@ -3,14 +3,24 @@
 import base64
 import hashlib
 import hmac
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
 
-from kith.cql.ast import After, And, Comparison, Query
-from kith.cql.catalogue import ENTITIES, Entity
-from kith.cql.compile import COUNTED_ROWS_MAX, Statement, compile_count, compile_estimate, compile_page
+from kith.cql.ast import After, And, Comparison, Condition, Query
+from kith.cql.catalogue import ENTITIES
+from kith.cql.compile import (
+    COUNTED_ROWS_MAX,
+    Source,
+    Statement,
+    compile_count,
+    compile_estimate,
+    compile_page,
+    make_source,
+)
+from kith.cql.conditions import PLAIN, Context
 from kith.engine.context import Engine
 from kith.errors import Exposed, InvalidRequest
 from kith.model.workspaces import Workspace
@@ -31,49 +41,79 @@ class Page(msgspec.Struct, frozen=True):
 
 
 async def run_query(
-    engine: Engine, workspace: Workspace, entity: Entity, query: Query, count: Count, page: int | None
+    engine: Engine,
+    workspace: Workspace,
+    sources: Sequence[Source],
+    query: Query,
+    count: Count,
+    page: int | None,
+    context: Context = PLAIN,
 ) -> Page:
     """The page and its meta; ``page`` is None where a cursor led here."""
-    statement = _compile(entity.name, query, workspace.shard, workspace.id)
+    if context is PLAIN and len(sources) == 1:
+        statement = _compile(sources[0].entity.name, query, workspace.shard, workspace.id)
+    else:
+        statement = compile_page(sources, query, workspace.shard, workspace.id, context)
     row = await _fetch(engine, query, statement)
-    ids, keys = row["ids"] or [], row["keys"] or []
-    following = After(keys[-1], ids[-1]) if row["more"] else None
     meta: dict[str, Any] = {"page": page, "limit": query.limit}
     if count != "none":
-        total, estimated = await count_rows(engine, workspace, entity, query.where, exact=count == "exact")
+        total, estimated = await count_rows(engine, workspace, sources, query.where, context, exact=count == "exact")
         meta["total"] = total
         meta["totalPages"] = -(-total // query.limit)
         if estimated:
             meta["totalIsEstimate"] = True
-    meta["nextCursor"] = make_cursor(engine, workspace, query, following) if following else None
+    meta["nextCursor"] = make_cursor(engine, workspace, query, find_last(row)) if row["more"] else None
     return Page(row["page"].encode(), meta)
 
 
+def find_last(row: Mapping[str, Any]) -> After:
+    """The place of a page's last row."""
+    return After(tuple(row["keys"][-1]), row["ids"][-1], row["entities"][-1])
+
+
 async def count_rows(
-    engine: Engine, workspace: Workspace, entity: Entity, where: And, *, exact: bool
+    engine: Engine,
+    workspace: Workspace,
+    sources: Sequence[Source],
+    where: Condition,
+    context: Context = PLAIN,
+    *,
+    exact: bool,
 ) -> tuple[int, bool]:
     """(how many rows fit, whether that is an estimate): kept totals first, then a bounded count, then the planner."""
-    kept = to_kept_total(where) if entity.has_status else None
+    counts = [await _count_source(engine, workspace, source, where, context, exact=exact) for source in sources]
+    return sum(count for count, _ in counts), any(estimated for _, estimated in counts)
+
+
+async def _count_source(
+    engine: Engine, workspace: Workspace, source: Source, where: Condition, context: Context, *, exact: bool
+) -> tuple[int, bool]:
+    kept = to_kept_total(where) if source.entity.has_status else None
     if kept is not None:
         statuses, stages = kept
         total = await engine.database.fetchval(
-            _TOTALS["sum"], workspace.shard, workspace.id, entity.name, statuses, stages
+            _TOTALS["sum"], workspace.shard, workspace.id, source.entity.name, statuses, stages
         )
         return int(total), False
-    counting = compile_count(entity, where, workspace.shard, workspace.id, exact=exact)
+    counting = compile_count(source, where, workspace.shard, workspace.id, context, exact=exact)
     counted = int(await engine.queries.fetchval(counting.sql, *counting.values))
     if exact or counted <= COUNTED_ROWS_MAX:
         return counted, False
-    planning = compile_estimate(entity, where, workspace.shard, workspace.id)
+    planning = compile_estimate(source, where, workspace.shard, workspace.id, context)
     plan = msgspec.json.decode(await engine.queries.fetchval(planning.sql, *planning.values))
     return max(int(plan[0]["Plan"]["Plan Rows"]), COUNTED_ROWS_MAX + 1), True
 
 
-def to_kept_total(where: And) -> tuple[list[str], list[str] | None] | None:
+def list_terms(where: Condition) -> Sequence[Condition]:
+    """The conditions all of which have to hold."""
+    return where.terms if isinstance(where, And) else (where,)
+
+
+def to_kept_total(where: Condition) -> tuple[list[str], list[str] | None] | None:
     """(statuses, lifecycle stages or None for all) where the writer keeps this total, else None."""
     statuses: list[str] = []
     stages: list[str] | None = None
-    for term in where.terms:
+    for term in list_terms(where):
         if not isinstance(term, Comparison) or term.operator not in ("eq", "in"):
             return None
         values = [str(value) for value in (term.value if isinstance(term.value, tuple) else (term.value,))]
@@ -122,18 +162,19 @@ def read_cursor(engine: Engine, workspace: Workspace, query: Query, cursor: str)
 
 def _sign(engine: Engine, workspace: Workspace, query: Query, payload: bytes) -> bytes:
     """What binds a cursor to its workspace, filter and order; not to its limit."""
-    asked = msgspec.json.encode((workspace.id, query.entity, query.where, query.sort))
+    asked = msgspec.json.encode((workspace.id, query.entities, query.where, query.sort, query.select))
     return hmac.digest(engine.installation.secret, asked + b"\x00" + payload, hashlib.sha256)[:MAC_BYTES]
 
 
 @lru_cache(STATEMENTS_KEPT_MAX)
 def _compile(entity: str, query: Query, shard: int, workspace_id: int) -> Statement:
     """A page is often asked for again: to compile it takes as long as to fetch it from the driver."""
-    return compile_page(ENTITIES[entity], query, shard, workspace_id)
+    return compile_page([make_source(ENTITIES[entity])], query, shard, workspace_id)
 
 
 async def _fetch(engine: Engine, query: Query, statement: Statement) -> Any:
     # A page without conditions of the client's own has the same good plan for every tenant: it is planned once.
-    plain = all(isinstance(term, Comparison) and term.field == "status" for term in query.where.terms)
+    terms = list_terms(query.where)
+    plain = all(isinstance(term, Comparison) and term.field == "status" for term in terms)
     database = engine.database if plain and not query.offset else engine.queries
     return await database.fetchrow(statement.sql, *statement.values)

@@ -46,7 +46,10 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Property(Record, frozen=True, kw_only=True):
-    """A definition as the engine holds it. It keeps its entity and its key, archived or not."""
+    """A definition as the engine holds it. It keeps its entity and its key, archived or not.
+
+    ``slot`` is the indexed column of its entity's table that has a copy of its values, where one has.
+    """
 
     kind = "property"
 
@@ -64,6 +67,7 @@ class Property(Record, frozen=True, kw_only=True):
     version: int
     is_system: bool = False
     is_indexed: bool = False
+    slot: str | None = None
 
     @property
     def active(self) -> bool:

@@ -8,10 +8,11 @@ import phonenumbers
 
 from kith.model.companies import Company
 from kith.model.contacts import Contact
+from kith.model.values import lower_case
 
 WORD_CHARACTERS_MAX = 100
 QUERY_TERMS_MAX = 10
-NAME_KEY_CHARACTERS_MAX = 256
+KEY_CHARACTERS_MAX = 256
 
 _WORD = re.compile(r"[^\W_]+")
 _PHONE = re.compile(r"^(?=.*\d)[+(\d][\d\s().\-/]{2,}$")
@@ -30,7 +31,7 @@ def fold_letters(text: str) -> str:
 
 def to_name_key(name: str | None) -> str | None:
     """What names are sorted and compared by."""
-    return name.lower()[:NAME_KEY_CHARACTERS_MAX] if name is not None else None
+    return lower_case(name)[:KEY_CHARACTERS_MAX] if name is not None else None
 
 
 def list_words(contact: Contact) -> set[str]:

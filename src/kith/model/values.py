@@ -33,6 +33,11 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
+def lower_case(text: str) -> str:
+    """Lower-case, letter by letter, as the database's ``kith_lower`` does it: a sigma is the same at a word's end."""
+    return text.lower() if text.isascii() else text.replace("\u03a3", "\u03c3").lower()
+
+
 def normalise_text(text: str, characters_max: int = TEXT_CHARACTERS_MAX) -> str | None:
     """Without the space around it; an empty text is no value."""
     if len(text) > characters_max:

@@ -64,3 +64,8 @@ FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, entity text, record
 CROSS JOIN LATERAL (
   SELECT l.id FROM lists l WHERE l.shard = $1 AND l.workspace_id = row.workspace_id AND l.id = row.list OFFSET 0) l
 ON CONFLICT DO NOTHING;
+
+-- name: find_list_ids
+SELECT id, external_id FROM lists WHERE shard = $1 AND workspace_id = $2 AND id = ANY ($3::bigint[])
+UNION
+SELECT id, external_id FROM lists WHERE shard = $1 AND workspace_id = $2 AND external_id = ANY ($4::text[]);

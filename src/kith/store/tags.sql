@@ -64,3 +64,6 @@ FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, entity text, record
 CROSS JOIN LATERAL (
   SELECT t.id FROM tags t WHERE t.shard = $1 AND t.workspace_id = row.workspace_id AND t.id = row.tag OFFSET 0) t
 ON CONFLICT DO NOTHING;
+
+-- name: find_tag_ids
+SELECT id, key FROM tags WHERE shard = $1 AND workspace_id = $2 AND key = ANY ($3::text[]);

@@ -1,0 +1,359 @@
+"""From a condition of the typed tree to SQL that is true where a record fits it.
+
+Values are parameters; names come from the catalogue. It agrees with the predicate on every record: a value that is not
+of its field's kind is none, texts are compared lower-cased as ``kith_lower`` does, and ``NOT`` is what is not true.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, tzinfo
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from kith.cql.ast import Activities, And, Comparison, Condition, Not, Or, Related, Search
+from kith.cql.catalogue import Field
+from kith.cql.moments import Range, to_days, to_instants, to_start
+from kith.cql.vocabulary import LINK, PROPERTIES
+from kith.model.search import KEY_CHARACTERS_MAX, to_tsquery
+from kith.model.values import lower_case
+
+NOTHING = "false"
+LAST_CODE_POINT = 0x10FFFF
+_SIGNS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_BIGINT = range(-(2**63), 2**63)
+_ALIAS = re.compile(r"\bc\.")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """What a filter means here and now: relative times count from ``now``, days are those of the ``zone``.
+
+    ``tags`` are the ids of the tags by key, ``lists`` those of the lists by number and external id, as far as the
+    filter names them; what is not among them nobody has.
+    """
+
+    now: datetime = _EPOCH
+    zone: tzinfo = UTC
+    tags: Mapping[str, int] = {}
+    lists: Mapping[str, int] = {}
+
+
+PLAIN = Context()
+
+
+class Values:
+    """The parameters of a statement; the first two are the guard's."""
+
+    def __init__(self, shard: int, workspace_id: int) -> None:
+        self.workspace_id = workspace_id
+        self.values: list[Any] = [shard, workspace_id]
+
+    def add(self, value: Any) -> str:
+        self.values.append(value)
+        return f"${len(self.values)}"
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose fields a condition names: rows called ``alias`` of an entity; ``find`` knows its fields by name."""
+
+    entity: str
+    find: Callable[[str], Field | None]
+    alias: str = "c"
+    beyond: Mapping[str, "Scope"] = {}
+
+
+def write_condition(tree: Condition, scope: Scope, values: Values, context: Context = PLAIN) -> str:
+    """The SQL of the tree for the scope's rows; it adds its values to ``values``."""
+    return _Writer(values, context).write(tree, scope)
+
+
+def write_text(field: Field, alias: str = "c") -> str:
+    """The whole lower-cased text of a field, NULL where it has none."""
+    if field.column:
+        return write_column(field, alias) if field.is_lower else f"kith_lower({write_column(field, alias)})"
+    document = write_document(field, alias)
+    text = f"""CASE jsonb_typeof({document}) WHEN 'string' THEN {document} #>> '{{}}' END"""
+    return f"""NULLIF(kith_lower({text}), '') COLLATE "C\""""
+
+
+def write_column(field: Field, alias: str = "c") -> str:
+    return _rename(field.column, alias)
+
+
+def write_document(field: Field, alias: str = "c") -> str:
+    """The value of a property as JSON."""
+    way, _, key = field.name.partition(".")
+    source = "a" if f"{way}." == LINK else alias
+    assert f"{way}." in (LINK, PROPERTIES)
+    return f"({source}.properties -> {quote(key)})"
+
+
+def write_plain(field: Field, alias: str = "c") -> str:
+    """The value of a field that is no text and no set, of its type in SQL; NULL where it has none."""
+    if field.column:
+        return write_column(field, alias)
+    document = write_document(field, alias)
+    match field.kind:
+        case "NUMBER":
+            return f"CASE jsonb_typeof({document}) WHEN 'number' THEN ({document} #>> '{{}}')::numeric END"
+        case "BOOLEAN":
+            return f"CASE jsonb_typeof({document}) WHEN 'boolean' THEN ({document} #>> '{{}}')::boolean END"
+        case "DATE":
+            return f"CASE jsonb_typeof({document}) WHEN 'string' THEN kith_day({document} #>> '{{}}') END"
+        case "DATETIME":
+            return f"CASE jsonb_typeof({document}) WHEN 'string' THEN kith_instant({document} #>> '{{}}') END"
+    text = f"""CASE jsonb_typeof({document}) WHEN 'string' THEN {document} #>> '{{}}' END"""
+    return f"""NULLIF({text}, '') COLLATE "C\""""
+
+
+def quote(text: str) -> str:
+    """A literal: of the catalogue, or the key of a property, which has neither quotes nor backslashes."""
+    assert "'" not in text and "\\" not in text
+    return f"'{text}'"
+
+
+class _Writer:
+    def __init__(self, values: Values, context: Context) -> None:
+        self.values = values
+        self.context = context
+
+    def write(self, tree: Condition, scope: Scope) -> str:
+        match tree:
+            case Comparison():
+                return self._compare(tree, scope)
+            case And():
+                return " AND ".join(self.write(term, scope) for term in tree.terms) or "true"
+            case Or():
+                return f"({' OR '.join(f'({self.write(term, scope)})' for term in tree.terms)})"
+            case Not():
+                return f"(({self.write(tree.term, scope)}) IS NOT TRUE)"
+            case Search():
+                tsquery = to_tsquery(tree.query, self.values.workspace_id)
+                return f"{scope.alias}.words @@ {self.values.add(tsquery)}::tsquery" if tsquery else NOTHING
+            case Related():
+                return self._relate(tree, scope)
+            case Activities():
+                return self._count(tree, scope)
+
+    def _compare(self, comparison: Comparison, scope: Scope) -> str:
+        field = scope.find(comparison.field)
+        assert field is not None, comparison.field
+        if field.kind == "SET":
+            return self._hold(field, comparison, scope)
+        if comparison.operator == "is_null":
+            key = field.key or field.column
+            return f"{_rename(key, scope.alias) if key else write_plain(field, scope.alias)} IS NULL"
+        if field.name == "status":
+            return self._compare_status(comparison, field, scope)
+        match field.kind:
+            case "TEXT" | "EMAIL":
+                return self._compare_text(comparison, field, scope)
+            case "DATETIME":
+                instants = to_instants(comparison.operator, comparison.value, self.context.now, self.context.zone)
+                return self._lie_within(write_plain(field, scope.alias), instants)
+            case "DATE":
+                days = to_days(comparison.operator, comparison.value, self.context.now, self.context.zone)
+                return self._lie_within(write_plain(field, scope.alias), days)
+            case "NUMBER":
+                return self._compare_number(comparison, write_plain(field, scope.alias))
+            case "BOOLEAN":
+                column = write_plain(field, scope.alias)
+                return column if comparison.value else f"NOT {column}"
+        return self._compare_option(comparison, field, scope)
+
+    def _compare_status(self, comparison: Comparison, field: Field, scope: Scope) -> str:
+        """Written out: the indexes on live and on unusual records are found by the text of their condition."""
+        column = write_column(field, scope.alias)
+        if comparison.operator == "in":
+            return f"{column} IN ({', '.join(quote(str(value)) for value in to_many(comparison.value))})"
+        return f"{column} = {quote(str(comparison.value))}"
+
+    def _compare_option(self, comparison: Comparison, field: Field, scope: Scope) -> str:
+        column = write_plain(field, scope.alias)
+        if comparison.operator == "in":
+            options = [str(value) for value in to_many(comparison.value)]
+            test = f"{column} = ANY ({self.values.add(options)}::text[])"
+        else:
+            options = [str(comparison.value)]
+            test = f"{column} = {self.values.add(options[0])}"
+        if field.column or field.key is None:
+            return test
+        # Through its index first: there an option stands lower-cased.
+        key = _rename(field.key, scope.alias)
+        keys = self.values.add([lower_case(option)[:KEY_CHARACTERS_MAX] for option in options])
+        return f"{key} = ANY ({keys}::text[]) AND {test}"
+
+    def _compare_number(self, comparison: Comparison, column: str) -> str:
+        if comparison.operator == "in":
+            numbers = [self._to_number(value) for value in to_many(comparison.value)]
+            if all(isinstance(number, int) for number in numbers):
+                return f"{column} = ANY ({self.values.add(numbers)}::bigint[])"
+            decimals = [Decimal(number) for number in numbers]
+            return f"{column} = ANY ({self.values.add(decimals)}::numeric[])"
+        if comparison.operator == "between":
+            low, high = map(self._add_number, to_many(comparison.value))
+            return f"{column} BETWEEN {low} AND {high}"
+        return f"{column} {_SIGNS[comparison.operator]} {self._add_number(comparison.value)}"
+
+    def _to_number(self, value: Any) -> int | Decimal:
+        """A whole number as one where it fits: an index on whole numbers serves no other."""
+        whole = isinstance(value, int) or value == value.to_integral_value()
+        return int(value) if whole and abs(value) < 2**63 else Decimal(value)
+
+    def _add_number(self, value: Any) -> str:
+        number = self._to_number(value)
+        return f"{self.values.add(number)}::{'bigint' if isinstance(number, int) else 'numeric'}"
+
+    def _lie_within(self, column: str, stretch: Range[datetime] | Range[date]) -> str:
+        terms = []
+        if stretch.start is not None:
+            terms.append(f"{column} >= {self._add_moment(stretch.start)}")
+        if stretch.end is not None:
+            terms.append(f"{column} < {self._add_moment(stretch.end)}")
+        return " AND ".join(terms) or f"{column} IS NOT NULL"
+
+    def _add_moment(self, moment: date | datetime) -> str:
+        """As text: the driver takes the first moment of the year 1 for -infinity."""
+        if not isinstance(moment, datetime):
+            moment = datetime.combine(moment, time(), UTC)
+        return f"{self.values.add(moment.isoformat())}::text::timestamptz"
+
+    def _compare_text(self, comparison: Comparison, field: Field, scope: Scope) -> str:
+        key = _rename(field.key, scope.alias) if field.key else None
+        text = write_text(field, scope.alias)
+        if comparison.operator == "in":
+            wanted = [lower_case(str(value)) for value in to_many(comparison.value)]
+            if key is None or field.is_lower:
+                return f"{text} = ANY ({self.values.add(wanted)}::text[])"
+            starts = [value[:KEY_CHARACTERS_MAX] for value in wanted]
+            indexed = f"{key} = ANY ({self.values.add(starts)}::text[])"
+            whole = all(len(value) < KEY_CHARACTERS_MAX for value in wanted)
+            return indexed if whole else f"{indexed} AND {text} = ANY ({self.values.add(wanted)}::text[])"
+        value = lower_case(str(comparison.value))
+        start, whole = value[:KEY_CHARACTERS_MAX], field.is_lower or len(value) < KEY_CHARACTERS_MAX
+        match comparison.operator:
+            case "eq":
+                if key is None:
+                    return f"{text} = {self.values.add(value)}"
+                indexed = f"{key} = {self.values.add(value if field.is_lower else start)}"
+                return indexed if whole else f"{indexed} AND {text} = {self.values.add(value)}"
+            case "starts_with":
+                if key is None:
+                    return f"starts_with({text}, {self.values.add(value)})"
+                indexed = self._begin(key, start)
+                return indexed if whole else f"{indexed} AND starts_with({text}, {self.values.add(value)})"
+            case "contains":
+                return f"strpos({text}, {self.values.add(value)}) > 0"
+            case "ends_with":
+                return f"right({text}, {len(value)}) = {self.values.add(value)}"
+        raise AssertionError(comparison.operator)
+
+    def _begin(self, key: str, start: str) -> str:
+        """The range of keys that begin so, in the order of code points."""
+        if not start:
+            return f"{key} IS NOT NULL"
+        end = find_successor(start)
+        above = f" AND {key} < {self.values.add(end)}" if end is not None else ""
+        return f"{key} >= {self.values.add(start)}{above}"
+
+    def _hold(self, field: Field, comparison: Comparison, scope: Scope) -> str:
+        members = [str(member) for member in to_many(comparison.value)] if comparison.value is not None else []
+        if field.name in ("tags", "lists"):
+            return self._be_linked(field.name, comparison.operator, members, scope)
+        if field.column:
+            column = write_column(field, scope.alias)
+            if comparison.operator == "is_null":
+                return f"{column} = '{{}}'"
+            return f"{column} {'&&' if comparison.operator == 'has_any' else '@>'} {self.values.add(members)}::text[]"
+        document = write_document(field, scope.alias)
+        array = f"jsonb_typeof({document}) = 'array'"
+        if comparison.operator == "is_null":
+            return f"""({array} AND jsonb_path_exists({document}, '$[*] ? (@.type() == "string")')) IS NOT TRUE"""
+        sign = "?|" if comparison.operator == "has_any" else "?&"
+        test = f"({array} AND {document} {sign} {self.values.add(members)}::text[])"
+        if field.option_prefix is None:
+            return test
+        # Through the index that all such properties share.
+        marked = [f"{self.values.workspace_id}:{field.option_prefix}:{member}" for member in members]
+        overlap = "&&" if comparison.operator == "has_any" else "@>"
+        return f"({scope.alias}.options {overlap} {self.values.add(marked)}::text[] AND {test})"
+
+    def _be_linked(self, name: str, operator: str, members: Sequence[str], scope: Scope) -> str:
+        known = self.context.tags if name == "tags" else self.context.lists
+        table, column = ("taggings", "tag_id") if name == "tags" else ("list_members", "list_id")
+        source = (
+            f"SELECT 1 FROM {table} g WHERE g.shard = $1 AND g.workspace_id = $2"
+            f" AND g.entity = {quote(scope.entity)} AND g.record_id = {scope.alias}.id"
+        )
+        if operator == "is_null":
+            return f"NOT EXISTS ({source})"
+        ids = list(dict.fromkeys(known[member] for member in members if member in known))
+        if operator == "has_all":
+            if any(member not in known for member in members):
+                return NOTHING
+            return " AND ".join(f"EXISTS ({source} AND g.{column} = {self.values.add(one)}::bigint)" for one in ids)
+        if not ids:
+            return NOTHING
+        if len(ids) == 1:
+            return f"EXISTS ({source} AND g.{column} = {self.values.add(ids[0])}::bigint)"
+        return f"EXISTS ({source} AND g.{column} = ANY ({self.values.add(ids)}::bigint[]))"
+
+    def _relate(self, related: Related, scope: Scope) -> str:
+        beyond = scope.beyond[related.relation]
+        table, own, other = (
+            ("companies", "contact_id", "company_id")
+            if beyond.entity == "company"
+            else ("contacts", "company_id", "contact_id")
+        )
+        return (
+            f"EXISTS (SELECT 1 FROM associations a JOIN {table} r"
+            f" ON r.shard = a.shard AND r.workspace_id = a.workspace_id AND r.id = a.{other}"
+            f" WHERE a.shard = $1 AND a.workspace_id = $2 AND r.shard = $1 AND r.workspace_id = $2"
+            f" AND a.{own} = {scope.alias}.id AND r.status <> 'DELETED' AND {self.write(related.where, beyond)})"
+        )
+
+    def _count(self, asked: Activities, scope: Scope) -> str:
+        sign = _SIGNS[asked.operator]
+        count = self.values.add(asked.count)
+        terms = []
+        if asked.types:
+            terms.append(f"x.type = ANY ({self.values.add(list(asked.types))}::text[])")
+        if asked.module is not None:
+            terms.append(f"x.module = {self.values.add(asked.module)}")
+        if asked.since is not None:
+            since = to_start(asked.since, self.context.now, self.context.zone)
+            terms.append(f"x.occurred_at >= {self._add_moment(since)}")
+        if asked.before is not None:
+            before = to_start(asked.before, self.context.now, self.context.zone)
+            terms.append(f"x.occurred_at < {self._add_moment(before)}")
+        if not terms:
+            return f"{scope.alias}.activity_count {sign} {count}::bigint"
+        # One more than is asked for tells as much as all of them.
+        return (
+            f"(SELECT count(*) FROM (SELECT 1 FROM activities x WHERE x.shard = $1 AND x.workspace_id = $2"
+            f" AND x.contact_id = {scope.alias}.id AND {' AND '.join(terms)} LIMIT {count}::bigint + 1) counted)"
+            f" {sign} {count}::bigint"
+        )
+
+
+def find_successor(text: str) -> str | None:
+    """The least text that is greater than all that begin with ``text``; None where there is none."""
+    while text:
+        following = ord(text[-1]) + 1
+        if following <= LAST_CODE_POINT:
+            # The surrogates between are no characters.
+            return text[:-1] + chr(following if not 0xD800 <= following <= 0xDFFF else 0xE000)
+        text = text[:-1]
+    return None
+
+
+def to_many(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+@lru_cache(1024)
+def _rename(sql: str, alias: str) -> str:
+    return sql if alias == "c" else _ALIAS.sub(f"{alias}.", sql)

@@ -1,0 +1,59 @@
+"""What a query is expected to cost, by the planner's own estimate, and how much of that each tier may ask for."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from kith.cql.compile import Statement, compile_plan
+from kith.errors import Exposed
+from kith.store.database import Database
+
+# The planner's cost of a page of 20 that an index serves: the unit of ``estimatedCost``.
+UNIT = 400.0
+KEPT_S = 60.0
+KEPT_MAX = 10_000
+TIER_COSTS_MAX: Mapping[str, int] = {"starter": 1_000, "growth": 10_000, "scale": 100_000}
+
+
+class Costs:
+    """Estimates, kept for a minute, so that a query that comes again does not pay for one."""
+
+    def __init__(self, queries: Database) -> None:
+        self._queries = queries
+        self._kept: dict[Any, tuple[float, int]] = {}
+
+    async def estimate(self, key: Any, statement: Statement) -> int:
+        """In units, at least 1. ``key`` says which query of which workspace it is."""
+        kept = self._kept.get(key)
+        if kept is not None and time.monotonic() - kept[0] < KEPT_S:
+            return kept[1]
+        planning = compile_plan(statement)
+        plan = msgspec.json.decode(await self._queries.fetchval(planning.sql, *planning.values))
+        cost = max(1, round(find_innermost(plan[0]["Plan"])["Total Cost"] / UNIT))
+        while len(self._kept) >= KEPT_MAX:
+            del self._kept[next(iter(self._kept))]
+        self._kept[key] = (time.monotonic(), cost)
+        return cost
+
+
+def find_innermost(plan: dict[str, Any]) -> dict[str, Any]:
+    """The plan that a distributed database sends to where the rows are; elsewhere it is the plan itself."""
+    for task in plan.get("Distributed Query", {}).get("Job", {}).get("Tasks", ()):
+        inner: dict[str, Any] = task["Remote Plan"][0][0]["Plan"]
+        return inner
+    return plan
+
+
+def check_cost(cost: int, tier: str) -> None:
+    """Raises QUERY_TOO_EXPENSIVE above what the key's tier may ask for."""
+    ceiling = TIER_COSTS_MAX.get(tier)
+    if ceiling is not None and cost > ceiling:
+        raise Exposed(
+            "QUERY_TOO_EXPENSIVE",
+            f"The query would cost about {cost:,}; a key of tier {tier} may ask for {ceiling:,}. A condition that an"
+            " index serves makes it cheaper (explain: true tells which are), or an index on the property"
+            ' (PATCH /crm/properties/… {"isIndexed": true}).',
+            {"estimatedCost": cost, "limit": ceiling, "tier": tier},
+        )

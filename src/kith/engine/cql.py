@@ -1,0 +1,242 @@
+"""The verbs of the query language: run a query, explain it, list what it may name."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from kith.cql.ast import And, Comparison, Condition, Not, Or, Query, Related, Search, Sort, conjoin
+from kith.cql.catalogue import COMPANY, CONTACT, Entity, Field
+from kith.cql.clauses import resolve_search, resolve_select, resolve_sort
+from kith.cql.compile import Source, compile_page, make_source
+from kith.cql.conditions import Context, to_many
+from kith.cql.json_form import read_json
+from kith.cql.legacy_form import parse_legacy
+from kith.cql.parser import parse
+from kith.cql.printer import to_json, to_text
+from kith.cql.reads import add_default_status
+from kith.cql.resolve import resolve
+from kith.cql.vocabulary import EntityName, Vocabulary
+from kith.engine.context import Engine
+from kith.engine.costs import check_cost
+from kith.engine.query import Count, Page, check_depth, count_rows, find_last, make_cursor, read_cursor
+from kith.engine.vocabularies import Vocabularies
+from kith.errors import InvalidRequest
+from kith.model.workspaces import Workspace
+from kith.store.queries import load_queries
+
+RESOLVED_KEPT_MAX = 2048
+LIMIT_MAX = 100
+_ENTITIES: dict[str, Entity] = {"contact": CONTACT, "company": COMPANY}
+_DEFAULT_SORT = (Sort("createdAt", True),)
+_TAGS, _LISTS = load_queries("tags"), load_queries("lists")
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A query as it was asked. ``filter`` is a text or JSON, ``dsl`` the legacy form; one of the two at most."""
+
+    entities: tuple[EntityName, ...]
+    filter: Any = None
+    dsl: str | None = None
+    filter_name: str = "filter"
+    search: Any = None
+    sort: Any = None
+    select: Any = None
+    page: int | None = None
+    limit: int = 20
+    cursor: str | None = None
+    count: Count = "default"
+    tier: str = "enterprise"
+
+
+class Resolved(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked, understood: its sources, its first page as a query, and what that means here and now."""
+
+    sources: list[Source]
+    tree: Condition
+    query: Query
+    context: Context
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """``indexed`` are the conditions that an index serves, as text."""
+
+    canonical: str
+    ast: dict[str, Any]
+    cost: int
+    indexed: list[str]
+
+
+async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
+    """A page of what fits. Raises the refusals of the language, QUERY_TOO_EXPENSIVE, INVALID_CURSOR, InvalidRequest."""
+    resolved = await resolve_asked(engine, workspace, asked)
+    query = place_page(engine, workspace, asked, resolved.query)
+    cost = await _estimate(engine, workspace, resolved)
+    check_cost(cost, asked.tier)
+    statement = compile_page(resolved.sources, query, workspace.shard, workspace.id, resolved.context)
+    began_s = perf_counter()
+    row, total = await asyncio.gather(
+        engine.queries.fetchrow(statement.sql, *statement.values),
+        _count(engine, workspace, asked, resolved),
+    )
+    assert row is not None
+    meta: dict[str, Any] = {"page": None if asked.cursor is not None else asked.page or 1, "limit": query.limit}
+    if total is not None:
+        meta |= {"total": total[0], "totalPages": -(-total[0] // query.limit)}
+        if total[1]:
+            meta["totalIsEstimate"] = True
+    meta["queryTimeMs"] = round((perf_counter() - began_s) * 1000)
+    meta["estimatedCost"] = cost
+    meta["nextCursor"] = make_cursor(engine, workspace, query, find_last(row)) if row["more"] else None
+    return Page(row["page"].encode(), meta)
+
+
+async def explain_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Explanation:
+    """How the query is understood and what it is expected to cost; nothing runs."""
+    resolved = await resolve_asked(engine, workspace, asked)
+    return Explanation(
+        canonical=to_text(resolved.tree),
+        ast=to_json(resolved.tree),
+        cost=await _estimate(engine, workspace, resolved),
+        indexed=list_indexed(resolved.query.where, resolved.sources[0]),
+    )
+
+
+async def resolve_asked(engine: Engine, workspace: Workspace, asked: Asked) -> Resolved:
+    """Raises the refusals of the language."""
+    vocabularies = await engine.vocabularies.get(workspace)
+    vocabulary = vocabularies.pick(asked.entities)
+    tree = read_filter(asked, vocabulary)
+    where = add_default_status(tree)
+    if asked.search is not None:
+        search = resolve_search(asked.search, vocabulary)
+        if search.query.strip():
+            where = conjoin((where, search))
+    if not 1 <= asked.limit <= LIMIT_MAX:
+        raise InvalidRequest(f"limit is {asked.limit}; it must be from 1 to {LIMIT_MAX}.", {"parameter": "limit"})
+    query = Query(
+        entities=asked.entities,
+        where=where,
+        sort=(resolve_sort(asked.sort, vocabulary) if asked.sort is not None else ()) or _DEFAULT_SORT,
+        limit=asked.limit,
+        select=resolve_select(asked.select, vocabulary) if asked.select is not None else None,
+    )
+    return Resolved(
+        sources=make_sources(asked.entities, vocabularies),
+        tree=tree,
+        query=query,
+        context=await make_context(engine, workspace, where, vocabulary),
+    )
+
+
+def read_filter(asked: Asked, vocabulary: Vocabulary) -> Condition:
+    """The typed tree of whichever notation was used; of none, the one that everything fits."""
+    if asked.dsl is not None:
+        return _read_legacy(asked.dsl, vocabulary)
+    if isinstance(asked.filter, str) or asked.filter is None:
+        return read_text(asked.filter or "", vocabulary)
+    return resolve(read_json(asked.filter, asked.filter_name), vocabulary)
+
+
+@lru_cache(RESOLVED_KEPT_MAX)
+def read_text(text: str, vocabulary: Vocabulary) -> Condition:
+    """A text is often asked again. A vocabulary is equal only to itself, and made anew when anything is defined."""
+    return resolve(parse(text), vocabulary)
+
+
+@lru_cache(RESOLVED_KEPT_MAX)
+def _read_legacy(text: str, vocabulary: Vocabulary) -> Condition:
+    return resolve(parse_legacy(text), vocabulary)
+
+
+def make_sources(entities: Sequence[EntityName], vocabularies: Vocabularies) -> list[Source]:
+    """Each entity with its own fields: a property of both may lie in another place in each."""
+    return [make_source(_ENTITIES[entity], vocabularies.pick((entity,))) for entity in entities]
+
+
+async def make_context(engine: Engine, workspace: Workspace, where: Condition, vocabulary: Vocabulary) -> Context:
+    """What the filter means now, with the ids of the tags and lists that it names."""
+    keys = list(dict.fromkeys(list_members(where, "tags")))
+    names = list(dict.fromkeys(list_members(where, "lists")))
+    tags: dict[str, int] = {}
+    lists: dict[str, int] = {}
+    if keys:
+        rows = await engine.database.fetch(_TAGS["find_tag_ids"], workspace.shard, workspace.id, keys)
+        tags = {row["key"]: row["id"] for row in rows}
+    if names:
+        numbers = [int(name) for name in names if name.isascii() and name.isdecimal() and len(name) <= 18]
+        rows = await engine.database.fetch(_LISTS["find_list_ids"], workspace.shard, workspace.id, numbers, names)
+        lists = {name: row["id"] for row in rows for name in (str(row["id"]), row["external_id"])}
+    return Context(now=engine.clock.now(), zone=vocabulary.zone, tags=tags, lists=lists)
+
+
+def list_members(tree: Condition, field: str) -> Iterator[str]:
+    """The members of a set that the filter names, on the record itself or beyond a relation."""
+    match tree:
+        case Comparison():
+            if tree.field == field and tree.value is not None:
+                yield from map(str, to_many(tree.value))
+        case And() | Or():
+            for term in tree.terms:
+                yield from list_members(term, field)
+        case Not():
+            yield from list_members(tree.term, field)
+        case Related():
+            yield from list_members(tree.where, field)
+
+
+def place_page(engine: Engine, workspace: Workspace, asked: Asked, query: Query) -> Query:
+    """The query at the page or behind the cursor. Raises InvalidRequest, INVALID_CURSOR."""
+    if asked.cursor is not None:
+        if asked.page is not None:
+            raise InvalidRequest("page and cursor exclude each other; send one of them.", {"parameter": "page"})
+        return msgspec.structs.replace(query, after=read_cursor(engine, workspace, query, asked.cursor))
+    page = 1 if asked.page is None else asked.page
+    if page < 1:
+        raise InvalidRequest(f"page is {page}; it must be 1 or more.", {"parameter": "page"})
+    return msgspec.structs.replace(query, offset=check_depth(page, query.limit))
+
+
+def list_indexed(where: Condition, source: Source) -> list[str]:
+    """The conditions, all of which have to hold, that an index serves."""
+    terms = where.terms if isinstance(where, And) else (where,)
+    return ["search" if isinstance(term, Search) else to_text(term) for term in terms if is_indexed(term, source)]
+
+
+def is_indexed(term: Condition, source: Source) -> bool:
+    if isinstance(term, Search):
+        return True
+    if isinstance(term, Or):
+        return all(is_indexed(one, source) for one in term.terms)
+    if not isinstance(term, Comparison):
+        return False
+    field = source.scope.find(term.field)
+    assert field is not None
+    return is_served(field, term.operator)
+
+
+def is_served(field: Field, operator: str) -> bool:
+    """Whether an index serves a comparison of the field by the operator."""
+    if field.kind == "SET":
+        linked = field.name in ("tags", "lists") or field.option_prefix is not None
+        return linked and operator in ("has_any", "has_all")
+    if operator in ("contains", "ends_with", "is_null"):
+        return False
+    return field.key is not None or field.name in ("id", "externalId", "status", "industry", "size")
+
+
+async def _estimate(engine: Engine, workspace: Workspace, resolved: Resolved) -> int:
+    query = resolved.query
+    key = (workspace.id, query.entities, query.where, query.sort, query.limit)
+    statement = compile_page(resolved.sources, query, workspace.shard, workspace.id, resolved.context)
+    return await engine.costs.estimate(key, statement)
+
+
+async def _count(engine: Engine, workspace: Workspace, asked: Asked, resolved: Resolved) -> tuple[int, bool] | None:
+    if asked.count == "none":
+        return None
+    exact = asked.count == "exact"
+    return await count_rows(engine, workspace, resolved.sources, resolved.query.where, resolved.context, exact=exact)
