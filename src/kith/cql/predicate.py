@@ -106,9 +106,11 @@ def _place(value: Any, *, descending: bool) -> tuple[Any, ...]:
 
 
 def _weigh(term: Condition) -> int:
-    """What is dear is asked last, so that it is seldom asked."""
+    """What is dear, or nearly always so as a status is, is asked last: that is seldom."""
     term = term.term if isinstance(term, Not) else term
-    return 0 if isinstance(term, Comparison) else 1 if isinstance(term, And | Or) else 2
+    if isinstance(term, Comparison):
+        return int(term.field == "status")
+    return 2 if isinstance(term, And | Or) else 3
 
 
 def _negate(term: Condition, positive: Predicate) -> Predicate:

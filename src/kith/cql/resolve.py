@@ -32,6 +32,7 @@ from kith.cql.syntax import (
     Node,
     Relation,
     Syntax,
+    list_spellings,
 )
 from kith.cql.syntax import Condition as Written
 from kith.cql.vocabulary import OPERATORS, OTHERS, PROPERTIES, Vocabulary
@@ -161,8 +162,7 @@ class _Resolver:
     def _refuse_operator(
         self, written: Written | ActivityCount, name: str, kind: str, operators: Sequence[str]
     ) -> Exception:
-        forms = [(operator, negated) for operator in operators for negated in (False, True)]
-        allowed = [self.spellings[form] for form in forms if form in self.spellings]
+        allowed = list_spellings(operators, self.spellings)
         operator = self.spellings[written.operator, written.negated]
         message = f"{operator} is not for {name}, which is {kind}. It takes {', '.join(allowed)}."
         return refuse("OPERATOR_NOT_ALLOWED", message, written.operator_place, self.text, expected=allowed)
