@@ -1,15 +1,18 @@
 """What filters mean: missing values, case, days and instants, decimals, related records, activities, and order."""
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
 from kith.cql.ast import Sort
+from kith.cql.moments import Range, to_days, to_instants
 from kith.cql.parser import parse
 from kith.cql.predicate import Row, compile_predicate, make_row, make_sort_key
 from kith.cql.resolve import resolve
@@ -276,6 +279,52 @@ def test_activities_are_counted_within_their_limits() -> None:
     since, before = datetime(2026, 3, 24, 12, tzinfo=UTC), datetime(2026, 3, 24, 23, tzinfo=UTC)
     assert asked == [(("CALL",), "CRM", since, before)]
     assert fits("ACTIVITIES = 0", {})
+
+
+ZONES = [ZoneInfo(name) for name in ("UTC", "Europe/Berlin", "America/Sao_Paulo", "Pacific/Apia", "Atlantic/Azores")]
+# Days on which clocks went forward or back in one of them, at midnight in some; Apia left one day out.
+TURNS = [date(2026, 3, 29), date(2026, 10, 25), date(2017, 10, 15), date(2018, 2, 18), date(2011, 12, 30)]
+ORDERS: dict[str, Callable[[Any, Any], bool]] = {
+    "eq": operator.eq,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
+
+
+@given(
+    st.sampled_from(ZONES),
+    st.sampled_from(TURNS),
+    st.integers(-3, 3),
+    st.integers(-5 * 86_400_000, 5 * 86_400_000),
+    st.sampled_from(list(ORDERS)),
+)
+def test_a_day_means_the_instants_that_have_its_date(
+    zone: ZoneInfo, turn: date, days: int, milliseconds: int, sign: str
+) -> None:
+    day = turn + timedelta(days=days)
+    at = datetime(turn.year, turn.month, turn.day, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+    stretch = to_instants(sign, day, NOW, zone)
+    assert lies_within(at, stretch) is ORDERS[sign](at.astimezone(zone).date(), day)
+    assert lies_within(day, to_days(sign, at, NOW, zone)) is ORDERS[sign](day, at.astimezone(zone).date())
+    between = to_instants("between", (day, day + timedelta(days=2)), NOW, zone)
+    assert lies_within(at, between) is (0 <= (at.astimezone(zone).date() - day).days <= 2)
+
+
+@given(
+    st.sampled_from(ZONES),
+    st.integers(-3, 3),
+    st.integers(-3, 3),
+    st.sampled_from(list(ORDERS)),
+)
+def test_an_instant_means_its_millisecond(zone: ZoneInfo, one: int, other: int, sign: str) -> None:
+    at, than = (NOW + timedelta(milliseconds=offset) for offset in (one, other))
+    assert lies_within(at, to_instants(sign, than, NOW, zone)) is ORDERS[sign](at, than)
+
+
+def lies_within(value: Any, stretch: Range[Any]) -> bool:
+    return (stretch.start is None or stretch.start <= value) and (stretch.end is None or value < stretch.end)
 
 
 def sort_names(values: list[Any], *, descending: bool) -> list[Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kith.cql.ast import EVERYTHING, And, Comparison, Search, Sort
+from kith.cql.ast import EVERYTHING, And, Comparison, Not, Search, Sort
 from kith.cql.clauses import resolve_search, resolve_select, resolve_sort
 from kith.cql.json_form import read_json
 from kith.cql.legacy_form import parse_legacy
@@ -12,7 +12,8 @@ from kith.cql.parser import parse
 from kith.cql.printer import to_json, to_text
 from kith.cql.reads import add_default_status, has_relative, list_reads, names_status
 from kith.cql.resolve import resolve
-from kith.cql.vocabulary import make_vocabulary
+from kith.cql.syntax import NAMES_OF_OPERATORS, SPELLINGS
+from kith.cql.vocabulary import OPERATORS, make_vocabulary
 from kith.errors import Exposed
 from tests.unit.cql_fixtures import CUSTOM, VOCABULARIES
 
@@ -205,12 +206,14 @@ def test_a_search_looks_in_searchable_fields() -> None:
     for search, code in (
         ({"query": "a", "fields": ["status"]}, "OPERATOR_NOT_ALLOWED"),
         ({"query": "a", "fields": ["emial"]}, "UNKNOWN_FIELD"),
-        ({"query": "a", "fields": [5]}, "UNKNOWN_FIELD"),
+        ({"query": "a", "fields": [5]}, "QUERY_SYNTAX"),
         ({"query": "a", "fields": "name"}, "QUERY_SYNTAX"),
         ({"query": 5}, "QUERY_SYNTAX"),
         ({"query": "a", "in": "name"}, "QUERY_SYNTAX"),
         (5, "QUERY_SYNTAX"),
         ("a" * 501, "QUERY_TOO_COMPLEX"),
+        ("a\x00b", "INVALID_VALUE"),
+        ({"query": "\ud800"}, "INVALID_VALUE"),
     ):
         assert refusal(resolve_search, search, CONTACT).code == code
 
@@ -295,6 +298,68 @@ def test_a_vocabulary_of_both_has_what_both_have_of_one_kind() -> None:
 def test_a_vocabulary_is_equal_to_itself_only() -> None:
     assert make_vocabulary(["contact"]) != make_vocabulary(["contact"])
     assert hash(CONTACT) == hash(CONTACT)
+
+
+VALUES = {"NUMBER": "1", "BOOLEAN": "true", "DATE": "today", "DATETIME": "now"}
+SAMPLES = ("name", "email", "status", "mrr", "isIdentified", "birthday", "createdAt", "tags")
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize(("operator", "negated"), SPELLINGS)
+def test_each_kind_takes_its_operators_and_no_other(name: str, operator: str, negated: bool) -> None:
+    """In all three notations alike, which come to the same tree or to the same refusal."""
+    field = CONTACT.names[name]
+    value = field.options[0] if field.options else VALUES.get(field.kind, "a")
+    values = {"is_null": 0, "between": 2, "in": 1, "has_any": 1, "has_all": 1}.get(operator, 1)
+    spelled = SPELLINGS[operator, negated]
+    text = f"{name} {spelled}" + {0: "", 1: f" {value}", 2: f" {value} AND {value}"}[values]
+    many = operator in ("in", "has_any", "has_all")
+    text = f"{name} {spelled} ({value})" if many else text
+    document: dict[str, Any] = {"field": name, "operator": NAMES_OF_OPERATORS.get((operator, negated))}
+    if values:
+        document["value"] = [value] * values if many or values == 2 else value
+    legacy = ":".join([name, str(document["operator"]), *(["|".join([value] * values)] if values else [])])
+    if operator not in OPERATORS[field.kind]:
+        for syntax in (parse(text), read_json(document), parse_legacy(legacy)):
+            refused = refusal(resolve, syntax, CONTACT)
+            assert refused.code == "OPERATOR_NOT_ALLOWED"
+            assert refused.details is not None and refused.details["expected"]
+        return
+    trees = {resolve(syntax, CONTACT) for syntax in (parse(text), read_json(document), parse_legacy(legacy))}
+    (tree,) = trees
+    assert isinstance(tree, Not) is negated
+    positive = tree.term if isinstance(tree, Not) else tree
+    assert isinstance(positive, Comparison)
+    assert positive.operator == ("has_any" if name == "tags" and operator == "contains" else operator)
+
+
+def test_what_json_should_not_hold_is_refused_and_named_briefly() -> None:
+    deep: Any = []
+    for _ in range(5000):
+        deep = [deep]
+    hostile = [deep, {"a": deep}, 10**5000, -(10**5000), float("nan"), float("inf"), "x" * 10_000, "\ud800", "\x00"]
+    for value in hostile:
+        for document in (
+            {"field": "mrr", "operator": "eq", "value": value},
+            {"field": "status", "operator": "eq", "value": value},
+            {"field": "createdAt", "operator": "in", "value": [value]},
+            {"field": value, "operator": "eq", "value": 1},
+            {"field": "name", "operator": value, "value": 1},
+            {"logic": value, "conditions": []},
+            {"logic": "AND", "conditions": value},
+            {"type": value},
+            {"type": "related", "relation": value, "filter": {"field": "name", "operator": "is_null"}},
+            {"type": "activity", "activityType": value, "operator": "gt", "value": value},
+            value,
+        ):
+            refused = refusal(lambda document=document: resolve(read_json(document), CONTACT))
+            assert len(refused.message.encode()) < 500
+        for resolving in (resolve_sort, resolve_select, resolve_search):
+            for clause in (value, [value], [{"field": value}], {"query": value}, {"query": "a", "fields": [value]}):
+                if resolving is resolve_search and isinstance(clause, str | dict):
+                    continue
+                refused = refusal(resolving, clause, CONTACT)
+                assert len(refused.message.encode()) < 500
 
 
 def test_every_field_has_a_label() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from decimal import Decimal
 from random import Random
 from typing import Any
 
@@ -9,21 +10,21 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from kith.cql.ast import And, Condition, Not, Or, conjoin, disjoin, negate
+from kith.cql.ast import And, Comparison, Condition, Not, Or, Related, conjoin, disjoin, negate
 from kith.cql.json_form import read_json
 from kith.cql.legacy_form import parse_legacy
 from kith.cql.parser import parse
 from kith.cql.predicate import Row, compile_predicate
 from kith.cql.printer import to_json, to_text
 from kith.cql.resolve import resolve
-from kith.cql.vocabulary import Vocabulary
+from kith.cql.vocabulary import CustomField, CustomFields, Vocabulary, make_vocabulary
 from kith.errors import Exposed
 from tests.unit.cql_fixtures import VOCABULARIES, load_pairs
 from tests.unit.cql_trees import COMPANY, CONTACT, NOW, company_trees, contact_rows, contact_trees
 
 CI = os.environ.get("HYPOTHESIS_PROFILE") == "ci"
 CODES = {"QUERY_SYNTAX", "UNKNOWN_FIELD", "OPERATOR_NOT_ALLOWED", "INVALID_VALUE", "QUERY_TOO_COMPLEX"}
-often = settings(max_examples=2500 if CI else 150)
+often = settings(max_examples=1500 if CI else 150)
 fuzzed = settings(max_examples=5000 if CI else 200)
 STRINGS = 100_000 if CI else 3000
 
@@ -42,6 +43,20 @@ def test_every_tree_is_read_back_as_it_was_printed(trees: st.SearchStrategy[Cond
         assert to_json(resolve(read_json(document), vocabulary)) == document
 
     check()
+
+
+keys_of_properties = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=12)
+
+
+@often
+@given(keys_of_properties | st.text(st.sampled_from("aA.\"'\\ ()=!,\n"), min_size=1, max_size=6))
+def test_a_property_may_have_any_key(key: str) -> None:
+    custom = CustomFields(contact=(CustomField(key, "NUMBER"),), company=(CustomField(key, "NUMBER"),))
+    vocabulary = make_vocabulary(["contact"], custom)
+    own = Comparison(f"properties.{key}", "gt", Decimal(1))
+    for tree in (own, negate(own), Related("company", own), Related("company", negate(own))):
+        assert resolve(parse(to_text(tree)), vocabulary) == tree
+        assert resolve(read_json(to_json(tree)), vocabulary) == tree
 
 
 @often

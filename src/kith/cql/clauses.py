@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kith.cql.ast import Search, Sort
+from kith.cql.catalogue import Field
 from kith.cql.faults import Place, Span, list_names, refuse, refuse_size, show, suggest
 from kith.cql.resolve import refuse_field
 from kith.cql.syntax import SORT_FIELDS_MAX
 from kith.cql.vocabulary import Vocabulary
+from kith.model.values import check_storable
 
 DIRECTIONS: Mapping[str, bool] = {"asc": False, "desc": True}
 ALWAYS_SELECTED = ("id", "externalId")
@@ -45,19 +47,16 @@ def resolve_select(names: Any, vocabulary: Vocabulary, path: str = "select") -> 
         raise refuse("QUERY_SYNTAX", f"{path} is {show(names)}; it is a list of names of fields.", path)
     selected = dict.fromkeys(ALWAYS_SELECTED)
     for number, name in enumerate(names):
-        place = f"{path}[{number}]"
-        if not isinstance(name, str):
-            raise refuse("QUERY_SYNTAX", f"{place} is {show(name)}; it is the name of a field.", place)
-        if name != "properties" and name not in vocabulary.names:
-            raise refuse_field(name, place, "", vocabulary)
-        selected[name if name == "properties" else vocabulary.names[name].name] = None
+        shown = name if name == "properties" else _get_field(name, f"{path}[{number}]", vocabulary).name
+        selected[shown] = None
     return tuple(selected)
 
 
 def resolve_search(search: Any, vocabulary: Vocabulary, path: str = "search") -> Search:
     """The words to search for: of a text, or of ``{"query", "fields"?}``. ``fields`` are all searchable ones if unsaid.
 
-    Raises QUERY_SYNTAX, UNKNOWN_FIELD, OPERATOR_NOT_ALLOWED for a field that is not searched, QUERY_TOO_COMPLEX.
+    Raises QUERY_SYNTAX, UNKNOWN_FIELD, OPERATOR_NOT_ALLOWED for a field that is not searched, INVALID_VALUE,
+    QUERY_TOO_COMPLEX.
     """
     document = {"query": search} if isinstance(search, str) else search
     if (
@@ -72,20 +71,32 @@ def resolve_search(search: Any, vocabulary: Vocabulary, path: str = "search") ->
         raise refuse_size("characters to search for", SEARCH_CHARACTERS_MAX, len(query), path)
     if names is not None and not isinstance(names, list):
         raise refuse("QUERY_SYNTAX", f"{path}.fields is {show(names)}; it is a list of names.", f"{path}.fields")
+    try:
+        check_storable(query)
+    except ValueError as error:
+        raise refuse("INVALID_VALUE", f"The query of {path} {error}", path) from None
     searchable = [field.name for field in vocabulary.fields.values() if field.searchable]
+    fields: dict[str, None] = {}
     for number, name in enumerate(names or ()):
-        place = f"{path}.fields[{number}]"
-        if name in searchable:
-            continue
-        if not isinstance(name, str) or name not in vocabulary.names:
-            raise refuse_field(str(name), place, "", vocabulary)
-        message = f"{name} is not searched. Fields that are: {list_names(searchable)}."
-        raise refuse("OPERATOR_NOT_ALLOWED", message, place, expected=searchable)
-    return Search(query, tuple(dict.fromkeys(names or ())))
+        field = _get_field(name, f"{path}.fields[{number}]", vocabulary)
+        if not field.searchable:
+            message = f"{field.name} is not searched. Fields that are: {list_names(searchable)}."
+            raise refuse("OPERATOR_NOT_ALLOWED", message, f"{path}.fields[{number}]", expected=searchable)
+        fields[field.name] = None
+    return Search(query, tuple(fields))
 
 
 _SORT_KEYS = {"field", "direction"}
 _SEARCH_KEYS = {"query", "fields"}
+
+
+def _get_field(name: Any, path: str, vocabulary: Vocabulary) -> Field:
+    if not isinstance(name, str):
+        raise refuse("QUERY_SYNTAX", f"{path} is {show(name)}; it is the name of a field.", path)
+    field = vocabulary.names.get(name)
+    if field is None:
+        raise refuse_field(name, path, "", vocabulary)
+    return field
 
 
 def _resolve_sort_text(text: str, vocabulary: Vocabulary) -> tuple[Sort, ...]:

@@ -5,6 +5,7 @@ A place is a span of the text, or a path into the JSON (``filter.conditions[2].v
 
 import difflib
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -15,6 +16,15 @@ EXCERPT_CHARACTERS_BEFORE = 24
 EXCERPT_CHARACTERS_MAX = 72
 SHOWN_CHARACTERS_MAX = 60
 SHOWN_NAMES_MAX = 20
+SHOWN_BITS_MAX = 400
+
+_JSON_NAMES: dict[type, str] = {
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    bool: "true or false",
+    type(None): "null",
+}
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -54,10 +64,23 @@ def refuse_size(what: str, limit: int, given: int, place: Place, text: str = "")
 
 def show(value: Any) -> str:
     """A piece of the query as a message quotes it: shortened, and safe to print."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    shown = repr(value) if not isinstance(value, str) else repr(value[: SHOWN_CHARACTERS_MAX + 1])
-    return shown if len(shown) <= SHOWN_CHARACTERS_MAX + 2 else f"{shown[:SHOWN_CHARACTERS_MAX]}…{shown[0]}"
+    if isinstance(value, str):
+        shown = repr(value[: SHOWN_CHARACTERS_MAX + 1])
+        return shown if len(value) <= SHOWN_CHARACTERS_MAX else f"{shown[:SHOWN_CHARACTERS_MAX]}…{shown[0]}"
+    return name_value(value) if not isinstance(value, int | float | Decimal) else _show_number(value)
+
+
+def name_value(value: Any) -> str:
+    """What kind of JSON value it is."""
+    return _JSON_NAMES.get(type(value), "a number")
+
+
+def _show_number(number: float | Decimal) -> str:
+    if isinstance(number, bool):
+        return "true" if number else "false"
+    if isinstance(number, int) and number.bit_length() > SHOWN_BITS_MAX:
+        return "a number of very many digits"
+    return str(number)[:SHOWN_CHARACTERS_MAX]
 
 
 def suggest(name: str, names: Iterable[str]) -> str | None:

@@ -6,7 +6,7 @@ Places are paths, such as ``filter.conditions[2].value``.
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from kith.cql.faults import refuse, refuse_size, show, suggest
+from kith.cql.faults import name_value, refuse, refuse_size, show, suggest
 from kith.cql.syntax import (
     COMPARISONS_MAX,
     MANY,
@@ -34,8 +34,6 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
 }
 _SUGAR = {"tag": "tags", "list": "lists"}
 _EXAMPLE = '{"field": "status", "operator": "eq", "value": "ACTIVE"}'
-# Words for the kinds of value that JSON has.
-_JSON_NAMES = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 
 def read_json(document: Any, path: str = "filter") -> Syntax:
@@ -90,7 +88,7 @@ class _Reader:
 
     def _find_type(self, document: Any, path: str) -> str:
         if not isinstance(document, Mapping):
-            message = f"{path} is {_name(document)}; a condition is an object, such as {_EXAMPLE}."
+            message = f"{path} is {name_value(document)}; a condition is an object, such as {_EXAMPLE}."
             raise refuse("QUERY_SYNTAX", message, path)
         kind = document.get("type")
         if kind is None:
@@ -159,7 +157,7 @@ class _Reader:
     def _read_values(self, document: Mapping[str, Any], operator: str, path: str) -> tuple[Literal, ...]:
         name, place = document["operator"], f"{path}.value"
         if operator == "is_null":
-            if document.get("value") not in (None, True):
+            if document.get("value", True) not in (None, True):
                 raise refuse("INVALID_VALUE", f"{name} takes no value.", place)
             return ()
         self._check_present(document, "value", path)
@@ -184,7 +182,7 @@ class _Reader:
             message = "null is no value to compare with. For records without a value use the operator is_null."
             raise refuse("INVALID_VALUE", message, path, suggestion="is_null")
         if isinstance(value, Mapping | list):
-            raise refuse("INVALID_VALUE", f"{_name(value)} is no value to compare with.", path)
+            raise refuse("INVALID_VALUE", f"{name_value(value)} is no value to compare with.", path)
         if isinstance(value, str) and len(value) > TEXT_CHARACTERS_MAX:
             raise refuse_size("characters in a text", TEXT_CHARACTERS_MAX, len(value), path)
         return Literal(value, path)
@@ -220,10 +218,6 @@ class _Reader:
         self._check_present(document, key, path)
         value = document[key]
         if not isinstance(value, kind):
-            message = f"{path}.{key} is {_name(value)}; it has to be {_JSON_NAMES[kind]}."
-            raise refuse("QUERY_SYNTAX", message, f"{path}.{key}", expected=(_JSON_NAMES[kind],))
+            message = f"{path}.{key} is {name_value(value)}; it has to be {name_value(kind())}."
+            raise refuse("QUERY_SYNTAX", message, f"{path}.{key}", expected=(name_value(kind()),))
         return value
-
-
-def _name(value: Any) -> str:
-    return _JSON_NAMES.get(type(value), "a number")

@@ -26,11 +26,12 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 class Token(msgspec.Struct, frozen=True, gc=False):
-    """``text`` as it is written; ``keyword`` is the reserved word that it is, in capitals, or empty."""
+    """``text`` as it is written; ``upper`` is a word in capitals, and ``keyword`` the same where it is reserved."""
 
     kind: TokenKind
     text: str
     start: int
+    upper: str = ""
     keyword: str = ""
 
 
@@ -51,8 +52,9 @@ def split_tokens(text: str) -> list[Token]:
         start = match.start(kind)
         part = match[kind]
         if kind == "word":
+            # The grammar's words are ASCII: other letters become these as capitals, and are not meant.
             upper = part.upper() if part.isascii() else ""
-            tokens.append(Token("word", part, start, upper if upper in KEYWORDS else ""))
+            tokens.append(Token("word", part, start, upper, upper if upper in KEYWORDS else ""))
         elif kind == "unclosed":
             tokens.append(Token("unclosed", text[start:], start))
             break

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import tzinfo
 from decimal import Context, Decimal
+from functools import lru_cache
 from typing import Any
 
 from kith.cql.ast import Moment, Scalar
@@ -35,16 +36,20 @@ def read_value(field: Field, value: Any, zone: tzinfo) -> Scalar:
 
 def read_option(name: str, options: tuple[str, ...], value: Any) -> str:
     """The option in its own spelling, whatever the case. ``name`` is what it is an option of. Raises WrongValue."""
-    if value in options:
-        return str(value)
     if isinstance(value, str):
-        wanted = value.strip().lower()
-        for option in options:
-            if option.lower() == wanted:
-                return option
+        if value in options:
+            return value
+        if (option := _index_options(options).get(value.strip().lower())) is not None:
+            return option
     meant = suggest(value, options) if isinstance(value, str) else None
     hint = f" Did you mean {meant}?" if meant is not None else ""
     raise WrongValue(f"{show(value)} is no value of {name}.{hint} It takes {list_names(options) or 'none'}.", meant)
+
+
+@lru_cache(maxsize=1024)
+def _index_options(options: tuple[str, ...]) -> dict[str, str]:
+    """By lower-cased option the first that is spelled so."""
+    return {option.lower(): option for option in reversed(options)}
 
 
 def read_moment_of(name: str, value: Any, zone: tzinfo) -> Moment:
@@ -115,10 +120,8 @@ def _find_number(value: Any) -> Decimal | None:
 
 
 def _read_boolean(field: Field, value: Any, _: tzinfo) -> bool:
-    meant = (
-        value if isinstance(value, bool) else _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else None
-    )
-    if meant is None:
+    meant = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else value
+    if not isinstance(meant, bool):
         raise WrongValue(f"{show(value)} is neither true nor false, which {field.name} takes.")
     return meant
 

@@ -171,14 +171,14 @@ class _Parser:
                 return f"{word.keyword.lower()}_with", negated
             case "HAS" if not negated:
                 which = self._next()
-                if which.kind != "word" or which.text.upper() not in _HAS:
+                if which.upper not in _HAS:
                     raise self._refuse(which, tuple(_HAS), "after HAS")
-                return _HAS[which.text.upper()]
+                return _HAS[which.upper]
             case "IS" if not negated:
                 what = self._next()
                 if negated := what.keyword == "NOT":
                     what = self._next()
-                if what.kind != "word" or what.text.upper() not in ("NULL", "EMPTY"):
+                if what.upper not in ("NULL", "EMPTY"):
                     raise self._refuse(what, ("NULL", "EMPTY") if negated else ("NULL", "EMPTY", "NOT"), "after IS")
                 return "is_null", negated
         if negated:
@@ -247,8 +247,8 @@ class _Parser:
 
     def _read_activity_filter(self, limits: dict[str, tuple[Literal, ...]]) -> None:
         token = self._next()
-        part = token.text.lower()
-        if token.kind != "word" or part not in ("type", "module", "since", "before"):
+        part = token.upper.lower()
+        if part not in ("type", "module", "since", "before"):
             raise self._refuse(token, ("type", "module", "since", "before"), "in ACTIVITIES(…)")
         if part in limits:
             message = f"{part} stands twice in ACTIVITIES(…); each part may stand once."
@@ -259,7 +259,7 @@ class _Parser:
             return
         if part in ("type", "module"):
             sign = self._next()
-            if sign.text != "=":
+            if sign.kind != "sign" or sign.text != "=":
                 raise self._refuse(sign, ("=", "IN") if part == "type" else ("=",), f"after {part}")
         limits[part] = (self._read_value(f"after {part}"),)
 
@@ -272,7 +272,7 @@ class _Parser:
 
     def _expect(self, what: str, where: str) -> Token:
         token = self._next()
-        if token.kind != what and not (token.kind == "word" and token.text.upper() == what):
+        if token.kind != what and token.upper != what:
             raise self._refuse(token, (what,), where)
         return token
 

@@ -34,12 +34,14 @@ def make_row(
     related: Mapping[str, Iterable[Row]] = {},
     count_activities: CountActivities | None = None,
 ) -> Row:
-    """The row of a record. ``values`` are by canonical name, as the record has them; those of links too.
+    """The row of a record. ``values`` are by canonical name, as the record has them.
+
+    ``related`` are rows by relation, made with ``vocabulary.relations[name]``; their values have those of the link.
 
     A value that is not of its field's kind is none, as is an empty text or set: a property may have been defined later.
     Numbers may be int, Decimal or float, times ISO 8601. ``tags`` are keys; ``lists`` are both the number and the
-    external id of each list, as texts. Related records that are deleted are left out; a record whose activities are
-    not counted has none.
+    external id of each list, as texts. Related records that are deleted are left out; where activities are not counted
+    there are none.
     """
     fields, zone = vocabulary.fields, vocabulary.zone
     row: Row = dict.fromkeys(fields)
@@ -53,7 +55,11 @@ def make_row(
 
 
 def compile_predicate(tree: Condition, vocabulary: Vocabulary, now: datetime) -> Predicate:
-    """Whether a row fits the tree. ``now`` is what relative times are counted from: see ``reads.has_relative``."""
+    """Whether a row fits the tree, which was resolved with this vocabulary.
+
+    ``now``, with its time zone, is what relative times are counted from; ``reads.has_relative`` says whether there are
+    any.
+    """
     if isinstance(tree, Comparison):
         return _compare(tree, vocabulary.fields[tree.field], vocabulary.zone, now)
     if isinstance(tree, Not):
@@ -108,9 +114,11 @@ def _place(value: Any, *, descending: bool) -> tuple[Any, ...]:
 
 
 def _weigh(term: Condition) -> int:
-    """What is dear is asked last, so that it is seldom asked."""
+    """What is dear, or nearly always so as a status is, is asked last: that is seldom."""
     term = term.term if isinstance(term, Not) else term
-    return 0 if isinstance(term, Comparison) else 1 if isinstance(term, And | Or) else 2
+    if isinstance(term, Comparison):
+        return int(term.field == "status")
+    return 2 if isinstance(term, And | Or) else 3
 
 
 def _negate(term: Condition, positive: Predicate) -> Predicate:

@@ -32,9 +32,10 @@ from kith.cql.syntax import (
     Node,
     Relation,
     Syntax,
+    list_spellings,
 )
 from kith.cql.syntax import Condition as Written
-from kith.cql.vocabulary import OTHERS, PROPERTIES, Vocabulary, list_operators
+from kith.cql.vocabulary import OPERATORS, OTHERS, PROPERTIES, Vocabulary
 from kith.model.activities import ActivityModule, ActivityType
 
 
@@ -73,30 +74,35 @@ class _Resolver:
         return self._count(node, vocabulary)
 
     def _compare(self, written: Written, vocabulary: Vocabulary) -> Condition:
+        relation, field = self._find_field(written, vocabulary)
+        comparison = self._make_comparison(written, field, vocabulary.zone)
+        condition: Condition = comparison
+        if relation and comparison.operator == "is_null":
+            # There is none where no related record has one.
+            condition = negate(Related(relation, negate(comparison)))
+        elif relation:
+            condition = Related(relation, comparison)
+        return negate(condition) if written.negated else condition
+
+    def _find_field(self, written: Written, vocabulary: Vocabulary) -> tuple[str, Field]:
+        """(the relation that leads to it, empty for one of the record's own, the field)."""
         field = vocabulary.names.get(written.field)
         if field is not None:
-            condition: Condition = self._make_comparison(written, field, vocabulary.zone)
-            return negate(condition) if written.negated else condition
+            return "", field
         relation, dot, name = written.field.partition(".")
         beyond = vocabulary.relations.get(relation) if dot else None
         if beyond is None:
-            raise self._refuse_field(written.field, written.place, vocabulary)
+            raise refuse_field(written.field, written.place, self.text, vocabulary)
         field = beyond.names.get(name)
         if field is None:
-            raise self._refuse_field(name, written.place, beyond, f"{relation}.")
-        condition = self._make_comparison(written, field, vocabulary.zone)
-        if condition.operator == "is_null":
-            # It has none where no related record has one.
-            condition = Related(relation, negate(condition))
-            return condition if written.negated else negate(condition)
-        condition = Related(relation, condition)
-        return negate(condition) if written.negated else condition
+            raise refuse_field(name, written.place, self.text, beyond, f"{relation}.")
+        return relation, field
 
     def _make_comparison(self, written: Written, field: Field, zone: tzinfo) -> Comparison:
         """The positive form of what was written."""
         operator = written.operator
-        if operator not in list_operators(field):
-            raise self._refuse_operator(written, field.name, field.kind, list_operators(field))
+        if operator not in OPERATORS[field.kind]:
+            raise self._refuse_operator(written, field.name, field.kind, OPERATORS[field.kind])
         values = [self._read(literal, field, zone) for literal in written.values]
         if operator == "contains" and field.kind == "SET":
             operator = "has_any"
@@ -156,14 +162,10 @@ class _Resolver:
     def _refuse_operator(
         self, written: Written | ActivityCount, name: str, kind: str, operators: Sequence[str]
     ) -> Exception:
-        forms = [(operator, negated) for operator in operators for negated in (False, True)]
-        allowed = [self.spellings[form] for form in forms if form in self.spellings]
+        allowed = list_spellings(operators, self.spellings)
         operator = self.spellings[written.operator, written.negated]
         message = f"{operator} is not for {name}, which is {kind}. It takes {', '.join(allowed)}."
         return refuse("OPERATOR_NOT_ALLOWED", message, written.operator_place, self.text, expected=allowed)
-
-    def _refuse_field(self, name: str, place: Place, vocabulary: Vocabulary, way: str = "") -> Exception:
-        return refuse_field(name, place, self.text, vocabulary, way)
 
 
 def refuse_field(name: str, place: Place, text: str, vocabulary: Vocabulary, way: str = "") -> Exception:

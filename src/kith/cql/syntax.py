@@ -4,7 +4,7 @@ It knows no fields; ``resolve`` makes the typed tree of it. Limits on size are k
 reads it has to fear its depth.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -149,6 +149,12 @@ class Syntax(msgspec.Struct, frozen=True):
     root: Node | None
     text: str
     spellings: Mapping[tuple[str, bool], str]
+
+
+def list_spellings(operators: Iterable[str], spellings: Mapping[tuple[str, bool], str]) -> list[str]:
+    """Both forms of each operator, as a notation calls them."""
+    forms = [(operator, negated) for operator in operators for negated in (False, True)]
+    return [spellings[form] for form in forms if form in spellings]
 
 
 class Builder:

@@ -111,11 +111,6 @@ def make_vocabulary(
     return first
 
 
-def list_operators(field: Field) -> list[str]:
-    """The positive operators that the field takes."""
-    return list(OPERATORS[field.kind])
-
-
 def _make_one(entity: EntityName, custom: CustomFields, zone: ZoneInfo) -> Vocabulary:
     other = OTHERS[entity]
     beyond = _make(other, [*_list_system(other), *_LINK_FIELDS], custom, zone, with_link=True)

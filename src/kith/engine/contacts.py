@@ -108,7 +108,7 @@ def make_condition(listing: ContactListing, workspace: Workspace) -> And:
     if listing.lifecycle_stage:
         terms.append(Comparison("lifecycleStage", "eq", listing.lifecycle_stage))
     if listing.module:
-        terms.append(Comparison("modules", "has_any", listing.module))
+        terms.append(Comparison("modules", "has_any", (listing.module,)))
     if listing.is_identified is not None:
         terms.append(Comparison("isIdentified", "eq", listing.is_identified))
     terms += make_range("createdAt", listing.created_from, listing.created_to, workspace)
