@@ -21,13 +21,22 @@ TAGS = {
     "Activities": "What happened with a contact.",
     "Lists": "Contacts or companies, put together by hand or by a filter.",
     "Properties": "What records carry beside their own fields, by type.",
+    "Queries": "CQL, the query language.",
     "Legacy": "Superseded paths that still work.",
     "Operations": "What became of a write.",
     "System": "What the server says of itself. No key is needed.",
 }
+META = (shapes.PageMeta, shapes.SearchMeta, shapes.QueryMeta)
 KEY_ERRORS = ("UNAUTHORIZED", "INVALID_API_KEY", "EXPIRED_API_KEY", "REVOKED_API_KEY", "FORBIDDEN", "RATE_LIMITED")
 GUARDED_ERRORS = ("INVALID_REQUEST", *KEY_ERRORS, "SERVICE_UNAVAILABLE", "QUERY_TIMEOUT")
 BODY_ERRORS = ("REQUEST_TIMEOUT", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "INVALID_FIELD")
+QUERY_ERRORS = (
+    "UNKNOWN_FIELD",
+    "OPERATOR_NOT_ALLOWED",
+    "INVALID_VALUE",
+    "QUERY_TOO_COMPLEX",
+    "QUERY_TOO_EXPENSIVE",
+)
 WRITE_ERRORS = ("IDEMPOTENCY_KEY_REUSED",)
 
 DESCRIPTION = """\
@@ -80,7 +89,7 @@ REQUEST_HEADERS: Mapping[str, tuple[str, Json]] = {
 
 def make_document(table: Sequence[Route]) -> Json:
     """The whole document as JSON values."""
-    structs = [*list_structs(table), shapes.OperationMark, shapes.PageMeta, shapes.SearchMeta, shapes.ErrorAnswer]
+    structs = [*list_structs(table), shapes.OperationMark, *META, shapes.ErrorAnswer]
     _, schemas = msgspec.json.schema_components(dict.fromkeys(structs), ref_template=REF)
     paths: dict[str, Json] = {}
     for entry in table:
@@ -204,10 +213,13 @@ def list_answers(entry: Route) -> Iterable[tuple[int, Json]]:
             pending = make_envelope(data=data, code={"const": "PENDING"})
             yield 200, make_response(entry, "The record.", make_envelope(data=data), RECORD_HEADERS)
             yield 202, make_response(entry, "The record, whose create is not applied yet.", pending, RECORD_HEADERS)
-        case "page" | "search":
-            meta = {"$ref": REF.format(name="PageMeta" if entry.kind == "page" else "SearchMeta")}
+        case "page" | "search" | "query":
+            meta = {"$ref": REF.format(name=f"{entry.kind.capitalize()}Meta")}
             page = make_envelope(data={"type": "array", "items": data}, meta=meta)
             yield 200, make_response(entry, "A page of records.", page, ("Preference-Applied",))
+        case "rows":
+            rows = make_envelope(data={"type": "array", "items": data})
+            yield 200, make_response(entry, entry.summary, rows, ("Preference-Applied",))
         case "operation":
             yield 200, make_response(entry, "The operation.", make_envelope(data=data), ("Preference-Applied",))
         case "system":
@@ -229,6 +241,8 @@ def list_codes(entry: Route) -> list[str]:
         codes += [] if issubclass(entry.call, WriteCall) else ["READ_AFTER_TIMEOUT"]
     if entry.kind == "page" and entry.query is not None and "cursor" in entry.query.__struct_fields__:
         codes.append("INVALID_CURSOR")
+    if entry.kind == "query":
+        codes += ["QUERY_SYNTAX", *QUERY_ERRORS, "INVALID_CURSOR", *BODY_ERRORS]
     if issubclass(entry.call, WriteCall):
         codes += [*BODY_ERRORS, *WRITE_ERRORS]
         codes += ["MISSING_FIELD", "VALIDATION_ERROR"] if entry.body is not None else []

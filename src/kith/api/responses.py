@@ -74,6 +74,11 @@ def deprecate(answer: Answer, successor: str) -> Answer:
     return answer
 
 
+def make_data_answer(data: Any) -> Answer:
+    """200 with what has no page and no version."""
+    return Answer(200, b'{"data":%b}' % encode(data), [JSON])
+
+
 def make_page_answer(page: Page) -> Answer:
     return Answer(200, b'{"data":%b,"meta":%b}' % (page.data, encode(page.meta)), [JSON])
 

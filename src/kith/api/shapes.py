@@ -275,6 +275,31 @@ class PageMeta(msgspec.Struct, rename="camel", kw_only=True):
     next_cursor: Annotated[str | None, Meta(description="null on the last page.", examples=[None])]
 
 
+class QueryMeta(PageMeta, rename="camel", kw_only=True):
+    """Where a query's page is, how many records fit, and what it took."""
+
+    query_time_ms: Annotated[int, Meta(description="The time in the database.", examples=[12])]
+    estimated_cost: Annotated[
+        int, Meta(description="The planner's estimate; 1 is a page that an index serves.", examples=[1])
+    ]
+
+
+class QueryField(msgspec.Struct, rename="camel", kw_only=True):
+    """A field that queries may name."""
+
+    name: Annotated[str, Meta(description="As queries name it; of a property, properties.<key>.", examples=["email"])]
+    key: Annotated[str, Meta(description="Of a property, its key.", examples=["email"])]
+    label: Annotated[str, Meta(examples=["Email"])]
+    type: Annotated[str, Meta(examples=["EMAIL"])]
+    operators: Annotated[list[str], Meta(description="By their names in the JSON form.", examples=[["eq", "neq"]])]
+    sortable: bool
+    searchable: Annotated[bool, Meta(description="Whether a search finds its words.")]
+    options: Annotated[list[str], Meta(description="The values that it can have, where these are given.")]
+    access: list[Literal["read", "filter", "sort", "write"]]
+    is_custom: bool
+    is_indexed: Annotated[bool, Meta(description="Whether an index serves some comparison of it.")]
+
+
 class SearchMeta(msgspec.Struct, rename="camel", kw_only=True):
     """A typeahead has one page and counts nothing."""
 

@@ -31,7 +31,7 @@ class Costs:
             return kept[1]
         planning = compile_plan(statement)
         plan = msgspec.json.decode(await self._queries.fetchval(planning.sql, *planning.values))
-        cost = max(1, round(find_innermost(plan[0]["Plan"])["Total Cost"] / UNIT))
+        cost: int = max(1, round(float(find_innermost(plan[0]["Plan"])["Total Cost"]) / UNIT))
         while len(self._kept) >= KEPT_MAX:
             del self._kept[next(iter(self._kept))]
         self._kept[key] = (time.monotonic(), cost)

@@ -90,7 +90,8 @@ async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
             meta["totalIsEstimate"] = True
     meta["queryTimeMs"] = round((perf_counter() - began_s) * 1000)
     meta["estimatedCost"] = cost
-    meta["nextCursor"] = make_cursor(engine, workspace, query, find_last(row)) if row["more"] else None
+    last = find_last(dict(row)) if row["more"] else None
+    meta["nextCursor"] = make_cursor(engine, workspace, query, last) if last is not None else None
     return Page(row["page"].encode(), meta)
 
 

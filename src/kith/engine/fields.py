@@ -6,7 +6,7 @@ import msgspec
 
 from kith.cql.catalogue import Field
 from kith.cql.syntax import NAMES_OF_OPERATORS
-from kith.cql.vocabulary import PROPERTIES, EntityName, list_operators
+from kith.cql.vocabulary import OPERATORS, PROPERTIES, EntityName
 from kith.engine.context import Engine
 from kith.engine.cql import is_served
 from kith.model.workspaces import Workspace
@@ -53,13 +53,13 @@ def make_row(entity: EntityName, field: Field, property_type: str | None) -> Fie
         key=field.name.removeprefix(PROPERTIES) if is_custom else field.name,
         label=field.label,
         type=property_type or field.kind,
-        operators=[name for operator in list_operators(field) for name in name_both(operator)],
+        operators=[name for operator in OPERATORS[field.kind] for name in name_both(operator)],
         sortable=field.sortable,
         searchable=field.searchable,
         options=list(field.options),
         access=access,
         is_custom=is_custom,
-        is_indexed=any(is_served(field, operator) for operator in list_operators(field)),
+        is_indexed=any(is_served(field, operator) for operator in OPERATORS[field.kind]),
     )
 
 

@@ -1,6 +1,17 @@
 """The endpoints. Importing this package fills the route table."""
 
-from kith.api.routes import activities, associations, companies, contacts, lists, operations, properties, system, tags
+from kith.api.routes import (
+    activities,
+    associations,
+    companies,
+    contacts,
+    lists,
+    operations,
+    properties,
+    queries,
+    system,
+    tags,
+)
 from kith.api.routing import TABLE
 
 __all__ = [
@@ -12,6 +23,7 @@ __all__ = [
     "lists",
     "operations",
     "properties",
+    "queries",
     "system",
     "tags",
 ]
