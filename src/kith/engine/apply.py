@@ -217,9 +217,10 @@ class Writer:
             changes_schemas = plan.decided.changes_schemas
             before = self._positions.get(shard, 0)
             await store.move_cursor(connection, shard, before, plan.last, changes_schemas=changes_schemas)
-            for envelope, one in plan.decided.list_conversions():
-                survey = await convert_values(connection, shard, envelope.workspace_id, one)
-                plan.decided.note_conversion(envelope, survey)
+            for envelope, before_it, one in plan.decided.list_conversions():
+                survey = await convert_values(connection, shard, envelope.workspace_id, before_it, one)
+                if one.active:
+                    plan.decided.note_conversion(envelope, survey)
             await store.save(connection, shard, plan.rows or plan.decided.make_rows())
             for entry, reason in plan.poison:
                 await store.insert_dead_letter(

@@ -10,7 +10,7 @@ from kith.model.commands import Envelope, to_resource, to_type
 from kith.model.contacts import Contact
 from kith.model.decide import Decision, Rejected, decide, fold, touches
 from kith.model.events import REJECTED
-from kith.model.properties import Property
+from kith.model.properties import Property, Schema
 from kith.model.records import Claim, Identity, Record
 from kith.model.state import Ref, State, Survey
 from kith.model.views import make_event_data
@@ -22,6 +22,10 @@ class Placed(NamedTuple):
 
     position: int
     envelope: Envelope
+
+
+# What the rows of contacts and companies are made with, whatever the commands are about.
+_SCHEMAS: Sequence[Identity] = (("schema", "CONTACT"), ("schema", "COMPANY"))
 
 
 class Keys(NamedTuple):
@@ -42,6 +46,7 @@ def list_keys(batch: Iterable[Placed]) -> Keys:
     for _, envelope in batch:
         asked = touches(envelope.command)
         workspace = envelope.workspace_id
+        keys.records.update((workspace, schema) for schema in _SCHEMAS)
         keys.records.update((workspace, identity) for identity in asked.records)
         keys.claims.update((workspace, claim) for claim in asked.claims)
     return keys
@@ -102,7 +107,7 @@ class Decided:
         self._applied_at = applied_at
         self._outcomes: list[tuple[Placed, Decision]] = []
         self._results: dict[tuple[int, str], dict[str, Any]] = {}
-        self._maker = RowMaker()
+        self._maker = RowMaker(self._find_schema)
         for workspace, record in records:
             self._states[workspace].know((record,))
         for (workspace, identity), survey in surveys.items():
@@ -153,15 +158,25 @@ class Decided:
         """Whether properties are other than they were."""
         return any(kind == "property" for _, (kind, _) in self._loaded)
 
-    def list_conversions(self) -> list[tuple[Envelope, Property]]:
-        """The properties into whose form the values that records hold are to be brought, and by which command."""
+    def _find_schema(self, workspace: int, entity: str) -> Schema:
+        schema = self._states[workspace].peek(("schema", entity))
+        assert isinstance(schema, Schema)
+        return schema
+
+    def list_conversions(self) -> list[tuple[Envelope, Property | None, Property]]:
+        """Properties before and after, into whose form what records hold is to be brought, and by which command."""
         return [
-            (placed.envelope, event.record)
+            (placed.envelope, self._find_loaded(placed.envelope, event.record), event.record)
             for placed, decision in self._outcomes
             if not isinstance(decision, Rejected)
             for event in decision.events
             if event.converts and isinstance(event.record, Property)
         ]
+
+    def _find_loaded(self, envelope: Envelope, one: Property) -> Property | None:
+        before = self._loaded[envelope.workspace_id, one.identity]
+        assert before is None or isinstance(before, Property)
+        return before
 
     def note_conversion(self, envelope: Envelope, survey: Survey) -> None:
         """What came of a conversion: told by the command's operation, and by its event."""

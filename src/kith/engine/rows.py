@@ -1,7 +1,7 @@
 """From what a batch changed to the rows that save it. No I/O."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +11,10 @@ from kith.model.activities import Activity
 from kith.model.companies import Company
 from kith.model.contacts import Contact
 from kith.model.lists import List
-from kith.model.properties import Property
+from kith.model.properties import Property, Schema
 from kith.model.records import Claim, Record
 from kith.model.search import to_company_lexemes, to_lexemes, to_name_key
+from kith.model.slots import to_options, to_slots
 from kith.model.tags import Tag
 
 Rows = dict[str, list[Any]]
@@ -26,6 +27,8 @@ class ContactRow(Contact, frozen=True, kw_only=True, gc=False):
     name_key: str | None
     family_key: str | None
     words: str
+    slots: dict[str, Any] | None
+    options: list[str] | None
 
 
 class CompanyRow(Company, frozen=True, kw_only=True, gc=False):
@@ -34,6 +37,8 @@ class CompanyRow(Company, frozen=True, kw_only=True, gc=False):
     workspace_id: int
     name_key: str | None
     words: str
+    slots: dict[str, Any] | None
+    options: list[str] | None
 
 
 class TagRow(Tag, frozen=True, kw_only=True, gc=False):
@@ -73,9 +78,13 @@ class MovedRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RowMaker:
-    """Collects the rows of a batch by the statement that saves them. Each changed record comes once."""
+    """Collects the rows of a batch by the statement that saves them. Each changed record comes once.
 
-    def __init__(self) -> None:
+    ``find_schema`` knows the properties of a workspace's entity.
+    """
+
+    def __init__(self, find_schema: Callable[[int, str], Schema]) -> None:
+        self._find_schema = find_schema
         self.rows: Rows = defaultdict(list)
         self._totals: Counter[tuple[int, str, str, str]] = Counter()
         self._company_counts: Counter[tuple[int, int]] = Counter()
@@ -142,10 +151,13 @@ class RowMaker:
         if before is not None:
             self._totals[workspace, "contact", before.status, before.lifecycle_stage] -= 1
         if before is None or (before.version, before.activity_count) != (after.version, after.activity_count):
+            schema = self._find_schema(workspace, "CONTACT")
             row = _extend(
                 ContactRow,
                 after,
                 workspace_id=workspace,
+                slots=to_slots(schema, after.properties),
+                options=to_options(schema, workspace, after.properties),
                 name_key=to_name_key(after.name),
                 family_key=to_name_key(after.family_name),
                 words=to_lexemes(after, workspace),
@@ -166,10 +178,13 @@ class RowMaker:
         if before is not None:
             self._totals[workspace, "company", before.status, ""] -= 1
         if before is None or before.version != after.version:
+            schema = self._find_schema(workspace, "COMPANY")
             row = _extend(
                 CompanyRow,
                 after,
                 workspace_id=workspace,
+                slots=to_slots(schema, after.properties),
+                options=to_options(schema, workspace, after.properties),
                 name_key=to_name_key(after.name),
                 words=to_company_lexemes(after, workspace),
                 tags=(),

@@ -1,4 +1,5 @@
-"""The values that records hold under a property's key: surveyed before its type changes, converted when it does."""
+"""The values that records hold under a property's key: surveyed before its type changes, converted when it does,
+and copied to where an index has them."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kith.model.properties import Property
+from kith.model.slots import has_index, to_copy, to_marks, to_prefix
 from kith.model.state import Survey
 from kith.model.typed_values import convert_value, show_value
 from kith.model.values import same_json
@@ -37,41 +39,79 @@ _HOLDERS: Mapping[str, _Holder] = {
 
 async def survey_values(connection: Connection, shard: int, workspace_id: int, one: Property) -> Survey:
     """How the values under the property's key fit it. Changes nothing."""
-    return await _walk(connection, shard, workspace_id, one, converting=False)
+    return await _walk(connection, shard, workspace_id, one, None)
 
 
-async def convert_values(connection: Connection, shard: int, workspace_id: int, one: Property) -> Survey:
-    """Bring the values that fit into the property's form; what does not fit stays as it is, and is told of."""
-    return await _walk(connection, shard, workspace_id, one, converting=True)
+async def convert_values(
+    connection: Connection, shard: int, workspace_id: int, before: Property | None, one: Property
+) -> Survey:
+    """Bring the values that fit into the property's form, and the copies of them into its slot.
+
+    What does not fit stays as it is, has no copy, and is told of. ``before`` is the property as it was.
+    """
+    if before is not None and before.slot is not None and before.slot != one.slot:
+        await _clear_slot(connection, shard, workspace_id, one.entity, before.slot)
+    was_marked = before is not None and has_index(before) and before.type == "MULTI_SELECT"
+    if not one.active and not was_marked:
+        return Survey()
+    marks = to_prefix(one, workspace_id) if was_marked or one.type == "MULTI_SELECT" else ""
+    return await _walk(connection, shard, workspace_id, one, marks)
 
 
-async def _walk(connection: Connection, shard: int, workspace_id: int, one: Property, *, converting: bool) -> Survey:
-    """All records of the entity, window by window in the order of their ids, deleted ones too: they may come back."""
+async def _clear_slot(connection: Connection, shard: int, workspace_id: int, entity: str, slot: str) -> None:
+    """Nobody has anything in it any more, whoever gets it next."""
+    statement = _SQL[f"clear_{_HOLDERS[entity].name}_slot"]
+    after = 0
+    while after is not None:
+        after = await connection.fetchval(statement, shard, workspace_id, slot, after, WINDOW_RECORDS)
+
+
+async def _walk(connection: Connection, shard: int, workspace_id: int, one: Property, marks: str | None) -> Survey:
+    """All records of the entity, window by window in the order of their ids, deleted ones too: they may come back.
+
+    ``marks`` None surveys only; else it is what the marks of the property begin with, empty where it has none.
+    """
     holder = _HOLDERS[one.entity]
     after = [0] * holder.ids
-    values = converted = misfits = 0
-    examples: list[tuple[str, str, str]] = []
+    survey = Survey()
     while True:
         row = await connection.fetchrow(
             _SQL[f"load_{holder.name}_values"], shard, workspace_id, one.key, WINDOW_RECORDS, *after
         )
         assert row is not None
         if row["last"] is None or row["last"][0] is None:
-            return Survey(values=values, converted=converted, misfits=misfits, examples=tuple(examples))
+            return survey
         after = row["last"]
-        changed: list[tuple[list[int], Any]] = []
-        for ids, value in _decode(row["held"]):
-            values += 1
+        survey, changed = _look_at(_decode(row["held"]), workspace_id, one, survey)
+        if marks is not None and changed:
+            values = [shard, workspace_id, one.key, to_documents(changed)]
+            if holder.name != "association":
+                values += [one.slot or "", marks]
+            await connection.execute(_SQL[f"save_{holder.name}_values"], *values)
+
+
+def _look_at(
+    held: list[tuple[list[int], Any]], workspace_id: int, one: Property, survey: Survey
+) -> tuple[Survey, list[tuple[list[int], Any, Any, list[str]]]]:
+    """(the survey with these values, those to save: as they shall be, with the copy of each and its marks)."""
+    path = _HOLDERS[one.entity].path
+    converted, misfits, examples = survey.converted, survey.misfits, list(survey.examples)
+    changed: list[tuple[list[int], Any, Any, list[str]]] = []
+    for ids, value in held:
+        normal = value
+        if one.active:
             try:
                 normal = convert_value(one, value)
             except ValueError as error:
                 misfits += 1
                 if len(examples) < EXAMPLES_MAX:
-                    examples.append((holder.path.format(*ids), show_value(value), str(error)))
-                continue
-            if not same_json(normal, value):
-                changed.append((ids, normal))
-        converted += len(changed)
-        if converting and changed:
-            statement = _SQL[f"save_{holder.name}_values"]
-            await connection.execute(statement, shard, workspace_id, one.key, to_documents(changed))
+                    examples.append((path.format(*ids), show_value(value), str(error)))
+        differs = not same_json(normal, value)
+        converted += differs
+        copied = one.slot is not None or one.type == "MULTI_SELECT" or not one.active
+        if differs or copied:
+            copy = to_copy(one, normal) if one.slot is not None else None
+            marks = to_marks(one, workspace_id, normal) if has_index(one) and one.type == "MULTI_SELECT" else []
+            changed.append((ids, normal, copy, marks))
+    counted = Survey(values=survey.values + len(held), converted=converted, misfits=misfits, examples=tuple(examples))
+    return counted, changed

@@ -43,8 +43,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """``record`` is what it is about, as it is afterwards, and ``also`` are other records that it changes.
 
     ``changes`` maps a field to (old, new); ``told`` is what the feed tells where that is not the record or its changes.
-    ``removed``: the record is there no more. ``converts``: the values that records hold under a property's key are
-    brought into its form with it.
+    ``removed``: the record is there no more. ``converts``: the values that records hold under a property's key, and the
+    copies of them, are brought into its form with it.
     """
 
     type: EventType

@@ -78,12 +78,17 @@ class Property(Record, frozen=True, kw_only=True):
 
 
 class Schema(Record, frozen=True, kw_only=True):
-    """All properties that are defined for an entity, by key. Its external id is the entity, and it has no number."""
+    """All properties that are defined for an entity, by key. Its external id is the entity, and it has no number.
+
+    ``required`` are keys; ``slotted`` have a slot, ``marked`` are those of type MULTI_SELECT that an index serves.
+    """
 
     kind = "schema"
 
     properties: dict[str, Property]
     required: tuple[str, ...] = ()
+    slotted: tuple[Property, ...] = ()
+    marked: tuple[Property, ...] = ()
 
     def find(self, property_id: str) -> Property | None:
         return next((one for one in self.properties.values() if one.external_id == property_id), None)
@@ -98,8 +103,15 @@ class Schema(Record, frozen=True, kw_only=True):
 
 def make_schema(entity: str, properties: Iterable[Property]) -> Schema:
     by_key = {one.key: one for one in properties}
-    required = tuple(sorted(key for key, one in by_key.items() if one.active and one.is_required))
-    return Schema(external_id=entity, number=None, properties=by_key, required=required)
+    active = [one for _, one in sorted(by_key.items()) if one.active]
+    return Schema(
+        external_id=entity,
+        number=None,
+        properties=by_key,
+        required=tuple(one.key for one in active if one.is_required),
+        slotted=tuple(one for one in active if one.slot is not None),
+        marked=tuple(one for one in active if one.type == "MULTI_SELECT" and entity != "CONTACT_COMPANY"),
+    )
 
 
 class OptionInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -133,6 +145,7 @@ class PropertyPatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel", f
     is_required: bool | UnsetType = UNSET
     options: list[str | OptionInput] | UnsetType = UNSET
     status: PropertyStatus | UnsetType = UNSET
+    is_indexed: bool | UnsetType = UNSET
 
 
 def normalise_key(text: str) -> str:
@@ -153,7 +166,7 @@ def make_property_changes(fields: PropertyInput | PropertyPatch) -> dict[str, An
         texts["key"] = normalise_key
         plain.append("entity")
     else:
-        plain.append("status")
+        plain += ["status", "is_indexed"]
         nullable = {"description"}
         faults += list_uncleared(fields, [name for name in get_public_names(type(fields)) if name not in nullable])
     options: list[dict[str, Any]] | None = None

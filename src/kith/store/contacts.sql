@@ -64,16 +64,26 @@ FROM found;
 INSERT INTO contacts (shard, workspace_id, id, external_id, email, name, name_key, given_name, family_name,
   family_key, phone,
   phone_e164, avatar, status, lifecycle_stage, modules, properties, activity_count, last_activity_at, created_at,
-  updated_at, version, merged_into, words)
+  updated_at, version, merged_into, words, options,
+  text_1, text_2, text_3, text_4, text_5, text_6, text_7, text_8, text_9, text_10, text_11, text_12, number_1,
+  number_2, number_3, number_4, number_5, number_6, number_7, number_8, time_1, time_2, time_3, time_4)
 SELECT $1, workspace_id, number, external_id, email, name, name_key, given_name, family_name, family_key, phone,
   phone_e164, avatar, status, lifecycle_stage, modules, properties, activity_count, last_activity_at, created_at,
-  updated_at, version, merged_into, words::tsvector
+  updated_at, version, merged_into, words::tsvector, options,
+  row.slots ->> 'text_1', row.slots ->> 'text_2', row.slots ->> 'text_3', row.slots ->> 'text_4',
+  row.slots ->> 'text_5', row.slots ->> 'text_6', row.slots ->> 'text_7', row.slots ->> 'text_8',
+  row.slots ->> 'text_9', row.slots ->> 'text_10', row.slots ->> 'text_11', row.slots ->> 'text_12',
+  (row.slots ->> 'number_1')::numeric, (row.slots ->> 'number_2')::numeric, (row.slots ->> 'number_3')::numeric,
+  (row.slots ->> 'number_4')::numeric, (row.slots ->> 'number_5')::numeric, (row.slots ->> 'number_6')::numeric,
+  (row.slots ->> 'number_7')::numeric, (row.slots ->> 'number_8')::numeric, (row.slots ->> 'time_1')::timestamptz,
+  (row.slots ->> 'time_2')::timestamptz, (row.slots ->> 'time_3')::timestamptz, (row.slots ->> 'time_4')::timestamptz
 FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, external_id text, email text,
   name text,
   name_key text, given_name text, family_name text, family_key text, phone text, phone_e164 text, avatar text,
   status text,
   lifecycle_stage text, modules text[], properties jsonb, activity_count bigint, last_activity_at timestamptz,
-  created_at timestamptz, updated_at timestamptz, version int, merged_into text, words text);
+  created_at timestamptz, updated_at timestamptz, version int, merged_into text, words text,
+  options text[], slots jsonb);
 
 -- name: release_emails
 -- Before an update in which emails change hands: one UPDATE checks uniqueness row by row, so take them off first.
@@ -87,12 +97,23 @@ UPDATE contacts SET email = row.email, name = row.name, name_key = row.name_key,
   avatar = row.avatar,
   status = row.status, lifecycle_stage = row.lifecycle_stage, modules = row.modules, properties = row.properties,
   activity_count = row.activity_count, last_activity_at = row.last_activity_at, updated_at = row.updated_at,
-  version = row.version, merged_into = row.merged_into, words = row.words::tsvector
+  version = row.version, merged_into = row.merged_into, words = row.words::tsvector, options = row.options,
+  text_1 = row.slots ->> 'text_1', text_2 = row.slots ->> 'text_2', text_3 = row.slots ->> 'text_3',
+  text_4 = row.slots ->> 'text_4', text_5 = row.slots ->> 'text_5', text_6 = row.slots ->> 'text_6',
+  text_7 = row.slots ->> 'text_7', text_8 = row.slots ->> 'text_8', text_9 = row.slots ->> 'text_9',
+  text_10 = row.slots ->> 'text_10', text_11 = row.slots ->> 'text_11', text_12 = row.slots ->> 'text_12',
+  number_1 = (row.slots ->> 'number_1')::numeric, number_2 = (row.slots ->> 'number_2')::numeric,
+  number_3 = (row.slots ->> 'number_3')::numeric, number_4 = (row.slots ->> 'number_4')::numeric,
+  number_5 = (row.slots ->> 'number_5')::numeric, number_6 = (row.slots ->> 'number_6')::numeric,
+  number_7 = (row.slots ->> 'number_7')::numeric, number_8 = (row.slots ->> 'number_8')::numeric,
+  time_1 = (row.slots ->> 'time_1')::timestamptz, time_2 = (row.slots ->> 'time_2')::timestamptz,
+  time_3 = (row.slots ->> 'time_3')::timestamptz, time_4 = (row.slots ->> 'time_4')::timestamptz
 FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, email text, name text,
   name_key text, given_name text, family_name text, family_key text, phone text, phone_e164 text, avatar text,
   status text,
   lifecycle_stage text, modules text[], properties jsonb, activity_count bigint, last_activity_at timestamptz,
-  updated_at timestamptz, version int, merged_into text, words text)
+  updated_at timestamptz, version int, merged_into text, words text,
+  options text[], slots jsonb)
 WHERE contacts.shard = $1 AND contacts.workspace_id = row.workspace_id AND contacts.id = row.number;
 
 -- name: redirect_merged

@@ -18,6 +18,7 @@ from kith.model.rules.decisions import (
     next_number,
     not_found,
 )
+from kith.model.slots import FAMILIES, SLOTS, UNASKED, find_free_slot, fits_slot, has_index
 from kith.model.state import State
 from kith.model.system_properties import SYSTEM
 from kith.model.typed_values import check_value
@@ -31,6 +32,7 @@ def create_property(state: State, command: CreateProperty, at: datetime) -> Deci
         return key_taken(taken)
     if refusal := find_full(schema):
         return refusal
+    slot = find_free_slot(schema, command.property_type) if command.property_type in UNASKED else None
     one = Property(
         external_id=command.property_id,
         number=next_number(state, "property"),
@@ -46,7 +48,9 @@ def create_property(state: State, command: CreateProperty, at: datetime) -> Deci
         created_at=at,
         updated_at=at,
         version=1,
+        slot=slot,
     )
+    one = msgspec.structs.replace(one, is_indexed=has_index(one))
     return Accepted((Event(type="property.created", record=one, also=(schema.replace(one),), converts=True),))
 
 
@@ -57,7 +61,7 @@ def update_property(state: State, command: UpdateProperty, at: datetime) -> Deci
         return not_found("property", command.property_id)
     if mismatch := find_mismatch(before, command.if_version):
         return mismatch
-    changed = change_property(before, command, at)
+    changed = change_property(schema, before, command, at)
     if isinstance(changed, Rejected):
         return changed
     after, changes = changed
@@ -72,7 +76,7 @@ def update_property(state: State, command: UpdateProperty, at: datetime) -> Deci
         record=after,
         changes=changes,
         also=(schema.replace(after),),
-        converts=after.active and (not before.active or (before.type, before.options) != (after.type, after.options)),
+        converts=to_form(before) != to_form(after),
     )
     return Accepted((event,))
 
@@ -86,10 +90,11 @@ def archive_property(state: State, command: ArchiveProperty, at: datetime) -> De
 
 
 def change_property(
-    before: Property, command: UpdateProperty, at: datetime
+    schema: Schema, before: Property, command: UpdateProperty, at: datetime
 ) -> tuple[Property, dict[str, tuple[Any, Any]]] | Rejected:
     """The property as the command makes it, and what changes. A type that selects nothing loses its options."""
     fields = dict(command.changes)
+    wanted = fields.pop("is_indexed", None)
     kind = fields.get("type", before.type)
     if "options" in fields:
         fields["options"] = to_options(fields["options"])
@@ -97,7 +102,46 @@ def change_property(
         return invalid(*refusal)
     if refuse_options(kind, before.options):
         fields["options"] = ()
-    return change_record(before, fields, at)
+    draft = msgspec.structs.replace(before, **fields)
+    slot = choose_slot(schema, before, draft, wanted)
+    if isinstance(slot, Rejected):
+        return slot
+    indexed = has_index(msgspec.structs.replace(draft, slot=slot))
+    return change_record(before, fields | {"slot": slot, "is_indexed": indexed}, at)
+
+
+def choose_slot(schema: Schema, before: Property, after: Property, wanted: bool | None) -> str | None | Rejected:
+    """The slot that the property has from now on. ``wanted``: whether an index is asked for, None if nothing is."""
+    if not after.active:
+        return None
+    if wanted is False:
+        return invalid("isIndexed", "is always true for MULTI_SELECT.") if after.type == "MULTI_SELECT" else None
+    if fits_slot(before.slot, after.type):
+        return before.slot
+    had = before.slot is not None or not before.active or before.type != after.type
+    if wanted is None and not (had and after.type in UNASKED):
+        return None
+    slot = find_free_slot(schema, after.type)
+    if slot is None and wanted and not has_index(after):
+        return refuse_index(schema, after)
+    return slot
+
+
+def refuse_index(schema: Schema, one: Property) -> Rejected:
+    family = FAMILIES.get(one.type)
+    if family is None or one.entity == "CONTACT_COMPANY":
+        return invalid("isIndexed", f"cannot be true: there is no index for {one.type} of {one.entity}.")
+    users = sorted(other.key for other in schema.slotted if FAMILIES.get(other.type) == family)
+    message = (
+        f"cannot be true: all {SLOTS[family]} {family} indexes of {one.entity} are in use, by {', '.join(users)}."
+        " Take it from one of them first, with isIndexed: false."
+    )
+    return invalid("isIndexed", message)
+
+
+def to_form(one: Property) -> Any:
+    """What the values that records hold, and the copies of them, depend on."""
+    return (one.type, one.options, one.slot) if one.active else None
 
 
 def find_surveyed(state: State, command: Command) -> Property | None:
@@ -105,7 +149,8 @@ def find_surveyed(state: State, command: Command) -> Property | None:
     if not isinstance(command, UpdateProperty):
         return None
     before = find_schema(state, command.entity).find(command.property_id)
-    changed = change_property(before, command, before.updated_at) if before is not None else None
+    schema = find_schema(state, command.entity)
+    changed = change_property(schema, before, command, before.updated_at) if before is not None else None
     if before is None or changed is None or isinstance(changed, Rejected):
         return None
     return changed[0] if asks_survey(before, changed[0]) else None

@@ -29,3 +29,79 @@ DROP INDEX companies_size;
 CREATE INDEX companies_industry ON companies (shard, workspace_id, kith_lower(industry), created_at, id)
   WHERE industry IS NOT NULL;
 CREATE INDEX companies_size ON companies (shard, workspace_id, kith_lower(size), created_at, id) WHERE size IS NOT NULL;
+
+-- Slots: indexed copies of properties' values. Which property has which slot is the workspace's choice; an unused one costs
+-- nothing. ``options`` has the options of all MULTI_SELECT properties, marked with workspace and property.
+ALTER TABLE properties ADD COLUMN slot text COLLATE "C";
+ALTER TABLE contacts ADD COLUMN options text[],
+  ADD COLUMN text_1 text COLLATE "C", ADD COLUMN text_2 text COLLATE "C", ADD COLUMN text_3 text COLLATE "C",
+  ADD COLUMN text_4 text COLLATE "C", ADD COLUMN text_5 text COLLATE "C", ADD COLUMN text_6 text COLLATE "C",
+  ADD COLUMN text_7 text COLLATE "C", ADD COLUMN text_8 text COLLATE "C", ADD COLUMN text_9 text COLLATE "C",
+  ADD COLUMN text_10 text COLLATE "C", ADD COLUMN text_11 text COLLATE "C", ADD COLUMN text_12 text COLLATE "C",
+  ADD COLUMN number_1 numeric, ADD COLUMN number_2 numeric, ADD COLUMN number_3 numeric, ADD COLUMN number_4 numeric,
+  ADD COLUMN number_5 numeric, ADD COLUMN number_6 numeric, ADD COLUMN number_7 numeric, ADD COLUMN number_8 numeric,
+  ADD COLUMN time_1 timestamptz, ADD COLUMN time_2 timestamptz, ADD COLUMN time_3 timestamptz,
+  ADD COLUMN time_4 timestamptz;
+-- has any or all of some options
+CREATE INDEX contacts_options ON contacts USING gin (options) WITH (fastupdate = on, gin_pending_list_limit = 256) WHERE options IS NOT NULL;
+-- comparisons, beginnings, ranges and sorts of the property that has the slot
+CREATE INDEX contacts_text_1 ON contacts (shard, workspace_id, text_1, id) WHERE text_1 IS NOT NULL;
+CREATE INDEX contacts_text_2 ON contacts (shard, workspace_id, text_2, id) WHERE text_2 IS NOT NULL;
+CREATE INDEX contacts_text_3 ON contacts (shard, workspace_id, text_3, id) WHERE text_3 IS NOT NULL;
+CREATE INDEX contacts_text_4 ON contacts (shard, workspace_id, text_4, id) WHERE text_4 IS NOT NULL;
+CREATE INDEX contacts_text_5 ON contacts (shard, workspace_id, text_5, id) WHERE text_5 IS NOT NULL;
+CREATE INDEX contacts_text_6 ON contacts (shard, workspace_id, text_6, id) WHERE text_6 IS NOT NULL;
+CREATE INDEX contacts_text_7 ON contacts (shard, workspace_id, text_7, id) WHERE text_7 IS NOT NULL;
+CREATE INDEX contacts_text_8 ON contacts (shard, workspace_id, text_8, id) WHERE text_8 IS NOT NULL;
+CREATE INDEX contacts_text_9 ON contacts (shard, workspace_id, text_9, id) WHERE text_9 IS NOT NULL;
+CREATE INDEX contacts_text_10 ON contacts (shard, workspace_id, text_10, id) WHERE text_10 IS NOT NULL;
+CREATE INDEX contacts_text_11 ON contacts (shard, workspace_id, text_11, id) WHERE text_11 IS NOT NULL;
+CREATE INDEX contacts_text_12 ON contacts (shard, workspace_id, text_12, id) WHERE text_12 IS NOT NULL;
+CREATE INDEX contacts_number_1 ON contacts (shard, workspace_id, number_1, id) WHERE number_1 IS NOT NULL;
+CREATE INDEX contacts_number_2 ON contacts (shard, workspace_id, number_2, id) WHERE number_2 IS NOT NULL;
+CREATE INDEX contacts_number_3 ON contacts (shard, workspace_id, number_3, id) WHERE number_3 IS NOT NULL;
+CREATE INDEX contacts_number_4 ON contacts (shard, workspace_id, number_4, id) WHERE number_4 IS NOT NULL;
+CREATE INDEX contacts_number_5 ON contacts (shard, workspace_id, number_5, id) WHERE number_5 IS NOT NULL;
+CREATE INDEX contacts_number_6 ON contacts (shard, workspace_id, number_6, id) WHERE number_6 IS NOT NULL;
+CREATE INDEX contacts_number_7 ON contacts (shard, workspace_id, number_7, id) WHERE number_7 IS NOT NULL;
+CREATE INDEX contacts_number_8 ON contacts (shard, workspace_id, number_8, id) WHERE number_8 IS NOT NULL;
+CREATE INDEX contacts_time_1 ON contacts (shard, workspace_id, time_1, id) WHERE time_1 IS NOT NULL;
+CREATE INDEX contacts_time_2 ON contacts (shard, workspace_id, time_2, id) WHERE time_2 IS NOT NULL;
+CREATE INDEX contacts_time_3 ON contacts (shard, workspace_id, time_3, id) WHERE time_3 IS NOT NULL;
+CREATE INDEX contacts_time_4 ON contacts (shard, workspace_id, time_4, id) WHERE time_4 IS NOT NULL;
+ALTER TABLE companies ADD COLUMN options text[],
+  ADD COLUMN text_1 text COLLATE "C", ADD COLUMN text_2 text COLLATE "C", ADD COLUMN text_3 text COLLATE "C",
+  ADD COLUMN text_4 text COLLATE "C", ADD COLUMN text_5 text COLLATE "C", ADD COLUMN text_6 text COLLATE "C",
+  ADD COLUMN text_7 text COLLATE "C", ADD COLUMN text_8 text COLLATE "C", ADD COLUMN text_9 text COLLATE "C",
+  ADD COLUMN text_10 text COLLATE "C", ADD COLUMN text_11 text COLLATE "C", ADD COLUMN text_12 text COLLATE "C",
+  ADD COLUMN number_1 numeric, ADD COLUMN number_2 numeric, ADD COLUMN number_3 numeric, ADD COLUMN number_4 numeric,
+  ADD COLUMN number_5 numeric, ADD COLUMN number_6 numeric, ADD COLUMN number_7 numeric, ADD COLUMN number_8 numeric,
+  ADD COLUMN time_1 timestamptz, ADD COLUMN time_2 timestamptz, ADD COLUMN time_3 timestamptz,
+  ADD COLUMN time_4 timestamptz;
+-- has any or all of some options
+CREATE INDEX companies_options ON companies USING gin (options) WITH (fastupdate = on, gin_pending_list_limit = 256) WHERE options IS NOT NULL;
+-- comparisons, beginnings, ranges and sorts of the property that has the slot
+CREATE INDEX companies_text_1 ON companies (shard, workspace_id, text_1, id) WHERE text_1 IS NOT NULL;
+CREATE INDEX companies_text_2 ON companies (shard, workspace_id, text_2, id) WHERE text_2 IS NOT NULL;
+CREATE INDEX companies_text_3 ON companies (shard, workspace_id, text_3, id) WHERE text_3 IS NOT NULL;
+CREATE INDEX companies_text_4 ON companies (shard, workspace_id, text_4, id) WHERE text_4 IS NOT NULL;
+CREATE INDEX companies_text_5 ON companies (shard, workspace_id, text_5, id) WHERE text_5 IS NOT NULL;
+CREATE INDEX companies_text_6 ON companies (shard, workspace_id, text_6, id) WHERE text_6 IS NOT NULL;
+CREATE INDEX companies_text_7 ON companies (shard, workspace_id, text_7, id) WHERE text_7 IS NOT NULL;
+CREATE INDEX companies_text_8 ON companies (shard, workspace_id, text_8, id) WHERE text_8 IS NOT NULL;
+CREATE INDEX companies_text_9 ON companies (shard, workspace_id, text_9, id) WHERE text_9 IS NOT NULL;
+CREATE INDEX companies_text_10 ON companies (shard, workspace_id, text_10, id) WHERE text_10 IS NOT NULL;
+CREATE INDEX companies_text_11 ON companies (shard, workspace_id, text_11, id) WHERE text_11 IS NOT NULL;
+CREATE INDEX companies_text_12 ON companies (shard, workspace_id, text_12, id) WHERE text_12 IS NOT NULL;
+CREATE INDEX companies_number_1 ON companies (shard, workspace_id, number_1, id) WHERE number_1 IS NOT NULL;
+CREATE INDEX companies_number_2 ON companies (shard, workspace_id, number_2, id) WHERE number_2 IS NOT NULL;
+CREATE INDEX companies_number_3 ON companies (shard, workspace_id, number_3, id) WHERE number_3 IS NOT NULL;
+CREATE INDEX companies_number_4 ON companies (shard, workspace_id, number_4, id) WHERE number_4 IS NOT NULL;
+CREATE INDEX companies_number_5 ON companies (shard, workspace_id, number_5, id) WHERE number_5 IS NOT NULL;
+CREATE INDEX companies_number_6 ON companies (shard, workspace_id, number_6, id) WHERE number_6 IS NOT NULL;
+CREATE INDEX companies_number_7 ON companies (shard, workspace_id, number_7, id) WHERE number_7 IS NOT NULL;
+CREATE INDEX companies_number_8 ON companies (shard, workspace_id, number_8, id) WHERE number_8 IS NOT NULL;
+CREATE INDEX companies_time_1 ON companies (shard, workspace_id, time_1, id) WHERE time_1 IS NOT NULL;
+CREATE INDEX companies_time_2 ON companies (shard, workspace_id, time_2, id) WHERE time_2 IS NOT NULL;
+CREATE INDEX companies_time_3 ON companies (shard, workspace_id, time_3, id) WHERE time_3 IS NOT NULL;
+CREATE INDEX companies_time_4 ON companies (shard, workspace_id, time_4, id) WHERE time_4 IS NOT NULL;
