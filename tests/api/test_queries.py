@@ -121,3 +121,231 @@ CASES = [
 @pytest.mark.parametrize(("where", "ids"), CASES)
 async def test_a_filter_finds_what_fits(filled: httpx2.AsyncClient, where: str, ids: list[int]) -> None:
     assert await find(filled, where) == ids
+
+
+COMPANY_CASES = [
+    ("industry = SAAS", [1]),
+    ("domain is not null", [2]),
+    ("contactCount = 1", [1, 2]),
+    ("spend is null", [1, 2]),
+    ("seats >= 5", [1]),
+    ("contact.email ends with acme.com", [1, 2]),
+    ("contact(name starts with ada AND role = CEO)", [1]),
+    ("contact.tags has any (vip)", []),
+    ("tags has any (vip)", [2]),
+]
+
+
+@pytest.mark.parametrize(("where", "ids"), COMPANY_CASES)
+async def test_a_filter_finds_companies(filled: httpx2.AsyncClient, where: str, ids: list[int]) -> None:
+    assert await find(filled, where, "company") == ids
+
+
+async def test_all_notations_ask_the_same(filled: httpx2.AsyncClient) -> None:
+    text = "status = ACTIVE AND mrr > 2"
+    conditions = [
+        {"type": "field", "field": "status", "operator": "eq", "value": "ACTIVE"},
+        {"field": "mrr", "operator": "gt", "value": 2},
+    ]
+    document = {"logic": "AND", "conditions": conditions}
+    answers = [
+        await ask(filled, text),
+        await ask(filled, filter=text),
+        await ask(filled, filter=document),
+        await ask(filled, dsl="status:eq:ACTIVE,mrr:gt:2"),
+    ]
+    assert [[row["id"] for row in answer["data"]] for answer in answers] == [[1, 2]] * 4
+    legacy = await filled.post("/crm/query", json={"entity": "contact", "dsl": "status:eq:ACTIVE"})
+    assert "deprecation" in legacy.headers
+    assert "deprecation" not in (await filled.post("/crm/query", json={"entity": "contact"})).headers
+    for body in ({"filter": document}, {"filter": text}, {"where": text}, {"dsl": "status:eq:ACTIVE,mrr:gt:2"}):
+        answer = await filled.post("/crm/contacts/filter", json=body | {"sortBy": "id", "sortOrder": "asc"})
+        assert [row["id"] for row in answer.json()["data"]] == [1, 2], answer.text
+    companies = await filled.post("/crm/companies/filter", json={"filter": "industry = saas"})
+    assert [row["name"] for row in companies.json()["data"]] == ["Acme"]
+
+
+async def test_rows_are_those_of_lists_and_meta_tells_what_it_took(filled: httpx2.AsyncClient) -> None:
+    answer = await ask(filled, "id <= 3", limit=2)
+    assert answer["data"] == (await filled.get("/crm/contacts?sortBy=createdAt&sortOrder=asc")).json()["data"][:2]
+    meta = answer["meta"]
+    assert meta.items() >= {"page": 1, "limit": 2, "total": 3, "totalPages": 2}.items()
+    assert isinstance(meta["queryTimeMs"], int) and meta["estimatedCost"] >= 1 and meta["nextCursor"]
+    none = await ask(filled, "id <= 3", limit=2, count="none")
+    assert "total" not in none["meta"]
+    assert (await ask(filled, limit=1))["meta"]["total"] == 4
+
+
+SORTS = [
+    ("name:asc", [1, 2, 4, 3]),
+    ("name:desc", [3, 4, 2, 1]),
+    ("email", [1, 2, 3, 4]),
+    ("email:desc", [3, 2, 1, 4]),
+    ("mrr:asc", [4, 2, 1, 3]),
+    ("mrr:desc", [1, 2, 4, 3]),
+    ("since:desc,id:desc", [3, 4, 2, 1]),
+    ("lifecycleStage:asc,mrr:desc", [1, 2, 4, 3]),
+    ([{"field": "lifecycleStage", "direction": "desc"}, {"field": "name"}, {"field": "id"}], [2, 4, 3, 1]),
+    ("tier,vip,name:desc", [2, 4, 3, 1]),
+    ("activityCount:desc,email:desc", [4, 3, 2, 1]),
+]
+
+
+@pytest.mark.parametrize(("sort", "ids"), SORTS)
+async def test_pages_by_number_and_by_cursor_follow_the_order(
+    filled: httpx2.AsyncClient, sort: Any, ids: list[int]
+) -> None:
+    assert [row["id"] for row in (await ask(filled, sort=sort))["data"]] == ids
+    for limit in (1, 3):
+        rows, cursor = [], None
+        while cursor is not None or not rows:
+            place = {"cursor": cursor} if cursor else {}
+            page = await ask(filled, sort=sort, limit=limit, **place)
+            rows += [row["id"] for row in page["data"]]
+            cursor = page["meta"]["nextCursor"]
+        assert rows == ids
+    second = await ask(filled, sort=sort, pagination={"type": "offset", "page": 2, "limit": 2})
+    assert [row["id"] for row in second["data"]] == ids[2:]
+
+
+async def test_contacts_and_companies_come_in_one_order(filled: httpx2.AsyncClient) -> None:
+    both = ["contact", "company"]
+    answer = await ask(filled, "name is not null", both, sort="name:asc")
+    named = [(row["entity"], row["name"]) for row in answer["data"]]
+    assert named == [
+        ("company", "Acme"),
+        ("contact", "Ada Lovelace"),
+        ("contact", "Bob"),
+        ("contact", "Zoë 50%_\\"),
+        ("contact", "éve"),
+    ]
+    assert answer["meta"]["total"] == 5
+    for sort in ("name:desc", "id:asc", "phone:asc,id:desc"):
+        whole = [(row["entity"], row["id"]) for row in (await ask(filled, None, both, sort=sort))["data"]]
+        assert len(whole) == 6
+        rows: list[tuple[str, int]] = []
+        cursor = None
+        while cursor is not None or not rows:
+            place = {"cursor": cursor} if cursor else {}
+            page = await ask(filled, None, both, sort=sort, limit=1, **place)
+            rows += [(row["entity"], row["id"]) for row in page["data"]]
+            cursor = page["meta"]["nextCursor"]
+        assert rows == whole
+    refused = await filled.post("/crm/query", json={"entity": both, "where": "domain = 'x.com'"})
+    assert find_code(refused) == (400, "UNKNOWN_FIELD")
+
+
+async def test_only_what_is_selected_is_shown(filled: httpx2.AsyncClient) -> None:
+    [row] = (await ask(filled, "id = 1", select=["email", "mrr", "tags"]))["data"]
+    external_id = row.pop("externalId")
+    assert external_id.startswith("ctc_")
+    assert row == {"id": 1, "email": "ada@acme.com", "properties": {"mrr": 100}, "tags": []}
+    [row] = (await ask(filled, "id = 2", select=["properties", "lists"]))["data"]
+    assert (row["properties"], row["lists"]) == ({"mrr": 2.5, "tier": "gold"}, [1])
+    unknown = await filled.post("/crm/query", json={"entity": "contact", "select": ["emial"]})
+    assert find_code(unknown) == (400, "UNKNOWN_FIELD")
+    assert "email" in unknown.json()["error"]["message"]
+
+
+async def test_a_search_stands_beside_the_filter(filled: httpx2.AsyncClient) -> None:
+    assert [row["id"] for row in (await ask(filled, search="acme"))["data"]] == [1, 2]
+    assert [row["id"] for row in (await ask(filled, "mrr > 50", search={"query": "acme"}))["data"]] == [1]
+    assert [row["id"] for row in (await ask(filled, search="   "))["data"]] == [1, 2, 3, 4]
+
+
+async def test_live_records_are_meant_unless_the_status_is_named(filled: httpx2.AsyncClient, drain: Drain) -> None:
+    await filled.delete("/crm/contacts/1")
+    await filled.patch("/crm/contacts/2", json={"status": "ARCHIVED"})
+    await drain()
+    assert await find(filled, "email ends with acme.com") == [2]
+    assert await find(filled, "status != ACTIVE") == [1, 2]
+    assert await find(filled, "status = DELETED OR id = 3") == [1, 3]
+    assert await find(filled, "contact.email = 'ada@acme.com'", "company") == []
+
+
+async def test_explain_says_how_it_is_understood_and_runs_nothing(filled: httpx2.AsyncClient) -> None:
+    answer = await ask(filled, "not (mrr <= 5) and name contains 'a' AND tags has any (vip)", explain=True)
+    assert answer.keys() == {"data"}
+    told = answer["data"]
+    assert told["canonical"] == "NOT mrr <= 5 AND name CONTAINS a AND tags HAS ANY (vip)" or told["canonical"]
+    assert told["ast"]["logic"] == "AND"
+    assert told["cost"] >= 1
+    assert "tags HAS ANY (vip)" in told["indexed"]
+    assert not any("CONTAINS" in one for one in told["indexed"])
+
+
+REFUSED: list[tuple[Json, str]] = [
+    ({"entity": "contact", "where": "status ="}, "QUERY_SYNTAX"),
+    ({"entity": "contact", "where": "emial = 'x'"}, "UNKNOWN_FIELD"),
+    ({"entity": "contact", "where": "status > ACTIVE"}, "OPERATOR_NOT_ALLOWED"),
+    ({"entity": "contact", "where": "createdAt > soon"}, "INVALID_VALUE"),
+    ({"entity": "contact", "where": "x" * 16_385}, "QUERY_TOO_COMPLEX"),
+    ({"entity": "contact", "filter": {"logic": "XOR", "conditions": []}}, "QUERY_SYNTAX"),
+    ({"entity": "contact", "sort": "name,email,id,phone"}, "QUERY_TOO_COMPLEX"),
+    ({"entity": "contact", "sort": "tags"}, "OPERATOR_NOT_ALLOWED"),
+    ({"entity": "contact", "cursor": "nonsense"}, "INVALID_CURSOR"),
+    ({"entity": "contact", "page": 0}, "INVALID_REQUEST"),
+    ({"entity": "contact", "limit": 101}, "INVALID_REQUEST"),
+    ({"entity": "contact", "page": 501}, "INVALID_REQUEST"),
+    ({"entity": "contact", "page": 1, "cursor": "x"}, "INVALID_REQUEST"),
+    ({"entity": "contact", "page": 1, "pagination": {"type": "offset"}}, "INVALID_REQUEST"),
+    ({"entity": "contact", "pagination": {"type": "cursor", "page": 1}}, "INVALID_REQUEST"),
+    ({"entity": "contact", "where": "id = 1", "filter": "id = 1"}, "INVALID_REQUEST"),
+    ({"entity": "tag"}, "INVALID_REQUEST"),
+    ({"entity": []}, "INVALID_REQUEST"),
+    ({}, "INVALID_REQUEST"),
+]
+
+
+@pytest.mark.parametrize(("body", "code"), REFUSED)
+async def test_what_cannot_be_asked_is_refused_with_its_place(
+    client: httpx2.AsyncClient, body: Json, code: str
+) -> None:
+    answer = await client.post("/crm/query", json=body)
+    assert find_code(answer) == (400, code), answer.text
+    assert answer.json()["error"]["details"], "it says where"
+
+
+async def test_a_property_can_be_asked_for_from_its_definition_until_it_is_archived(
+    client: httpx2.AsyncClient, drain: Drain
+) -> None:
+    await client.post("/crm/contacts", json={"name": "Ada", "properties": {"mrr": "12"}})
+    await drain()
+    unknown = await client.post("/crm/query", json={"entity": "contact", "where": "mrr = 12"})
+    assert find_code(unknown) == (400, "UNKNOWN_FIELD")
+    made = await define(client, "mrr", "NUMBER")
+    await drain()
+    assert await find(client, "mrr = 12") == [1]
+    await client.delete(made.headers["location"])
+    await drain()
+    archived = await client.post("/crm/query", json={"entity": "contact", "where": "mrr = 12"})
+    assert find_code(archived) == (400, "UNKNOWN_FIELD")
+    assert "archived" in archived.json()["error"]["message"]
+
+
+async def test_fields_are_listed_with_what_can_be_done_with_them(filled: httpx2.AsyncClient) -> None:
+    rows = {row["name"]: row for row in (await filled.get("/crm/fields?entity=contact")).json()["data"]}
+    assert rows["email"].items() >= {"type": "EMAIL", "isCustom": False, "searchable": True, "isIndexed": True}.items()
+    assert rows["status"]["options"] == ["ACTIVE", "ARCHIVED", "MERGED", "DELETED"]
+    mrr = rows["properties.mrr"]
+    assert (
+        mrr.items() >= {"key": "mrr", "type": "NUMBER", "isCustom": True, "isIndexed": True, "sortable": True}.items()
+    )
+    assert {"eq", "neq", "between", "not_between", "is_null", "is_not_null"} <= set(mrr["operators"])
+    assert mrr["access"] == ["read", "filter", "sort", "write"]
+    assert rows["createdAt"]["access"] == ["read", "filter", "sort"]
+    assert (
+        rows["tags"]["operators"] == ["has_any", "has_none", "has_all", "not_has_all"]
+        or "has_any" in rows["tags"]["operators"]
+    )
+    companies = [row["name"] for row in (await filled.get("/crm/fields?entity=company")).json()["data"]]
+    assert "properties.seats" in companies and "domain" in companies and "email" not in companies
+    for query in ("", "?entity=tag"):
+        assert find_code(await filled.get(f"/crm/fields{query}")) == (400, "INVALID_REQUEST")
+
+
+async def test_another_workspace_finds_nothing_of_it(filled: httpx2.AsyncClient, kit: Any) -> None:
+    async with kit.open_client(await kit.make_key(await kit.make_workspace())) as other:
+        for where in ("status = ACTIVE", "name is not null OR name is null", "id = 1"):
+            assert await find(other, where) == []
+        assert (await ask(other, None, ["contact", "company"]))["data"] == []

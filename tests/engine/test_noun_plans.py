@@ -355,7 +355,9 @@ async def test_the_members_of_a_list_come_in_the_order_of_an_index(
     where = And((make_status(None), Comparison("listId", "eq", int(ref))))
     listing = Listing(sort_by="id", sort_order="asc", count=count)
     read = lambda one: list_members(crowd.engine, crowd.workspace, ref, one)  # noqa: E731
-    await read_places(crowd, sent, Query((entity,), where, (Sort("id", False),), 20), [After(("2000",), 2000, "")], read, listing)
+    await read_places(
+        crowd, sent, Query((entity,), where, (Sort("id", False),), 20), [After(("2000",), 2000, "")], read, listing
+    )
 
 
 @pytest.mark.parametrize("direction", ["asc", "desc"])
