@@ -1,0 +1,206 @@
+"""Dynamic lists: who is on one follows from its filter, exactly, in the transaction of whatever changes that.
+
+What a filter says of a record itself is asked in memory, after each command. What it says of related records, or of
+some activities, is asked of the database when the command's rows are there: such a command ends its batch.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from kith.cql.ast import Activities, And, Comparison, Condition, Not, Or, Related
+from kith.cql.json_form import read_json
+from kith.cql.predicate import Predicate, compile_predicate, make_row
+from kith.cql.reads import add_default_status, has_relative, list_reads
+from kith.cql.resolve import resolve
+from kith.cql.vocabulary import PROPERTIES, Vocabulary
+from kith.engine.vocabularies import Vocabularies
+from kith.errors import Exposed
+from kith.model.companies import Company
+from kith.model.contacts import Contact
+from kith.model.events import Event
+from kith.model.records import ListLink
+
+Kind = Literal["contact", "company"]
+_FIELDS: Mapping[str, str] = {
+    "id": "number",
+    "externalId": "external_id",
+    "givenName": "given_name",
+    "familyName": "family_name",
+    "lifecycleStage": "lifecycle_stage",
+    "activityCount": "activity_count",
+    "lastActivityAt": "last_activity_at",
+    "contactCount": "contact_count",
+    "createdAt": "created_at",
+    "updatedAt": "updated_at",
+}
+
+
+class ListRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A dynamic list as the database has it."""
+
+    workspace_id: int
+    number: int
+    external_id: str
+    name: str
+    entity: Kind
+    filter_criteria: dict[str, Any]
+
+
+class DynamicList(msgspec.Struct, frozen=True, kw_only=True):
+    """A list with its filter understood. ``reads`` are what the filter depends on, ``wide`` whether beyond the record.
+
+    ``predicate`` is None where it depends on the time, or looks beyond.
+    """
+
+    row: ListRow
+    tree: Condition
+    reads: frozenset[str]
+    wide: bool
+    relative: bool
+    predicate: Predicate | None
+
+    @property
+    def link(self) -> ListLink:
+        return ListLink(external_id=self.row.external_id, number=self.row.number)
+
+    def tell(self) -> dict[str, Any]:
+        """As events tell of it."""
+        return {"list": {"id": self.row.number, "externalId": self.row.external_id, "name": self.row.name}}
+
+
+class Change(NamedTuple):
+    """A record that entered a list, or left it."""
+
+    list_number: int
+    record: int
+    external_id: str
+    entered: bool
+
+
+class DynamicLists:
+    """Those of one workspace, by entity, and which of them read a field."""
+
+    def __init__(self, vocabularies: Vocabularies, rows: Iterable[ListRow]) -> None:
+        self.vocabularies = vocabularies
+        made = [one for row in rows if (one := make_dynamic_list(row, vocabularies)) is not None]
+        self.all: dict[Kind, list[DynamicList]] = {
+            "contact": [one for one in made if one.row.entity == "contact"],
+            "company": [one for one in made if one.row.entity == "company"],
+        }
+        self._near = {kind: [one for one in some if not one.wide] for kind, some in self.all.items()}
+        self._fields = {kind: sorted({name for one in near for name in one.reads}) for kind, near in self._near.items()}
+        self.has_wide = any(one.wide for one in made)
+
+    def list_reading(self, name: str, kind: Kind | None = None) -> list[DynamicList]:
+        """The lists whose filters read a field, also beyond a relation (``company.tags``)."""
+        return [
+            one
+            for some in self.all.values()
+            for one in some
+            if (kind is None or one.row.entity == kind)
+            and any(read == name or read.endswith(f".{name}") for read in one.reads)
+        ]
+
+    def follow(self, before: Contact | Company | None, after: Contact | Company, at: datetime, *, anew: bool) -> list[Event]:
+        """What the record enters and leaves by what it has become. ``anew``: whatever it was before."""
+        kind: Kind = "contact" if isinstance(after, Contact) else "company"
+        near = self._near[kind]
+        if not near:
+            return []
+        values = {name: get_value(after, name) for name in self._fields[kind]}
+        if before is not None and not anew:
+            changed = {name for name, value in values.items() if get_value(before, name) != value}
+            near = [one for one in near if one.relative or not changed.isdisjoint(one.reads)]
+            if not near:
+                return []
+        vocabulary = self.vocabularies.pick((kind,))
+        row = make_row(vocabulary, values)
+        on = {link.number for link in after.lists}
+        events: list[Event] = []
+        for one in near:
+            predicate = one.predicate or compile_predicate(one.tree, vocabulary, at)
+            fits = predicate(row)
+            if fits != (one.row.number in on):
+                after = enter(after, one) if fits else leave(after, one)
+                events.append(
+                    Event(type="list.entered" if fits else "list.left", record=after, told=one.tell())
+                )
+        return events
+
+
+def make_dynamic_list(row: ListRow, vocabularies: Vocabularies) -> DynamicList | None:
+    """None where its filter cannot be understood any more: the list keeps its members."""
+    vocabulary = vocabularies.pick((row.entity,))
+    try:
+        tree = add_default_status(resolve(read_json(row.filter_criteria), vocabulary))
+    except Exposed:
+        return None
+    wide, relative = looks_beyond(tree), has_relative(tree)
+    return DynamicList(
+        row=row,
+        tree=tree,
+        reads=list_reads(tree),
+        wide=wide,
+        relative=relative,
+        predicate=None if wide or relative else compile_predicate(tree, vocabulary, row_time()),
+    )
+
+
+def row_time() -> datetime:
+    """A time for filters that do not depend on it."""
+    return datetime.min
+
+
+def looks_beyond(tree: Condition) -> bool:
+    """Whether the filter asks for related records, or counts activities by more than their number."""
+    match tree:
+        case And() | Or():
+            return any(map(looks_beyond, tree.terms))
+        case Not():
+            return looks_beyond(tree.term)
+        case Comparison():
+            return tree.field == "contactCount"
+        case Related() | Activities():
+            return True
+    return False
+
+
+def get_value(record: Contact | Company, name: str) -> Any:
+    """The value of a field as a predicate's row takes it."""
+    if name.startswith(PROPERTIES):
+        return record.properties.get(name[len(PROPERTIES) :])
+    match name:
+        case "tags":
+            return [tag.key for tag in record.tags]
+        case "lists":
+            return [text for link in record.lists for text in (str(link.number), link.external_id)]
+        case "isIdentified":
+            assert isinstance(record, Contact)
+            return record.email is not None or record.phone is not None
+    return getattr(record, _FIELDS.get(name, name))
+
+
+def enter(record: Contact | Company, one: DynamicList) -> Contact | Company:
+    return msgspec.structs.replace(record, lists=(*record.lists, one.link))
+
+
+def leave(record: Contact | Company, one: DynamicList) -> Contact | Company:
+    lists = tuple(link for link in record.lists if link.number != one.row.number)
+    return msgspec.structs.replace(record, lists=lists)
+
+
+def find_broken(row: ListRow, vocabulary: Vocabulary) -> str | None:
+    """Why the list's filter cannot be understood any more, None where it can."""
+    try:
+        resolve(read_json(row.filter_criteria), vocabulary)
+    except Exposed as error:
+        return error.message
+    return None
+
+
+def sort_changes(changes: Sequence[Change]) -> list[Change]:
+    """In an order that does not depend on the plan."""
+    return sorted(changes, key=lambda one: (one.list_number, one.entered, one.record))
