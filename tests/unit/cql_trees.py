@@ -1,7 +1,6 @@
 """Random typed trees and random records, for the properties of the language."""
 # ruff: noqa: RUF001 - letters that look like others are what this is about
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -119,24 +118,23 @@ def make_trees(vocabulary: Vocabulary) -> st.SearchStrategy[Condition]:
     return st.recursive(leaves, join, max_leaves=8)
 
 
-def make_records(vocabulary: Vocabulary) -> st.SearchStrategy[dict[str, Any]]:
-    """Values of records by canonical name, most of them missing or small."""
-    kinds: dict[str, Callable[[], st.SearchStrategy[Any]]] = {
-        "DATE": lambda: days,
-        "DATETIME": lambda: instants,
-        "TEXT": lambda: texts,
-        "EMAIL": lambda: texts,
-        "NUMBER": lambda: numbers,
-        "BOOLEAN": st.booleans,
+def make_record_values(field: Field) -> st.SearchStrategy[Any]:
+    """What a record may have in the field."""
+    options = st.sampled_from(field.options) if field.options else members
+    by_kind: dict[str, st.SearchStrategy[Any]] = {
+        "DATE": days,
+        "DATETIME": instants,
+        "NUMBER": numbers,
+        "BOOLEAN": st.booleans(),
+        "ENUM": options,
+        "SET": st.lists(options, max_size=3),
     }
+    return by_kind.get(field.kind, texts)
 
-    def make(field: Field) -> st.SearchStrategy[Any]:
-        options = st.sampled_from(field.options) if field.options else members
-        if field.kind == "SET":
-            return st.lists(options, max_size=3)
-        return options if field.kind == "ENUM" else kinds[field.kind]()
 
-    optional = {field.name: st.none() | make(field) for field in vocabulary.fields.values()}
+def make_records(vocabulary: Vocabulary) -> st.SearchStrategy[dict[str, Any]]:
+    """Values of records by canonical name, many of them missing."""
+    optional = {field.name: st.none() | make_record_values(field) for field in vocabulary.fields.values()}
     return st.fixed_dictionaries({}, optional=optional)
 
 

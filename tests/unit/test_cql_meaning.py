@@ -104,6 +104,10 @@ def test_text_is_compared_without_regard_to_case(query: str, name: str, expected
         ("mrr IN (1.0, 2)", 1, True),
         ("mrr = 1e100", 10**100, True),
         ("mrr < 1e100", 10**100 - 1, True),
+        ("mrr > 1", 1, False),
+        ("mrr >= 1", 1, True),
+        ("mrr < 1", 1, False),
+        ("mrr <= 1", 1, True),
         ("mrr BETWEEN 1 AND 2", 1, True),
         ("mrr BETWEEN 1 AND 2", 2, True),
         ("mrr BETWEEN 2 AND 1", 2, False),
@@ -134,6 +138,8 @@ def test_sets_are_compared_by_members() -> None:
     values = {"tags": ["vip", "partner"], "modules": ("CRM",), "lists": {"7", "lst_x"}}
     assert fits("tags HAS ANY (x, VIP) AND tags HAS ALL (partner, vip) AND tags HAS NONE (x)", values)
     assert not fits("tags HAS ALL (vip, x)", values)
+    assert fits("tags HAS ALL (vip)", values)
+    assert not fits("tags HAS ALL (vip, partner, x)", values)
     assert fits("lists HAS ANY (7) AND lists HAS ANY (lst_x) AND lists HAS NONE (8)", values)
     assert fits("modules CONTAINS crm AND tags IS NOT EMPTY", values)
 

@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, cast
 
 import hypothesis.strategies as st
 from hypothesis import given, settings
@@ -13,7 +13,7 @@ from kith.cql.catalogue import Field
 from kith.cql.moments import to_instants
 from kith.cql.predicate import compile_predicate, make_row
 from kith.cql.vocabulary import Vocabulary
-from tests.unit.cql_trees import CONTACT, NOW, contact_trees, make_records
+from tests.unit.cql_trees import CONTACT, NOW, contact_trees, make_comparisons, make_record_values, make_records
 from tests.unit.test_cql_properties import CI
 
 BEYOND = CONTACT.relations["company"]
@@ -101,7 +101,44 @@ records = make_records(CONTACT).filter(is_within_the_calendar)
 companies_of = st.lists(make_records(BEYOND).filter(is_within_the_calendar), max_size=3)
 
 
-@settings(max_examples=3000 if CI else 200)
+COMPARISONS = {name: make_comparisons(field, CONTACT) for name, field in CONTACT.fields.items()}
+
+
+def is_there(value: Any) -> bool:
+    return value not in (None, "", []) and is_within_the_calendar({"": value})
+
+
+@st.composite
+def meetings(draw: st.DrawFn) -> tuple[Comparison, Record]:
+    """A record, and a comparison of a value that it has with that value or one next to it."""
+    field = draw(st.sampled_from(list(CONTACT.fields.values())))
+    record = {field.name: draw(make_record_values(field).filter(is_there))}
+    comparison = cast(Comparison, draw(COMPARISONS[field.name]))
+    value = record[field.name]
+    if comparison.operator == "is_null" or draw(st.booleans()):
+        return comparison, record
+    if field.kind == "SET":
+        own = draw(st.lists(st.sampled_from(value), min_size=1, unique=True))
+        wanted = dict.fromkeys((*own, *cast(tuple[str, ...], comparison.value)[: draw(st.integers(0, 1))]))
+        return Comparison(field.name, comparison.operator, tuple(wanted)), record
+    if isinstance(value, str) and not field.options:
+        value = value.swapcase()[draw(st.integers(0, 1)) : draw(st.integers(1, 9))]
+    if not isinstance(comparison.value, tuple):
+        return Comparison(field.name, comparison.operator, value), record
+    values = list(comparison.value)
+    values[draw(st.integers(0, len(values) - 1))] = value
+    return Comparison(field.name, comparison.operator, tuple(values)), record
+
+
+@settings(max_examples=3000 if CI else 500)
+@given(meetings())
+def test_a_comparison_with_what_is_there_does_what_the_rules_say(meeting: tuple[Comparison, Record]) -> None:
+    comparison, record = meeting
+    row = make_row(CONTACT, record)
+    assert compile_predicate(comparison, CONTACT, NOW)(row) is holds(comparison, record, (), 0, CONTACT)
+
+
+@settings(max_examples=1500 if CI else 200)
 @given(contact_trees, records, companies_of, st.integers(0, 5))
 def test_the_predicate_does_what_the_rules_say(
     tree: Condition, record: Record, companies: list[Record], activities: int
