@@ -341,8 +341,8 @@ def sort_names(values: list[Any], *, descending: bool) -> list[Any]:
 
 def test_text_is_sorted_by_lower_case_first_and_missing_values_last() -> None:
     names = ["b", None, "B", "a", "Á", "", "A", "Z"]
-    assert sort_names(names, descending=False) == ["A", "a", "B", "b", "Z", "Á", None, ""]
-    assert sort_names(names, descending=True) == ["Á", "Z", "b", "B", "a", "A", "", None]
+    assert sort_names(names, descending=False) == ["a", "A", "b", "B", "Z", "Á", None, ""]
+    assert sort_names(names, descending=True) == ["Á", "Z", "B", "b", "A", "a", "", None]
 
 
 def test_ties_are_broken_by_id_in_the_same_direction() -> None:

@@ -104,7 +104,9 @@ class DynamicLists:
             and any(read == name or read.endswith(f".{name}") for read in one.reads)
         ]
 
-    def follow(self, before: Contact | Company | None, after: Contact | Company, at: datetime, *, anew: bool) -> list[Event]:
+    def follow(
+        self, before: Contact | Company | None, after: Contact | Company, at: datetime, *, anew: bool
+    ) -> list[Event]:
         """What the record enters and leaves by what it has become. ``anew``: whatever it was before."""
         kind: Kind = "contact" if isinstance(after, Contact) else "company"
         near = self._near[kind]
@@ -125,9 +127,7 @@ class DynamicLists:
             fits = predicate(row)
             if fits != (one.row.number in on):
                 after = enter(after, one) if fits else leave(after, one)
-                events.append(
-                    Event(type="list.entered" if fits else "list.left", record=after, told=one.tell())
-                )
+                events.append(Event(type="list.entered" if fits else "list.left", record=after, told=one.tell()))
         return events
 
 

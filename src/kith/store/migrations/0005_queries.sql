@@ -33,7 +33,7 @@ CREATE INDEX companies_size ON companies (shard, workspace_id, kith_lower(size),
 -- Slots: indexed copies of properties' values. Which property has which slot is the workspace's choice; an unused one costs
 -- nothing. ``options`` has the options of all MULTI_SELECT properties, marked with workspace and property.
 ALTER TABLE properties ADD COLUMN slot text COLLATE "C";
-ALTER TABLE contacts ADD COLUMN options text[],
+ALTER TABLE contacts ADD COLUMN options text[] COLLATE "C",
   ADD COLUMN text_1 text COLLATE "C", ADD COLUMN text_2 text COLLATE "C", ADD COLUMN text_3 text COLLATE "C",
   ADD COLUMN text_4 text COLLATE "C", ADD COLUMN text_5 text COLLATE "C", ADD COLUMN text_6 text COLLATE "C",
   ADD COLUMN text_7 text COLLATE "C", ADD COLUMN text_8 text COLLATE "C", ADD COLUMN text_9 text COLLATE "C",
@@ -69,7 +69,7 @@ CREATE INDEX contacts_time_1 ON contacts (shard, workspace_id, time_1, id) WHERE
 CREATE INDEX contacts_time_2 ON contacts (shard, workspace_id, time_2, id) WHERE time_2 IS NOT NULL;
 CREATE INDEX contacts_time_3 ON contacts (shard, workspace_id, time_3, id) WHERE time_3 IS NOT NULL;
 CREATE INDEX contacts_time_4 ON contacts (shard, workspace_id, time_4, id) WHERE time_4 IS NOT NULL;
-ALTER TABLE companies ADD COLUMN options text[],
+ALTER TABLE companies ADD COLUMN options text[] COLLATE "C",
   ADD COLUMN text_1 text COLLATE "C", ADD COLUMN text_2 text COLLATE "C", ADD COLUMN text_3 text COLLATE "C",
   ADD COLUMN text_4 text COLLATE "C", ADD COLUMN text_5 text COLLATE "C", ADD COLUMN text_6 text COLLATE "C",
   ADD COLUMN text_7 text COLLATE "C", ADD COLUMN text_8 text COLLATE "C", ADD COLUMN text_9 text COLLATE "C",
