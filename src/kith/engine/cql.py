@@ -1,18 +1,18 @@
 """The verbs of the query language: run a query, explain it, list what it may name."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
 import msgspec
 
-from kith.cql.ast import And, Comparison, Condition, Not, Or, Query, Related, Search, Sort, conjoin
+from kith.cql.ast import And, Comparison, Condition, Or, Query, Search, Sort, conjoin
 from kith.cql.catalogue import COMPANY, CONTACT, Entity, Field
 from kith.cql.clauses import resolve_search, resolve_select, resolve_sort
 from kith.cql.compile import Source, compile_page, make_source
-from kith.cql.conditions import Context, to_many
+from kith.cql.conditions import Context, list_members
 from kith.cql.json_form import read_json
 from kith.cql.legacy_form import parse_legacy
 from kith.cql.parser import parse
@@ -22,17 +22,16 @@ from kith.cql.resolve import resolve
 from kith.cql.vocabulary import EntityName, Vocabulary
 from kith.engine.context import Engine
 from kith.engine.costs import check_cost
+from kith.engine.evaluation import find_named
 from kith.engine.query import Count, Page, check_depth, count_rows, find_last, make_cursor, read_cursor
 from kith.engine.vocabularies import Vocabularies
 from kith.errors import InvalidRequest
 from kith.model.workspaces import Workspace
-from kith.store.queries import load_queries
 
 RESOLVED_KEPT_MAX = 2048
 LIMIT_MAX = 100
 _ENTITIES: dict[str, Entity] = {"contact": CONTACT, "company": COMPANY}
 _DEFAULT_SORT = (Sort("createdAt", True),)
-_TAGS, _LISTS = load_queries("tags"), load_queries("lists")
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,33 +159,11 @@ def make_sources(entities: Sequence[EntityName], vocabularies: Vocabularies) -> 
 
 async def make_context(engine: Engine, workspace: Workspace, where: Condition, vocabulary: Vocabulary) -> Context:
     """What the filter means now, with the ids of the tags and lists that it names."""
-    keys = list(dict.fromkeys(list_members(where, "tags")))
-    names = list(dict.fromkeys(list_members(where, "lists")))
-    tags: dict[str, int] = {}
-    lists: dict[str, int] = {}
-    if keys:
-        rows = await engine.database.fetch(_TAGS["find_tag_ids"], workspace.shard, workspace.id, keys)
-        tags = {row["key"]: row["id"] for row in rows}
-    if names:
-        numbers = [int(name) for name in names if name.isascii() and name.isdecimal() and len(name) <= 18]
-        rows = await engine.database.fetch(_LISTS["find_list_ids"], workspace.shard, workspace.id, numbers, names)
-        lists = {name: row["id"] for row in rows for name in (str(row["id"]), row["external_id"])}
-    return Context(now=engine.clock.now(), zone=vocabulary.zone, tags=tags, lists=lists)
-
-
-def list_members(tree: Condition, field: str) -> Iterator[str]:
-    """The members of a set that the filter names, on the record itself or beyond a relation."""
-    match tree:
-        case Comparison():
-            if tree.field == field and tree.value is not None:
-                yield from map(str, to_many(tree.value))
-        case And() | Or():
-            for term in tree.terms:
-                yield from list_members(term, field)
-        case Not():
-            yield from list_members(tree.term, field)
-        case Related():
-            yield from list_members(tree.where, field)
+    if not (any(list_members(where, "tags")) or any(list_members(where, "lists"))):
+        return Context(now=engine.clock.now(), zone=vocabulary.zone)
+    async with engine.database.acquire() as connection:
+        named = await find_named(connection, workspace.shard, workspace.id, where)
+    return Context(now=engine.clock.now(), zone=vocabulary.zone, tags=named.tags, lists=named.lists)
 
 
 def place_page(engine: Engine, workspace: Workspace, asked: Asked, query: Query) -> Query:

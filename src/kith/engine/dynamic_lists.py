@@ -5,8 +5,8 @@ some activities, is asked of the database when the command's rows are there: suc
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,15 +15,19 @@ from kith.cql.json_form import read_json
 from kith.cql.predicate import Predicate, compile_predicate, make_row
 from kith.cql.reads import add_default_status, has_relative, list_reads
 from kith.cql.resolve import resolve
-from kith.cql.vocabulary import PROPERTIES, Vocabulary
-from kith.engine.vocabularies import Vocabularies
+from kith.cql.vocabulary import LINK, PROPERTIES
+from kith.engine.vocabularies import Vocabularies, make_vocabularies
 from kith.errors import Exposed
 from kith.model.companies import Company
 from kith.model.contacts import Contact
 from kith.model.events import Event
+from kith.model.lists import ListStatus
+from kith.model.properties import Schema
 from kith.model.records import ListLink
 
 Kind = Literal["contact", "company"]
+# For filters that do not depend on the time.
+ANY_TIME = datetime.min.replace(tzinfo=UTC)
 _FIELDS: Mapping[str, str] = {
     "id": "number",
     "externalId": "external_id",
@@ -47,6 +51,8 @@ class ListRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     entity: Kind
     filter_criteria: dict[str, Any]
+    timezone: str
+    status: ListStatus
 
 
 class DynamicList(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +62,7 @@ class DynamicList(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     row: ListRow
+    vocabularies: Vocabularies
     tree: Condition
     reads: frozenset[str]
     wide: bool
@@ -71,28 +78,38 @@ class DynamicList(msgspec.Struct, frozen=True, kw_only=True):
         return {"list": {"id": self.row.number, "externalId": self.row.external_id, "name": self.row.name}}
 
 
-class Change(NamedTuple):
-    """A record that entered a list, or left it."""
-
-    list_number: int
-    record: int
-    external_id: str
-    entered: bool
-
-
 class DynamicLists:
     """Those of one workspace, by entity, and which of them read a field."""
 
-    def __init__(self, vocabularies: Vocabularies, rows: Iterable[ListRow]) -> None:
-        self.vocabularies = vocabularies
-        made = [one for row in rows if (one := make_dynamic_list(row, vocabularies)) is not None]
+    def __init__(self, schemas: Sequence[Schema], rows: Iterable[ListRow]) -> None:
+        self.rows = list(rows)
+        zones = {row.timezone: make_vocabularies(schemas, row.timezone) for row in self.rows}
+        made = [one for row in self.rows if (one := make_dynamic_list(row, zones[row.timezone])) is not None]
         self.all: dict[Kind, list[DynamicList]] = {
             "contact": [one for one in made if one.row.entity == "contact"],
             "company": [one for one in made if one.row.entity == "company"],
         }
         self._near = {kind: [one for one in some if not one.wide] for kind, some in self.all.items()}
         self._fields = {kind: sorted({name for one in near for name in one.reads}) for kind, near in self._near.items()}
-        self.has_wide = any(one.wide for one in made)
+        self._wide = [one for one in made if one.wide]
+
+    @property
+    def has_wide(self) -> bool:
+        """Whether some list's filter looks beyond its records."""
+        return bool(self._wide)
+
+    def list_wide(self) -> list[DynamicList]:
+        return self._wide
+
+    def reads_property(self, row: ListRow, entity: str, key: str) -> bool:
+        """Whether the list's filter reads a property, of its own records, of related ones, or of the link to them."""
+        one = next((one for one in self.all[row.entity] if one.row.number == row.number), None)
+        if one is None:
+            return False
+        if entity == "CONTACT_COMPANY":
+            return any(read.endswith(f".{LINK}{key}") for read in one.reads)
+        own = PROPERTIES + key
+        return (own if entity.lower() == row.entity else f"{entity.lower()}.{own}") in one.reads
 
     def list_reading(self, name: str, kind: Kind | None = None) -> list[DynamicList]:
         """The lists whose filters read a field, also beyond a relation (``company.tags``)."""
@@ -118,12 +135,12 @@ class DynamicLists:
             near = [one for one in near if one.relative or not changed.isdisjoint(one.reads)]
             if not near:
                 return []
-        vocabulary = self.vocabularies.pick((kind,))
-        row = make_row(vocabulary, values)
+        # How times are read from texts depends on no zone: those that are kept have their offset.
+        row = make_row(near[0].vocabularies.pick((kind,)), values)
         on = {link.number for link in after.lists}
         events: list[Event] = []
         for one in near:
-            predicate = one.predicate or compile_predicate(one.tree, vocabulary, at)
+            predicate = one.predicate or compile_predicate(one.tree, one.vocabularies.pick((kind,)), at)
             fits = predicate(row)
             if fits != (one.row.number in on):
                 after = enter(after, one) if fits else leave(after, one)
@@ -141,17 +158,22 @@ def make_dynamic_list(row: ListRow, vocabularies: Vocabularies) -> DynamicList |
     wide, relative = looks_beyond(tree), has_relative(tree)
     return DynamicList(
         row=row,
+        vocabularies=vocabularies,
         tree=tree,
         reads=list_reads(tree),
         wide=wide,
         relative=relative,
-        predicate=None if wide or relative else compile_predicate(tree, vocabulary, row_time()),
+        predicate=None if wide or relative else compile_predicate(tree, vocabulary, ANY_TIME),
     )
 
 
-def row_time() -> datetime:
-    """A time for filters that do not depend on it."""
-    return datetime.min
+def find_fault(row: ListRow, vocabularies: Vocabularies) -> str | None:
+    """Why a list's filter cannot be understood, None where it can."""
+    try:
+        resolve(read_json(row.filter_criteria), vocabularies.pick((row.entity,)))
+    except Exposed as error:
+        return error.message
+    return None
 
 
 def looks_beyond(tree: Condition) -> bool:
@@ -190,17 +212,3 @@ def enter(record: Contact | Company, one: DynamicList) -> Contact | Company:
 def leave(record: Contact | Company, one: DynamicList) -> Contact | Company:
     lists = tuple(link for link in record.lists if link.number != one.row.number)
     return msgspec.structs.replace(record, lists=lists)
-
-
-def find_broken(row: ListRow, vocabulary: Vocabulary) -> str | None:
-    """Why the list's filter cannot be understood any more, None where it can."""
-    try:
-        resolve(read_json(row.filter_criteria), vocabulary)
-    except Exposed as error:
-        return error.message
-    return None
-
-
-def sort_changes(changes: Sequence[Change]) -> list[Change]:
-    """In an order that does not depend on the plan."""
-    return sorted(changes, key=lambda one: (one.list_number, one.entered, one.record))
