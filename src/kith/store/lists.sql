@@ -93,3 +93,8 @@ SELECT coalesce((SELECT max(id) FROM contacts WHERE shard = $1 AND workspace_id 
 
 -- name: find_member_count
 SELECT member_count FROM lists WHERE shard = $1 AND workspace_id = $2 AND id = $3;
+
+-- name: list_timed
+-- Workspaces with dynamic lists whose filters may depend on the time, by the words that do.
+SELECT DISTINCT shard, workspace_id FROM lists
+WHERE is_dynamic AND status = 'ACTIVE' AND filter ~ '(now|today|yesterday|tomorrow|startOf)';
