@@ -163,7 +163,11 @@ def _check_option(definition: Property, value: Any) -> str:
 def _check_options(definition: Property, value: Any) -> list[str] | None:
     if not isinstance(value, list):
         raise ValueError(f"must be a list of its options; {show_value(value)} is not.")
-    return list(dict.fromkeys(_check_option(definition, one) for one in value)) or None
+    chosen: dict[str, None] = {}
+    for one in value:
+        if not isinstance(one, str) or one not in chosen:
+            chosen[_check_option(definition, one)] = None
+    return list(chosen) or None
 
 
 _CHECKS: Mapping[PropertyType, Callable[[Property, Any], Any]] = {
