@@ -16,7 +16,7 @@ from kith.model.records import Identity, Record
 from kith.model.rules.decisions import replace_link
 from kith.model.rules.properties import find_surveyed
 from kith.model.state import State, Survey
-from kith.model.typed_values import convert_value, show_value
+from kith.model.typed_values import convert_value, fits, show_value
 from kith.model.values import same_json
 
 
@@ -37,7 +37,7 @@ def run(state: State, records: Iterable[Record], command: Command, at: datetime)
     held = list(records)
     state.know_absent(touches(command))
     if (surveyed := find_surveyed(state, command)) is not None:
-        state.know_survey(surveyed.identity, _walk(None, held, surveyed))
+        state.know_survey(surveyed.after.identity, _walk(None, held, *surveyed))
     decision = decide(state, command, at)
     conversions = []
     if not isinstance(decision, Rejected):
@@ -74,8 +74,8 @@ def put_properties(state: State, held: Held, properties: dict[str, Any]) -> None
         state.put(msgspec.structs.replace(record, companies=links))
 
 
-def _walk(state: State | None, records: list[Record], one: Property) -> Survey:
-    """The survey; where there is a state, it has the values converted."""
+def _walk(state: State | None, records: list[Record], one: Property, before: Property | None = None) -> Survey:
+    """The survey; where there is a state, it has the values converted. What did not fit ``before`` is no misfit."""
     values = converted = misfits = 0
     examples: list[tuple[str, str, str]] = []
     for held in list_held(records, one.entity):
@@ -86,6 +86,8 @@ def _walk(state: State | None, records: list[Record], one: Property) -> Survey:
         try:
             normal = convert_value(one, value)
         except ValueError as error:
+            if before is not None and not fits(before, value):
+                continue
             misfits += 1
             examples.append((held.path, show_value(value), str(error)))
             continue

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kith.model.properties import Property
+from kith.model.rules.properties import Surveyed
 from kith.model.state import Survey
-from kith.model.typed_values import convert_value, show_value
+from kith.model.typed_values import convert_value, fits, show_value
 from kith.model.values import same_json
 from kith.store.batch import to_documents
 from kith.store.database import Connection
@@ -35,18 +36,21 @@ _HOLDERS: Mapping[str, _Holder] = {
 }
 
 
-async def survey_values(connection: Connection, shard: int, workspace_id: int, one: Property) -> Survey:
+async def survey_values(connection: Connection, shard: int, workspace_id: int, surveyed: Surveyed) -> Survey:
     """How the values under the property's key fit it. Changes nothing."""
-    return await _walk(connection, shard, workspace_id, one, converting=False)
+    return await _walk(connection, shard, workspace_id, surveyed, converting=False)
 
 
 async def convert_values(connection: Connection, shard: int, workspace_id: int, one: Property) -> Survey:
     """Bring the values that fit into the property's form; what does not fit stays as it is, and is told of."""
-    return await _walk(connection, shard, workspace_id, one, converting=True)
+    return await _walk(connection, shard, workspace_id, Surveyed(one, None), converting=True)
 
 
-async def _walk(connection: Connection, shard: int, workspace_id: int, one: Property, *, converting: bool) -> Survey:
+async def _walk(
+    connection: Connection, shard: int, workspace_id: int, surveyed: Surveyed, *, converting: bool
+) -> Survey:
     """All records of the entity, window by window in the order of their ids, deleted ones too: they may come back."""
+    one, before = surveyed
     holder = _HOLDERS[one.entity]
     after = [0] * holder.ids
     values = converted = misfits = 0
@@ -65,6 +69,8 @@ async def _walk(connection: Connection, shard: int, workspace_id: int, one: Prop
             try:
                 normal = convert_value(one, value)
             except ValueError as error:
+                if before is not None and not fits(before, value):
+                    continue
                 misfits += 1
                 if len(examples) < EXAMPLES_MAX:
                     examples.append((holder.path.format(*ids), show_value(value), str(error)))

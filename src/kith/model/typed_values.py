@@ -55,6 +55,15 @@ def convert_value(definition: Property, value: Any) -> Any:
         return check(definition, converted)
 
 
+def fits(definition: Property, value: Any) -> bool:
+    """Whether a value that was there before can be brought into the property's form."""
+    try:
+        convert_value(definition, value)
+    except ValueError:
+        return False
+    return True
+
+
 def show_value(value: Any) -> str:
     """The value as JSON, cut to what a message can hold."""
     text = _encode(value).decode()
