@@ -292,6 +292,23 @@ async def test_an_option_in_use_can_only_be_archived(client: httpx2.AsyncClient,
     assert list_fields(await client.patch(path, json={"options": ["a"]})) == ["options"]
 
 
+async def test_what_fits_no_option_stands_in_the_way_of_none_that_is_unused(
+    client: httpx2.AsyncClient, drain: Drain
+) -> None:
+    """It was there before the definition, and no option of it was ever in use."""
+    made = await client.post("/crm/contacts", json={"name": "x", "properties": {"tier": "bronze"}})
+    await drain()
+    tier = (await define(client, "tier", "SELECT", options=["gold", "tin"])).headers["location"]
+    await drain()
+    dropped = await client.patch(tier, json={"options": ["gold"]})
+    assert dropped.status_code == 202, dropped.text
+    await drain()
+    assert [one["value"] for one in (await read(client, tier.removeprefix("/crm/")))["options"]] == ["gold"]
+    assert (await read(client, made.headers["location"].removeprefix("/crm/")))["properties"] == {"tier": "bronze"}
+    refused = await client.patch(tier, json={"type": "MULTI_SELECT"})
+    assert list_fields(refused) == ["type"], "another type wants every value to fit"
+
+
 async def test_an_archived_property_takes_anything_until_it_is_back(client: httpx2.AsyncClient, drain: Drain) -> None:
     made = await define(client, "mrr", "NUMBER", isRequired=True)
     await drain()

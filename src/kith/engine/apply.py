@@ -358,11 +358,11 @@ async def survey_batch(
     state = State()
     state.know(record for _, record in records)
     state.know_absent(touches(envelope.command))
-    one = find_surveyed(state, envelope.command)
-    if one is None:
+    surveyed = find_surveyed(state, envelope.command)
+    if surveyed is None:
         return {}
-    survey = await survey_values(connection, shard, envelope.workspace_id, one)
-    return {(envelope.workspace_id, one.identity): survey}
+    survey = await survey_values(connection, shard, envelope.workspace_id, surveyed)
+    return {(envelope.workspace_id, surveyed.after.identity): survey}
 
 
 def list_up_to(position: int, entries: Sequence[Entry]) -> list[Entry]:

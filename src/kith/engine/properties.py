@@ -135,7 +135,7 @@ async def _change(engine: Engine, request: WriteRequest, ref: str, make_command:
     def make_surveyed(_: Attempt, state: State) -> Command:
         if (surveyed := find_surveyed(state, command)) is not None:
             # Without one the property changed meanwhile: then the writer's survey has the only word.
-            state.know_survey(surveyed.identity, survey or Survey())
+            state.know_survey(surveyed.after.identity, survey or Survey())
         return command
 
     return await write(engine, request, refs, make_surveyed)
