@@ -131,7 +131,7 @@ class _Writer:
             case Not():
                 return f"(({self.write(tree.term, scope)}) IS NOT TRUE)"
             case Search():
-                tsquery = to_tsquery(tree.query, self.values.workspace_id)
+                tsquery = to_tsquery(tree.query, self.values.workspace_id, tree.fields)
                 return f"{scope.alias}.words @@ {self.values.add(tsquery)}::tsquery" if tsquery else NOTHING
             case Related():
                 return self._relate(tree, scope)

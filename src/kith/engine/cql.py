@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from kith.cql.ast import And, Comparison, Condition, Or, Query, Search, Sort, conjoin
+from kith.cql.ast import And, Comparison, Condition, Or, Query, Sort, conjoin
 from kith.cql.catalogue import COMPANY, CONTACT, Entity, Field
 from kith.cql.clauses import resolve_search, resolve_select, resolve_sort
 from kith.cql.compile import Source, compile_page, make_source
@@ -101,7 +101,7 @@ async def explain_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Exp
         canonical=to_text(resolved.tree),
         ast=to_json(resolved.tree),
         cost=await _estimate(engine, workspace, resolved),
-        indexed=list_indexed(resolved.query.where, resolved.sources[0]),
+        indexed=list_indexed(resolved.tree, resolved.sources[0]),
     )
 
 
@@ -181,12 +181,10 @@ def place_page(engine: Engine, workspace: Workspace, asked: Asked, query: Query)
 def list_indexed(where: Condition, source: Source) -> list[str]:
     """The conditions, all of which have to hold, that an index serves."""
     terms = where.terms if isinstance(where, And) else (where,)
-    return ["search" if isinstance(term, Search) else to_text(term) for term in terms if is_indexed(term, source)]
+    return [to_text(term) for term in terms if is_indexed(term, source)]
 
 
 def is_indexed(term: Condition, source: Source) -> bool:
-    if isinstance(term, Search):
-        return True
     if isinstance(term, Or):
         return all(is_indexed(one, source) for one in term.terms)
     if not isinstance(term, Comparison):
@@ -203,7 +201,7 @@ def is_served(field: Field, operator: str) -> bool:
         return linked and operator in ("has_any", "has_all")
     if operator in ("contains", "ends_with", "is_null"):
         return False
-    return field.key is not None or field.name in ("id", "externalId", "status", "industry", "size")
+    return field.key is not None or field.name in ("id", "externalId", "industry", "size")
 
 
 async def _estimate(engine: Engine, workspace: Workspace, resolved: Resolved) -> int:
