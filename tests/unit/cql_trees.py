@@ -1,6 +1,7 @@
 """Random typed trees and random records, for the properties of the language."""
 # ruff: noqa: RUF001 - letters that look like others are what this is about
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -19,6 +20,8 @@ from tests.unit.cql_fixtures import VOCABULARIES
 NOW = datetime(2026, 3, 29, 12, 0, tzinfo=UTC)
 CONTACT, COMPANY = VOCABULARIES["contact"], VOCABULARIES["company"]
 TYPES = ("NOTE", "CALL", "MEETING", "EMAIL", "TASK", "PAGE_VIEW", "CUSTOM_EVENT")
+
+FindValues = Callable[[Field, Vocabulary], st.SearchStrategy[Any]]
 
 storable = st.characters(codec="utf-8", exclude_characters="\x00")
 # Few and short, so that records and conditions meet; and all that a notation might trip over.
@@ -72,8 +75,10 @@ def _in_one_form(field: Field, value: Any, vocabulary: Vocabulary) -> Any:
     return read_value(field, value, vocabulary.zone) if isinstance(value, Decimal) else value
 
 
-def make_comparisons(field: Field, vocabulary: Vocabulary) -> st.SearchStrategy[Condition]:
-    values = make_values(field, vocabulary)
+def make_comparisons(
+    field: Field, vocabulary: Vocabulary, find_values: FindValues = make_values
+) -> st.SearchStrategy[Condition]:
+    values = find_values(field, vocabulary)
     many = st.lists(values, min_size=1, max_size=4, unique=True).map(tuple)
     forms: list[st.SearchStrategy[Condition]] = [st.just(Comparison(field.name, "is_null"))]
 
@@ -94,12 +99,12 @@ def make_comparisons(field: Field, vocabulary: Vocabulary) -> st.SearchStrategy[
     return st.one_of(forms)
 
 
-def make_trees(vocabulary: Vocabulary) -> st.SearchStrategy[Condition]:
-    """Filters in normal form, within the limits of the language."""
-    comparisons = {name: make_comparisons(field, vocabulary) for name, field in vocabulary.fields.items()}
+def make_trees(vocabulary: Vocabulary, find_values: FindValues = make_values) -> st.SearchStrategy[Condition]:
+    """Filters in normal form, within the limits of the language; ``find_values`` says with which values."""
+    comparisons = {name: make_comparisons(field, vocabulary, find_values) for name, field in vocabulary.fields.items()}
     leaves = st.sampled_from(list(comparisons)).flatmap(comparisons.__getitem__)
     for name, beyond in vocabulary.relations.items():
-        leaves |= make_trees(beyond).map(partial(Related, name))
+        leaves |= make_trees(beyond, find_values).map(partial(Related, name))
     if vocabulary.counts_activities:
         leaves |= st.builds(
             Activities,

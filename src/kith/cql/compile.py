@@ -348,6 +348,9 @@ def _compile_arm(source: Source, query: Query, values: Values, context: Context,
 def _compile_rows(source: Source, query: Query, values: Values, context: Context, *, several: bool) -> str:
     """The rows of a page and one more, in order, with their sort keys; of several entities up to the page's end."""
     keys = make_keys(source, query.sort)
+    if several and len(keys) > 1:
+        # Rows of two entities may have the same id: behind it there may be more than one.
+        keys = [msgspec.structs.replace(key, is_id=False) for key in keys]
     most = _write_count(query, query.offset + query.limit + 1, values)
     columns = ", ".join([make_columns(source.entity), *(f"{key.sql} AS key_{n}" for n, key in enumerate(keys))])
     rows = f"SELECT {columns} {_write_from(source, query.where, values, context)}"

@@ -271,7 +271,9 @@ class _Writer:
         document = write_document(field, scope.alias)
         array = f"jsonb_typeof({document}) = 'array'"
         if comparison.operator == "is_null":
-            return f"""({array} AND jsonb_path_exists({document}, '$[*] ? (@.type() == "string")')) IS NOT TRUE"""
+            # Strict: by itself the path would look for texts in arrays of arrays too.
+            texts = f"""jsonb_path_exists({document}, 'strict $[*] ? (@.type() == "string")')"""
+            return f"(CASE WHEN {array} THEN {texts} END) IS NOT TRUE"
         sign = "?|" if comparison.operator == "has_any" else "?&"
         test = f"({array} AND {document} {sign} {self.values.add(members)}::text[])"
         if field.option_prefix is None:

@@ -9,12 +9,13 @@ from decimal import Decimal
 from operator import eq, ge, gt, le, lt
 from typing import Any, TypeVar
 
-from kith.cql.ast import Activities, And, Comparison, Condition, Not, Or, Related, Relative, Sort
+from kith.cql.ast import Activities, And, Comparison, Condition, Not, Or, Related, Sort
 from kith.cql.catalogue import Field, Kind
-from kith.cql.moments import Range, read_moment, to_days, to_instants, to_start
+from kith.cql.moments import Range, to_days, to_instants, to_start
 from kith.cql.reads import ACTIVITIES
 from kith.cql.vocabulary import Vocabulary
 from kith.model.search import KEY_CHARACTERS_MAX
+from kith.model.typed_values import find_day, find_instant
 from kith.model.values import lower_case
 
 T = TypeVar("T", date, datetime)
@@ -39,15 +40,15 @@ def make_row(
     ``related`` are rows by relation, made with ``vocabulary.relations[name]``; their values have those of the link.
 
     A value that is not of its field's kind is none, as is an empty text or set: a property may have been defined later.
-    Numbers may be int, Decimal or float, times ISO 8601. ``tags`` are keys; ``lists`` are both the number and the
-    external id of each list, as texts. Related records that are deleted are left out; where activities are not counted
-    there are none.
+    Numbers may be int, Decimal or float; days and instants as a text only in the form in which properties keep them.
+    ``tags`` are keys; ``lists`` are both the number and the external id of each list, as texts. Related records that
+    are deleted are left out; where activities are not counted there are none.
     """
-    fields, zone = vocabulary.fields, vocabulary.zone
+    fields = vocabulary.fields
     row: Row = dict.fromkeys(fields)
     for name, value in values.items():
         if value is not None and (field := fields.get(name)) is not None:
-            row[name] = _PREPARE[field.kind](value, zone)
+            row[name] = _PREPARE[field.kind](value)
     for name in vocabulary.relations:
         row[name] = [beyond for beyond in related.get(name, ()) if beyond["status"] != "DELETED"]
     row[ACTIVITIES] = count_activities or _count_none
@@ -247,52 +248,41 @@ def _lie_within(name: str, stretch: Range[T]) -> Predicate:
 _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {"eq": eq, "gt": gt, "gte": ge, "lt": lt, "lte": le}
 
 
-def _prepare_text(value: Any, _: tzinfo) -> str | None:
+def _prepare_text(value: Any) -> str | None:
     return lower_case(value) or None if isinstance(value, str) else None
 
 
-def _prepare_option(value: Any, _: tzinfo) -> str | None:
+def _prepare_option(value: Any) -> str | None:
     return value or None if isinstance(value, str) else None
 
 
-def _prepare_number(value: Any, _: tzinfo) -> int | Decimal | None:
+def _prepare_number(value: Any) -> int | Decimal | None:
     if isinstance(value, float):
         return Decimal(repr(value))
     return value if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
 
 
-def _prepare_boolean(value: Any, _: tzinfo) -> bool | None:
+def _prepare_boolean(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _prepare_day(value: Any, zone: tzinfo) -> date | None:
-    moment = _read_moment(value, zone)
-    return moment if isinstance(moment, date) and not isinstance(moment, datetime) else None
+def _prepare_day(value: Any) -> date | None:
+    if isinstance(value, date):
+        return None if isinstance(value, datetime) else value
+    return find_day(value)
 
 
-def _prepare_instant(value: Any, zone: tzinfo) -> datetime | None:
-    if isinstance(value, datetime):
-        return value
-    moment = _read_moment(value, zone)
-    return moment if isinstance(moment, datetime) else None
+def _prepare_instant(value: Any) -> datetime | None:
+    return value if isinstance(value, datetime) else find_instant(value)
 
 
-def _read_moment(value: Any, zone: tzinfo) -> date | datetime | Relative | None:
-    if not isinstance(value, str):
-        return value if isinstance(value, date) else None
-    try:
-        return read_moment(value, zone)
-    except ValueError:
-        return None
-
-
-def _prepare_members(value: Any, _: tzinfo) -> frozenset[str] | None:
-    if isinstance(value, str) or not isinstance(value, Iterable):
+def _prepare_members(value: Any) -> frozenset[str] | None:
+    if not isinstance(value, list | tuple | set | frozenset):
         return None
     return frozenset(member for member in value if isinstance(member, str)) or None
 
 
-_PREPARE: Mapping[Kind, Callable[[Any, tzinfo], Any]] = {
+_PREPARE: Mapping[Kind, Callable[[Any], Any]] = {
     "TEXT": _prepare_text,
     "EMAIL": _prepare_text,
     "ENUM": _prepare_option,

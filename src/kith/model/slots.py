@@ -6,13 +6,12 @@ properties lie in one column that one index serves.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from kith.clock import to_iso
 from kith.model.properties import Property, PropertyType, Schema
 from kith.model.search import KEY_CHARACTERS_MAX
+from kith.model.typed_values import find_day, find_instant
 from kith.model.values import lower_case
 
 Family = Literal["text", "number", "time"]
@@ -80,16 +79,9 @@ def to_copy(one: Property, value: Any) -> Any:
 
 def to_instant(one: Property, value: Any) -> str | None:
     """A time, or the first moment of a day in UTC, in the form in which times are kept."""
-    if not isinstance(value, str):
-        return None
-    try:
-        if one.type == "DATE":
-            day = date.fromisoformat(value)
-            return f"{value}T00:00:00.000Z" if day.isoformat() == value else None
-        at = datetime.fromisoformat(value)
-        return value if at.tzinfo is not None and to_iso(at.astimezone(UTC)) == value else None
-    except (ValueError, OverflowError):
-        return None
+    if one.type == "DATE":
+        return f"{value}T00:00:00.000Z" if find_day(value) is not None else None
+    return value if find_instant(value) is not None else None
 
 
 def to_options(schema: Schema, workspace_id: int, properties: Mapping[str, Any]) -> list[str] | None:

@@ -64,6 +64,24 @@ def fits(definition: Property, value: Any) -> bool:
     return True
 
 
+def find_day(value: Any) -> date | None:
+    """The day of a text that is one in the form in which days are kept."""
+    try:
+        day = date.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return day if day is not None and day.isoformat() == value else None
+
+
+def find_instant(value: Any) -> datetime | None:
+    """The instant of a text that is one in the form in which instants are kept: 2026-04-10T10:30:00.000Z."""
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return at if at is not None and at.tzinfo is UTC and to_iso(at) == value else None
+
+
 def show_value(value: Any) -> str:
     """The value as JSON, cut to what a message can hold."""
     text = _encode(value).decode()
