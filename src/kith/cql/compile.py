@@ -116,7 +116,7 @@ def compile_count(
 ) -> Statement:
     """One value: how many rows fit, counted up to ``COUNTED_ROWS_MAX`` + 1 unless ``exact``."""
     values = Values(shard, workspace_id)
-    rows = f"SELECT 1 {_write_from(source, where, values, context)}"
+    rows = f"SELECT 1 {write_from(source, where, values, context)}"
     if not exact:
         rows += f" LIMIT {COUNTED_ROWS_MAX + 1}"
     return Statement(f"SELECT count(*) FROM ({rows}) counted", tuple(values.values))
@@ -127,7 +127,7 @@ def compile_estimate(
 ) -> Statement:
     """The planner's plan for all rows that fit, as JSON."""
     values = Values(shard, workspace_id)
-    sql = f"EXPLAIN (FORMAT JSON) SELECT 1 {_write_from(source, where, values, context)}"
+    sql = f"EXPLAIN (FORMAT JSON) SELECT 1 {write_from(source, where, values, context)}"
     return Statement(sql, tuple(values.values))
 
 
@@ -157,7 +157,7 @@ def compile_evaluation(
     named, member = values.add(list_id), f"'{entity.name}'"
     kept = _write_candidates("m.record_id", entity.name, which, values)
     fitting = (
-        f"{_write_from(source, where, values, context)} AND {_write_candidates('c.id', entity.name, which, values)}"
+        f"{write_from(source, where, values, context)} AND {_write_candidates('c.id', entity.name, which, values)}"
     )
     return Statement(
         f"WITH fitting AS MATERIALIZED (SELECT c.id {fitting}), gone AS ("
@@ -184,7 +184,7 @@ def compile_difference(
         f"SELECT m.record_id AS id FROM list_members m WHERE m.shard = $1 AND m.workspace_id = $2"
         f" AND m.list_id = {named} AND m.entity = {member}"
     )
-    fitting = f"SELECT c.id {_write_from(source, where, values, context)}"
+    fitting = f"SELECT c.id {write_from(source, where, values, context)}"
     return Statement(
         f"SELECT EXISTS (({fitting}) EXCEPT ({members})) OR EXISTS (({members}) EXCEPT ({fitting}))",
         tuple(values.values),
@@ -320,7 +320,8 @@ def _to_shown(field: Field) -> str:
     return field.column
 
 
-def _write_from(source: Source, where: Condition, values: Values, context: Context) -> str:
+def write_from(source: Source, where: Condition, values: Values, context: Context) -> str:
+    """From where the rows come that fit: it adds its values to ``values``."""
     condition = write_condition(where, source.scope, values, context)
     return f"FROM {source.entity.source} WHERE {_guard(source.entity)} AND {condition}"
 
@@ -353,7 +354,7 @@ def _compile_rows(source: Source, query: Query, values: Values, context: Context
         keys = [msgspec.structs.replace(key, is_id=False) for key in keys]
     most = _write_count(query, query.offset + query.limit + 1, values)
     columns = ", ".join([make_columns(source.entity), *(f"{key.sql} AS key_{n}" for n, key in enumerate(keys))])
-    rows = f"SELECT {columns} {_write_from(source, query.where, values, context)}"
+    rows = f"SELECT {columns} {write_from(source, query.where, values, context)}"
     if len(keys) == 1:
         parts = _split_at_missing(rows, keys[0], _find_after(source, query, several=several), most, values)
         rows = parts[0] if len(parts) == 1 else " UNION ALL ".join(f"({part})" for part in parts)

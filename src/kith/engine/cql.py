@@ -13,6 +13,8 @@ from kith.cql.catalogue import COMPANY, CONTACT, Entity, Field
 from kith.cql.clauses import resolve_search, resolve_select, resolve_sort
 from kith.cql.compile import Source, compile_page, make_source
 from kith.cql.conditions import Context, list_members
+from kith.cql.faults import refuse_size
+from kith.cql.grouping import GROUPS_MAX, compile_groups, resolve_grouping
 from kith.cql.json_form import read_json
 from kith.cql.legacy_form import parse_legacy
 from kith.cql.parser import parse
@@ -48,6 +50,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 20
     cursor: str | None = None
     count: Count = "default"
+    aggregate: Any = None
+    group_by: Any = None
     tier: str = "enterprise"
 
 
@@ -92,6 +96,26 @@ async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
     last = find_last(dict(row)) if row["more"] else None
     meta["nextCursor"] = make_cursor(engine, workspace, query, last) if last is not None else None
     return Page(row["page"].encode(), meta)
+
+
+async def run_groups(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
+    """The figures of each group of what fits. Raises as ``run_cql``, QUERY_TOO_COMPLEX beyond ``GROUPS_MAX``."""
+    if len(asked.entities) > 1:
+        raise InvalidRequest("aggregate is of one entity; ask for each by itself.", {"parameter": "entity"})
+    vocabulary = (await engine.vocabularies.get(workspace)).pick(asked.entities)
+    grouping = resolve_grouping(asked.aggregate, asked.group_by, vocabulary)
+    resolved = await resolve_asked(engine, workspace, asked)
+    where = resolved.query.where
+    statement = compile_groups(resolved.sources[0], where, grouping, workspace.shard, workspace.id, resolved.context)
+    cost = await engine.costs.estimate((workspace.id, asked.entities, where, grouping), statement)
+    check_cost(cost, asked.tier)
+    began_s = perf_counter()
+    row = await engine.queries.fetchrow(statement.sql, *statement.values)
+    assert row is not None
+    if row["count"] > GROUPS_MAX:
+        raise refuse_size("groups", GROUPS_MAX, row["count"], "groupBy")
+    took_ms = round((perf_counter() - began_s) * 1000)
+    return Page(row["rows"].encode(), {"total": row["count"], "queryTimeMs": took_ms, "estimatedCost": cost})
 
 
 async def explain_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Explanation:
