@@ -43,8 +43,7 @@ def run(state: State, records: Iterable[Record], command: Command, at: datetime)
     if not isinstance(decision, Rejected):
         for event in decision.events:
             fold(state, event)
-            if event.converts:
-                assert isinstance(event.record, Property)
+            if event.converts and isinstance(event.record, Property) and event.record.active:
                 conversions.append(_walk(state, held, event.record))
     return decision, conversions
 

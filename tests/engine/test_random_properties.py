@@ -130,7 +130,7 @@ async def test_batches_with_definitions_give_what_the_model_gives(
     results = await own_acts.fetch("SELECT result::text FROM operations WHERE workspace_id = $1 ORDER BY position")
     told = [msgspec.json.decode(text) if text else None for (text,) in results]
     assert told == [to_result(survey) for survey in script.conversions]
-    events = await own_acts.fetch("SELECT data -> 'conversion' FROM events WHERE workspace_id = $1 ORDER BY sequence")
+    events = await own_acts.fetch("SELECT data -> 'result' FROM events WHERE workspace_id = $1 ORDER BY sequence")
     assert [msgspec.json.decode(text) for (text,) in events if text] == [one for one in told if one is not None]
 
 

@@ -116,7 +116,9 @@ class Aftermath:
 
     async def _evaluate_defined(self, envelope: Envelope, held: List) -> None:
         """The list that the command makes, changes or names."""
-        assert held.number is not None and held.filter_criteria is not None
+        assert held.number is not None
+        if held.filter_criteria is None:
+            return
         row = ListRow(
             workspace_id=envelope.workspace_id,
             number=held.number,

@@ -84,7 +84,9 @@ async def _walk(connection: Connection, shard: int, workspace_id: int, surveyed:
         if row["last"] is None or row["last"][0] is None:
             return survey
         after = row["last"]
-        survey, changed = _look_at(_decode(row["held"]), workspace_id, one, before, survey)
+        survey, changed = _look_at(
+            _decode(row["held"]), workspace_id, one, before, survey, checks=marks is None or one.active
+        )
         if marks is not None and changed:
             values = [shard, workspace_id, one.key, to_documents(changed)]
             if holder.name != "association":
@@ -93,15 +95,24 @@ async def _walk(connection: Connection, shard: int, workspace_id: int, surveyed:
 
 
 def _look_at(
-    held: list[tuple[list[int], Any]], workspace_id: int, one: Property, before: Property | None, survey: Survey
+    held: list[tuple[list[int], Any]],
+    workspace_id: int,
+    one: Property,
+    before: Property | None,
+    survey: Survey,
+    *,
+    checks: bool,
 ) -> tuple[Survey, list[tuple[list[int], Any, Any, list[str]]]]:
-    """(the survey with these values, those to save: as they shall be, with the copy of each and its marks)."""
+    """(the survey with these values, those to save: as they shall be, with the copy of each and its marks).
+
+    ``checks``: whether they are held to the property, which an archived one asks of nobody.
+    """
     path = _HOLDERS[one.entity].path
     converted, misfits, examples = survey.converted, survey.misfits, list(survey.examples)
     changed: list[tuple[list[int], Any, Any, list[str]]] = []
     for ids, value in held:
         normal = value
-        if one.active:
+        if checks:
             try:
                 normal = convert_value(one, value)
             except ValueError as error:

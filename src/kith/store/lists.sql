@@ -78,7 +78,9 @@ SELECT id, external_id, is_dynamic FROM lists WHERE shard = $1 AND workspace_id 
 SELECT workspace_id, json_build_object('workspace_id', workspace_id, 'number', id, 'external_id', external_id,
   'name', name, 'entity', lower(entity_type), 'filter_criteria', filter_criteria, 'timezone', timezone,
   'status', status)::text AS document
-FROM lists WHERE shard = $1 AND workspace_id = ANY ($2::int[]) AND is_dynamic ORDER BY workspace_id, id;
+FROM lists
+WHERE shard = $1 AND workspace_id = ANY ($2::int[]) AND is_dynamic AND filter_criteria IS NOT NULL
+ORDER BY workspace_id, id;
 
 -- name: mark_lists
 -- What became of filters when a property changed.
