@@ -1,7 +1,12 @@
 """Definitions that are pending: what is written behind them is held to them, after a restart as before it."""
 
-import msgspec
+from typing import Any
 
+import msgspec
+import pytest
+
+from kith.engine import properties
+from kith.model.state import Survey
 from tests.engine.acts import Acts, to_id
 from tests.engine.test_foresight import refused, restarted
 from tests.kit import Kit
@@ -114,3 +119,25 @@ async def test_after_a_restart_a_retry_of_a_definition_gets_its_first_answer(own
         late = await acts.define("mrr", "NUMBER", request)
         assert (late.replayed, late.data) == (True, first.data)
     assert await own_acts.fetch("SELECT key FROM properties WHERE workspace_id = $1") == [("mrr",)]
+
+
+async def test_a_long_survey_keeps_nothing_that_is_applied_meanwhile(
+    own_kit: Kit, own_acts: Acts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the writes that wait would grow past what may wait while very many values are looked at."""
+    one = to_id(await own_acts.define("mrr", "TEXT"))
+    await own_kit.drain()
+    survey_values, waiting = properties.survey_values, []
+
+    async def survey_while_others_write(*named: Any) -> Survey:
+        for n in range(5):
+            await own_acts.create(name=f"Ada {n}", properties={"mrr": "12"})
+        await own_kit.drain()
+        waiting.append(len(own_acts.engine.pending))
+        return await survey_values(*named)
+
+    monkeypatch.setattr(properties, "survey_values", survey_while_others_write)
+    await own_acts.redefine(one, type="NUMBER")
+    assert waiting == [0]
+    await check_settled(own_kit, own_acts)
+    assert (await own_acts.get_property(one))["type"] == "NUMBER"

@@ -130,7 +130,8 @@ async def _change(engine: Engine, request: WriteRequest, ref: str, make_command:
         state = foresee(
             engine.pending, workspace.id, await engine.loader.load(workspace.shard, workspace.id, refs), refs
         )
-        survey = await survey_for(engine, workspace, state, command)
+    # Outside of the reading: it may take long, and what is applied meanwhile has to be dropped.
+    survey = await survey_for(engine, workspace, state, command)
 
     def make_surveyed(_: Attempt, state: State) -> Command:
         if (surveyed := find_surveyed(state, command)) is not None:
