@@ -257,9 +257,24 @@ async def test_a_type_changes_only_where_every_value_fits(client: httpx2.AsyncCl
     assert (await read(client, "contacts/2"))["properties"]["score"] == "2.5"
 
 
+async def test_a_type_is_held_against_all_that_was_accepted_before(client: httpx2.AsyncClient, kit: Kit) -> None:
+    async with kit.living_writer():
+        made = await define(client, "score", "TEXT")
+        person = {"email": "ada@example.com", "properties": {"score": "none"}}
+        assert (await client.post("/crm/contacts", json=person)).status_code == 202
+        assert find_code(await client.patch(made.headers["location"], json={"type": "NUMBER"})) == (
+            422,
+            "INVALID_FIELD",
+        )
+        mended = await client.patch("/crm/contacts/ada@example.com", json={"properties": {"score": "7"}})
+        assert mended.status_code == 202
+        assert (await client.patch(made.headers["location"], json={"type": "NUMBER"})).status_code == 202
+
+
 async def test_a_type_that_no_longer_fits_when_its_turn_comes_is_rejected(
-    client: httpx2.AsyncClient, drain: Drain
+    client: httpx2.AsyncClient, drain: Drain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("kith.engine.properties.APPLIED_WAIT_S", 0)
     made = await define(client, "score", "TEXT")
     await drain()
     await client.post("/crm/contacts", json={"name": "x", "properties": {"score": "none"}})

@@ -151,7 +151,7 @@ def fail_to_save(monkeypatch: pytest.MonkeyPatch, failing: int, error: Exception
         made = rows.get("insert_properties", "")
         await save(connection, shard, rows)
         if made and len(failed) < failing:
-            failed.append(rows["insert_operations"])
+            failed.append(made)
             raise error
 
     monkeypatch.setattr(store, "save", save_or_fail)

@@ -95,6 +95,8 @@ STEPS: Mapping[str, Callable[[int], Command]] = {
 # The cursor, what is loaded (each kind, operations, counters), the record, its links and its counts, events,
 # operations, totals, counters, and the two that begin and end the transaction; the rest is what reads the log.
 STATEMENTS_MAX = 16
+# What a definition adds: the schemas and the lists of the workspace, and the windows of a survey and of a conversion.
+ITS_OWN = 6
 MOVED = """
 SELECT (SELECT count(*) FROM associations WHERE workspace_id = $1 AND contact_id = c.id),
   (SELECT count(*) FROM taggings WHERE workspace_id = $1 AND entity = 'contact' AND record_id = c.id),
@@ -197,7 +199,7 @@ async def test_a_definition_costs_the_same_statements_whatever_it_converts(own_k
             counted[-1].append(await apply_counting(own_kit))
     assert await list_statuses(own_acts) == [("APPLIED",)]
     assert counted[0] == counted[1] == counted[2]
-    assert [len(statements) <= STATEMENTS_MAX for statements in counted[0]] == [True] * 5
+    assert [len(statements) <= STATEMENTS_MAX + ITS_OWN for statements in counted[0]] == [True] * 5
     walked = [sum("_values" in name or "json_agg(json_build_array" in name for name in one) for one in counted[0]]
     assert walked == [2, 0, 4, 0, 4], (
         "a change of type is surveyed before it converts, each with a window that is empty"

@@ -251,7 +251,7 @@ async def test_values_are_walked_in_the_order_of_an_index_and_saved_one_by_one(
         crowd, lambda connection: survey_values(connection, workspace.shard, workspace.id, Surveyed(one, None))
     )
     converted = await note_statements(
-        crowd, lambda connection: convert_values(connection, workspace.shard, workspace.id, one)
+        crowd, lambda connection: convert_values(connection, workspace.shard, workspace.id, None, one)
     )
     loads = [statement for statement in converted if "UPDATE" not in statement.sql]
     saves = [statement for statement in converted if "UPDATE" in statement.sql]

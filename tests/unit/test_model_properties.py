@@ -338,9 +338,9 @@ def test_what_changes_nothing_is_accepted_and_makes_no_event() -> None:
     [
         ({}, {"label": "A"}, "property.updated", False, False),
         ({}, {"is_required": True}, "property.updated", False, False),
-        ({}, {"status": "ARCHIVED"}, "property.archived", False, False),
+        ({}, {"status": "ARCHIVED"}, "property.archived", True, False),
         ({}, {"type": "TEXT"}, "property.updated", True, True),
-        ({}, {"type": "TEXT", "status": "ARCHIVED"}, "property.archived", False, True),
+        ({}, {"type": "TEXT", "status": "ARCHIVED"}, "property.archived", True, True),
         ({"status": "ARCHIVED"}, {"type": "TEXT"}, "property.updated", False, True),
         ({"status": "ARCHIVED"}, {"status": "ACTIVE"}, "property.restored", True, False),
         ({"status": "ARCHIVED"}, {"status": "ACTIVE", "type": "TEXT"}, "property.restored", True, True),
