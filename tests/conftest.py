@@ -13,8 +13,9 @@ from kith.clock import FixedClock
 from kith.engine.context import Engine
 from kith.engine.replay import replay_check
 from kith.model.workspaces import Workspace
+from tests import row_security
 from tests.kit import SETTINGS, Kit, open_kit
-from tests.postgres import REQUIRED, Cluster, start_server
+from tests.postgres import REQUIRED, TEMPLATE, Cluster, start_server, to_url
 from tests.serving import Served, serving
 
 hypothesis.settings.register_profile("default", deadline=None)
@@ -67,6 +68,8 @@ async def postgres(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fix
     """The server of the run."""
     version = int(request.config.getoption("--postgres"))
     server = await start_server(tmp_path_factory.mktemp("postgres"), version, PARTITIONS)
+    if row_security.REQUIRED:
+        await row_security.lock_tables(to_url(server.server, TEMPLATE))
     yield server
     server.server.stop()
 

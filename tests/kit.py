@@ -21,6 +21,7 @@ from kith.log.postgres import PostgresLog
 from kith.model.workspaces import Workspace
 from kith.settings import Settings
 from kith.store.database import DISCONNECTED, Database
+from tests import row_security
 
 # A poll so rare that only notifications can be what wakes a test's writer in time.
 SETTINGS = Settings(poll_ms=10_000, append_timeout_ms=2000)
@@ -36,6 +37,7 @@ class Kit:
     app: App
     _live: bool = False
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
+    _workspaces: dict[str | None, Workspace] = field(default_factory=dict)
 
     async def drain(self) -> None:
         """Returns when all that was accepted is applied and can be read."""
@@ -79,15 +81,27 @@ class Kit:
             text, _ = await create_key(
                 connection, self.engine.clock, workspace, scopes=scopes, rate_per_s=rate_per_s, **more
             )
+        self._workspaces[text] = workspace
         return text
 
     @asynccontextmanager
-    async def open_client(self, key: str | None = None) -> AsyncIterator[httpx2.AsyncClient]:
-        """A client that speaks HTTP to the application, with the key if there is one."""
+    async def open_client(
+        self, key: str | None = None, *, locked: bool = row_security.REQUIRED
+    ) -> AsyncIterator[httpx2.AsyncClient]:
+        """A client that speaks HTTP to the application, with the key if there is one.
+
+        ``locked``: to one that can read nothing but the key's workspace; the tables have to be locked.
+        """
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        transport = httpx2.ASGITransport(app=self.app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://kith.test", headers=headers) as client:
-            yield client
+        async with AsyncExitStack() as stack:
+            app, workspace = self.app, self._workspaces.get(key)
+            if locked and workspace is not None:
+                own = row_security.lock_engine(self.engine, self.url, workspace)
+                app = build_app(await stack.enter_async_context(own))
+            transport = httpx2.ASGITransport(app=app)
+            yield await stack.enter_async_context(
+                httpx2.AsyncClient(transport=transport, base_url="http://kith.test", headers=headers)
+            )
 
 
 @asynccontextmanager

@@ -20,7 +20,12 @@ PEOPLE: list[Json] = [
 
 @pytest.fixture
 async def filled(client: httpx2.AsyncClient, drain: Drain) -> httpx2.AsyncClient:
-    """A client of a workspace with some people, companies, tags, lists and activities."""
+    await fill(client, drain)
+    return client
+
+
+async def fill(client: httpx2.AsyncClient, drain: Drain) -> None:
+    """Some people, companies, tags, lists and activities."""
     await define(client, "mrr", "NUMBER")
     await define(client, "tier", "SELECT", options=["gold", "tin"])
     await define(client, "since", "DATE")
@@ -45,7 +50,6 @@ async def filled(client: httpx2.AsyncClient, drain: Drain) -> httpx2.AsyncClient
     for type_ in ("CALL", "CALL", "NOTE"):
         await client.post("/crm/contacts/4/activities", json={"type": type_, "occurredAt": "2026-03-01T10:00:00Z"})
     await drain()
-    return client
 
 
 async def ask(client: httpx2.AsyncClient, where: str | None = None, entity: Any = "contact", **more: Any) -> Json:

@@ -49,7 +49,7 @@ ENTITIES = {"contact": CONTACT, "company": COMPANY}
 ONE: Sequence[EntityName] = get_args(EntityName)
 Place = tuple[EntityName, int]
 often = settings(max_examples=600 if CI else 50)
-seldom = settings(max_examples=150 if CI else 25)
+seldom = settings(max_examples=100 if CI else 25)
 
 
 @dataclass(frozen=True)

@@ -284,7 +284,7 @@ def _make_key(source: Source, sort: Sort) -> Key:
 
 
 def _write_key(field: Field) -> tuple[str, str]:
-    match field.kind:
+    match "TEXT" if field.kind == "ENUM" and not field.column else field.kind:
         case "TEXT" | "EMAIL":
             return field.key or f"left({write_text(field)}, {KEY_CHARACTERS_MAX})", "text"
         case "NUMBER":
