@@ -29,12 +29,14 @@ from tests.bench.latency import bench_latency
 from tests.bench.memory import bench_memory
 from tests.bench.nouns import bench_activities, bench_nouns
 from tests.bench.profiling import PROFILED, profile
+from tests.bench.queries import bench_language
 from tests.bench.reads import bench_rates, bench_reads
 from tests.bench.scale import bench_scale
 
 Bench = Callable[[Installation, bool], Sequence[Figure]]
 # Memory comes last: it is what is left after all the others.
 BENCHES: dict[str, Bench] = {
+    "language": lambda _, __: [bench_language()],
     "client": lambda _, smoke: [bench_client(seconds=0.5 if smoke else 3)],
     "accept": lambda kith, smoke: [bench_accept(kith, seconds=1 if smoke else 5)],
     "apply": lambda kith, smoke: [bench_apply(kith, creates=10_000 if smoke else 50_000)],

@@ -27,7 +27,6 @@ from kith.model.rules.properties import find_surveyed
 from kith.model.state import Ref, State, Survey
 from kith.model.workspaces import Workspace
 
-
 APPLIED_WAIT_S = 5.0
 
 
