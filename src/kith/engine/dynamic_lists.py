@@ -101,6 +101,10 @@ class DynamicLists:
     def list_wide(self) -> list[DynamicList]:
         return self._wide
 
+    def has(self, external_id: str) -> bool:
+        """Whether the list is one of them."""
+        return any(row.external_id == external_id for row in self.rows)
+
     def reads_property(self, row: ListRow, entity: str, key: str) -> bool:
         """Whether the list's filter reads a property, of its own records, of related ones, or of the link to them."""
         one = next((one for one in self.all[row.entity] if one.row.number == row.number), None)
@@ -131,7 +135,7 @@ class DynamicLists:
             return []
         values = {name: get_value(after, name) for name in self._fields[kind]}
         if before is not None and not anew:
-            changed = {name for name, value in values.items() if get_value(before, name) != value}
+            changed = {name for name, value in values.items() if _differs(get_value(before, name), value)}
             near = [one for one in near if one.relative or not changed.isdisjoint(one.reads)]
             if not near:
                 return []
@@ -203,6 +207,11 @@ def get_value(record: Contact | Company, name: str) -> Any:
             assert isinstance(record, Contact)
             return record.email is not None or record.phone is not None
     return getattr(record, _FIELDS.get(name, name))
+
+
+def _differs(one: Any, other: Any) -> bool:
+    """Whether a value may have become another to a filter: Python takes 1 for true, a filter does not."""
+    return type(one) is not type(other) or bool(one != other)
 
 
 def enter(record: Contact | Company, one: DynamicList) -> Contact | Company:
