@@ -60,12 +60,13 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """What rows are sorted by: the SQL of it, its type, and whether it may be missing."""
+    """What rows are sorted by: the SQL of it, its type, whether it may be missing and an index has those rows too."""
 
     sql: str
     type: str
     descending: bool
     nullable: bool
+    finds_missing: bool = False
     is_id: bool = False
 
     @property
@@ -225,7 +226,13 @@ def _make_key(source: Source, sort: Sort) -> Key:
     if field.name == "id":
         return Key(sql=field.key or "c.id", type="bigint", descending=sort.descending, nullable=False, is_id=True)
     sql, type_ = _write_key(field)
-    return Key(sql=sql, type=type_, descending=sort.descending, nullable=field.nullable)
+    return Key(
+        sql=sql,
+        type=type_,
+        descending=sort.descending,
+        nullable=field.nullable,
+        finds_missing=field.finds_missing,
+    )
 
 
 def _write_key(field: Field) -> tuple[str, str]:
@@ -324,8 +331,10 @@ def _split_at_missing(rows: str, key: Key, after: After | None, most: str, value
             behind = f" AND ({key.sql}, c.id) {sign} {place}"
         parts.append(f"{rows}{there}{behind} ORDER BY {order} LIMIT {most}")
     if key.nullable:
-        # Within the missing ones this order is that of the index, read from the end where the nulls are.
-        nulls = f"{key.sql} {key.direction} NULLS {'FIRST' if key.descending else 'LAST'}, c.id {key.direction}"
+        nulls = f"c.id {key.direction}"
+        if key.finds_missing:
+            # Within the missing ones this order is that of the index, read from the end where the nulls are.
+            nulls = f"{key.sql} {key.direction} NULLS {'FIRST' if key.descending else 'LAST'}, {nulls}"
         behind = ""
         if after is not None and after.keys[0] is None:
             behind = f" AND c.id {sign} {values.add(after.id)}::bigint"
