@@ -30,6 +30,8 @@ from kith.store.queries import load_queries
 
 RESOLVED_KEPT_MAX = 2048
 LIMIT_MAX = 100
+# A tag or a list that so few have is looked up whole where it is one of several alternatives.
+RARE_MAX = 1000
 _ENTITIES: dict[str, Entity] = {"contact": CONTACT, "company": COMPANY}
 _DEFAULT_SORT = (Sort("createdAt", True),)
 _TAGS, _LISTS = load_queries("tags"), load_queries("lists")
@@ -164,14 +166,17 @@ async def make_context(engine: Engine, workspace: Workspace, where: Condition, v
     names = list(dict.fromkeys(list_members(where, "lists")))
     tags: dict[str, int] = {}
     lists: dict[str, int] = {}
+    rare: set[tuple[str, int]] = set()
     if keys:
         rows = await engine.database.fetch(_TAGS["find_tag_ids"], workspace.shard, workspace.id, keys)
         tags = {row["key"]: row["id"] for row in rows}
+        rare |= {("tags", row["id"]) for row in rows if row["contact_count"] <= RARE_MAX}
     if names:
         numbers = [int(name) for name in names if name.isascii() and name.isdecimal() and len(name) <= 18]
         rows = await engine.database.fetch(_LISTS["find_list_ids"], workspace.shard, workspace.id, numbers, names)
         lists = {name: row["id"] for row in rows for name in (str(row["id"]), row["external_id"])}
-    return Context(now=engine.clock.now(), zone=vocabulary.zone, tags=tags, lists=lists)
+        rare |= {("lists", row["id"]) for row in rows if row["member_count"] <= RARE_MAX}
+    return Context(now=engine.clock.now(), zone=vocabulary.zone, tags=tags, lists=lists, rare=frozenset(rare))
 
 
 def list_members(tree: Condition, field: str) -> Iterator[str]:
@@ -224,7 +229,9 @@ def is_served(field: Field, operator: str) -> bool:
     if field.kind == "SET":
         linked = field.name in ("tags", "lists") or field.option_prefix is not None
         return linked and operator in ("has_any", "has_all")
-    if operator in ("contains", "ends_with", "is_null"):
+    if operator == "is_null":
+        return field.finds_missing
+    if operator in ("contains", "ends_with"):
         return False
     return field.key is not None or field.name in ("id", "externalId", "status", "industry", "size")
 
