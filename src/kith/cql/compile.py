@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from kith.cql.ast import After, Condition, Query, Sort
-from kith.cql.catalogue import Entity, Field
+from kith.cql.catalogue import ENTITIES, Entity, Field
 from kith.cql.conditions import (
     PLAIN,
     Context,
@@ -192,11 +192,7 @@ def make_document(
     """The SQL of a record's public JSON; ``with_links`` as a single answer shows it, ``select`` only these fields."""
     entity = source.entity
     shown = [f"'{entity.name}' AS entity"] if with_entity else []
-    shown += [
-        f'{_to_shown(field)} AS "{field.name}"'
-        for field in entity.fields
-        if field.shown and (select is None or field.name in select)
-    ]
+    shown += [sql for name, sql in _SHOWN[entity.name].items() if select is None or name in select]
     if select is not None and (properties := _select_properties(select)):
         shown.append(properties)
     if "companies" in entity.links and with_links:
@@ -211,8 +207,7 @@ def make_document(
 
 def make_columns(entity: Entity) -> str:
     """The columns that a document is made of."""
-    columns = (field.source or field.column for field in entity.fields if field.stored)
-    return ", ".join(columns)
+    return _COLUMNS[entity.name]
 
 
 def make_keys(source: Source, sorts: Sequence[Sort]) -> list[Key]:
@@ -270,6 +265,16 @@ def _to_shown(field: Field) -> str:
     if field.kind == "DATETIME":
         return f"""to_char({field.column}, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
     return field.column
+
+
+_SHOWN = {
+    entity.name: {field.name: f'{_to_shown(field)} AS "{field.name}"' for field in entity.fields if field.shown}
+    for entity in ENTITIES.values()
+}
+_COLUMNS = {
+    entity.name: ", ".join(field.source or field.column for field in entity.fields if field.stored)
+    for entity in ENTITIES.values()
+}
 
 
 def _write_from(source: Source, where: Condition, values: Values, context: Context) -> str:

@@ -1,7 +1,7 @@
 """What a query is expected to cost, by the planner's own estimate, and how much of that each tier may ask for."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -24,12 +24,12 @@ class Costs:
         self._queries = queries
         self._kept: dict[Any, tuple[float, int]] = {}
 
-    async def estimate(self, key: Any, statement: Statement) -> int:
+    async def estimate(self, key: Any, make_statement: Callable[[], Statement]) -> int:
         """In units, at least 1. ``key`` says which query of which workspace it is."""
         kept = self._kept.get(key)
         if kept is not None and time.monotonic() - kept[0] < KEPT_S:
             return kept[1]
-        planning = compile_plan(statement)
+        planning = compile_plan(make_statement())
         plan = msgspec.json.decode(await self._queries.fetchval(planning.sql, *planning.values))
         top = find_innermost(plan[0]["Plan"])
         cost: int = max(1, round((float(top["Total Cost"]) - find_excess(top)) / UNIT))

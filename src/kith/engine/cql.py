@@ -239,8 +239,9 @@ def is_served(field: Field, operator: str) -> bool:
 async def _estimate(engine: Engine, workspace: Workspace, resolved: Resolved) -> int:
     query = resolved.query
     key = (workspace.id, query.entities, query.where, query.sort, query.limit)
-    statement = compile_page(resolved.sources, query, workspace.shard, workspace.id, resolved.context)
-    return await engine.costs.estimate(key, statement)
+    return await engine.costs.estimate(
+        key, lambda: compile_page(resolved.sources, query, workspace.shard, workspace.id, resolved.context)
+    )
 
 
 async def _count(engine: Engine, workspace: Workspace, asked: Asked, resolved: Resolved) -> tuple[int, bool] | None:
