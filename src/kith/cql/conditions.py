@@ -32,13 +32,14 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What a filter means here and now: relative times count from ``now``, days are those of the ``zone``.
 
     ``tags`` are the ids of the tags by key, ``lists`` those of the lists by number and external id, as far as the
-    filter names them; what is not among them nobody has.
+    filter names them; what is not among them nobody has. ``rare`` are those, as (field, id), that few contacts have.
     """
 
     now: datetime = _EPOCH
     zone: tzinfo = UTC
     tags: Mapping[str, int] = {}
     lists: Mapping[str, int] = {}
+    rare: frozenset[tuple[str, int]] = frozenset()
 
 
 PLAIN = Context()
@@ -119,6 +120,7 @@ class _Writer:
     def __init__(self, values: Values, context: Context) -> None:
         self.values = values
         self.context = context
+        self._alternative = False
 
     def write(self, tree: Condition, scope: Scope) -> str:
         match tree:
@@ -127,9 +129,9 @@ class _Writer:
             case And():
                 return " AND ".join(self.write(term, scope) for term in tree.terms) or "true"
             case Or():
-                return f"({' OR '.join(f'({self.write(term, scope)})' for term in tree.terms)})"
+                return f"({' OR '.join(f'({self._write_within(term, scope, True)})' for term in tree.terms)})"
             case Not():
-                return f"(({self.write(tree.term, scope)}) IS NOT TRUE)"
+                return f"(({self._write_within(tree.term, scope, False)}) IS NOT TRUE)"
             case Search():
                 tsquery = to_tsquery(tree.query, self.values.workspace_id, tree.fields)
                 return f"{scope.alias}.words @@ {self.values.add(tsquery)}::tsquery" if tsquery else NOTHING
@@ -137,6 +139,13 @@ class _Writer:
                 return self._relate(tree, scope)
             case Activities():
                 return self._count(tree, scope)
+
+    def _write_within(self, term: Condition, scope: Scope, alternative: bool) -> str:
+        """``alternative``: an index that serves the term can be read together with those of the others."""
+        outer, self._alternative = self._alternative, alternative
+        sql = self.write(term, scope)
+        self._alternative = outer
+        return sql
 
     def _compare(self, comparison: Comparison, scope: Scope) -> str:
         field = scope.find(comparison.field)
@@ -299,6 +308,13 @@ class _Writer:
             return " AND ".join(f"EXISTS ({source} AND g.{column} = {self.values.add(one)}::bigint)" for one in ids)
         if not ids:
             return NOTHING
+        if self._alternative and scope.alias == "c" and all((name, one) in self.context.rare for one in ids):
+            # A subquery that is joined cannot be one of several indexes.
+            records = (
+                f"SELECT g.record_id FROM {table} g WHERE g.shard = $1 AND g.workspace_id = $2"
+                f" AND g.entity = {quote(scope.entity)} AND g.{column} = ANY ({self.values.add(ids)}::bigint[])"
+            )
+            return f"{scope.alias}.id = ANY (ARRAY({records}))"
         if len(ids) == 1:
             return f"EXISTS ({source} AND g.{column} = {self.values.add(ids[0])}::bigint)"
         return f"EXISTS ({source} AND g.{column} = ANY ({self.values.add(ids)}::bigint[]))"
