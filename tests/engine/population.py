@@ -149,7 +149,14 @@ BY_TYPE: Mapping[PropertyType, Sequence[Any]] = {
 }
 
 
-def make_property(entity: PropertyEntity, number: int, key: str, type_: PropertyType, slot: str | None) -> Property:
+def make_property(
+    entity: PropertyEntity,
+    number: int,
+    key: str,
+    type_: PropertyType,
+    slot: str | None,
+    options: Sequence[str] = OPTIONS,
+) -> Property:
     selects = type_ in ("SELECT", "MULTI_SELECT")
     return Property(
         external_id=derive_id("prp", entity, key),
@@ -161,7 +168,7 @@ def make_property(entity: PropertyEntity, number: int, key: str, type_: Property
         group="CUSTOM",
         description=None,
         is_required=False,
-        options=tuple(Option(value=value, label=value) for value in OPTIONS) if selects else (),
+        options=tuple(Option(value=value, label=value) for value in options) if selects else (),
         status="ACTIVE",
         created_at=NOW,
         updated_at=NOW,

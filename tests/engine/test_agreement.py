@@ -60,13 +60,17 @@ class Held:
     workspace: Workspace
     vocabularies: Mapping[str, Vocabularies]
     rows: Mapping[str, Mapping[str, Mapping[int, Row]]]
+    are_rare: bool
 
     def make_sources(self, entities: Sequence[EntityName], zone: str) -> list[Source]:
         return [make_source(ENTITIES[one], self.vocabularies[zone].pick((one,))) for one in entities]
 
     def make_context(self, vocabulary: Vocabulary) -> Context:
-        population = self.population
-        return Context(now=NOW, zone=vocabulary.zone, tags=population.tag_ids, lists=population.list_ids)
+        """Of the first population all tags and lists are rare, of the second none is."""
+        tags, lists = self.population.tag_ids, self.population.list_ids
+        some = {("tags", one) for one in tags.values()} | {("lists", one) for one in lists.values()}
+        rare = frozenset(some) if self.are_rare else frozenset()
+        return Context(now=NOW, zone=vocabulary.zone, tags=tags, lists=lists, rare=rare)
 
     def list_fitting(self, tree: Condition, entity: EntityName, zone: str) -> list[int]:
         """The ids of those that the predicate takes."""
@@ -122,7 +126,7 @@ async def world(postgres: Cluster) -> AsyncIterator[World]:
             await population.save(connection, workspace)
             vocabularies = {zone: population.make_vocabularies(zone) for zone in ZONES}
             rows = {zone: population.make_rows(of) for zone, of in vocabularies.items()}
-            held.append(Held(population, workspace, vocabularies, rows))
+            held.append(Held(population, workspace, vocabularies, rows, seed == 0))
         await connection.execute("ANALYZE")
     queries = await asyncpg.connect(url, server_settings=make_server_settings("query", SETTINGS))
     yield World(held, queries)

@@ -21,7 +21,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     tuple for tags and lists); ``searchable`` has words that a search finds.
 
     ``key`` holds the beginning of a text, lower-cased; ``is_lower``: the column itself is lower-case, and ``key`` all
-    of it. ``option_prefix`` marks a property's options in the index that all such properties share.
+    of it. ``finds_missing``: the index on ``key`` has the records without a value too. ``option_prefix`` marks a
+    property's options in the index that all such properties share.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     options: tuple[str, ...] = ()
     searchable: bool = False
     is_lower: bool = False
+    finds_missing: bool = False
     option_prefix: str | None = None
 
     @property
@@ -86,8 +88,18 @@ _CONTACT_FIELDS = (
         nullable=True,
         searchable=True,
         is_lower=True,
+        finds_missing=True,
     ),
-    Field(name="name", kind="TEXT", label="Name", column="c.name", key="c.name_key", nullable=True, searchable=True),
+    Field(
+        name="name",
+        kind="TEXT",
+        label="Name",
+        column="c.name",
+        key="c.name_key",
+        nullable=True,
+        searchable=True,
+        finds_missing=True,
+    ),
     Field(name="givenName", kind="TEXT", label="Given name", column="c.given_name", nullable=True, searchable=True),
     Field(
         name="familyName",
@@ -124,6 +136,7 @@ _CONTACT_FIELDS = (
         column="c.last_activity_at",
         key="c.last_activity_at",
         nullable=True,
+        finds_missing=True,
     ),
     Field(name="createdAt", kind="DATETIME", label="Created at", column="c.created_at", key="c.created_at"),
     Field(name="updatedAt", kind="DATETIME", label="Updated at", column="c.updated_at"),
@@ -162,7 +175,16 @@ CONTACT_OF_COMPANY = Entity(
 _COMPANY_FIELDS = (
     Field(name="id", kind="NUMBER", label="ID", column="c.id"),
     Field(name="externalId", kind="TEXT", label="External ID", column="c.external_id", is_lower=True),
-    Field(name="name", kind="TEXT", label="Name", column="c.name", key="c.name_key", nullable=True, searchable=True),
+    Field(
+        name="name",
+        kind="TEXT",
+        label="Name",
+        column="c.name",
+        key="c.name_key",
+        nullable=True,
+        searchable=True,
+        finds_missing=True,
+    ),
     Field(
         name="domain",
         kind="TEXT",
@@ -172,6 +194,7 @@ _COMPANY_FIELDS = (
         nullable=True,
         searchable=True,
         is_lower=True,
+        finds_missing=True,
     ),
     Field(name="industry", kind="TEXT", label="Industry", column="c.industry", nullable=True),
     Field(name="size", kind="TEXT", label="Size", column="c.size", nullable=True),

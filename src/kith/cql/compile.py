@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from kith.cql.ast import After, Condition, Query, Sort
-from kith.cql.catalogue import Entity, Field
+from kith.cql.catalogue import ENTITIES, Entity, Field
 from kith.cql.conditions import (
     PLAIN,
     Context,
@@ -60,12 +60,13 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """What rows are sorted by: the SQL of it, its type, and whether it may be missing."""
+    """What rows are sorted by: the SQL of it, its type, whether it may be missing and an index has those rows too."""
 
     sql: str
     type: str
     descending: bool
     nullable: bool
+    finds_missing: bool = False
     is_id: bool = False
 
     @property
@@ -246,11 +247,7 @@ def make_document(
     """The SQL of a record's public JSON; ``with_links`` as a single answer shows it, ``select`` only these fields."""
     entity = source.entity
     shown = [f"'{entity.name}' AS entity"] if with_entity else []
-    shown += [
-        f'{_to_shown(field)} AS "{field.name}"'
-        for field in entity.fields
-        if field.shown and (select is None or field.name in select)
-    ]
+    shown += [sql for name, sql in _SHOWN[entity.name].items() if select is None or name in select]
     if select is not None and (properties := _select_properties(select)):
         shown.append(properties)
     if "companies" in entity.links and with_links:
@@ -265,8 +262,7 @@ def make_document(
 
 def make_columns(entity: Entity) -> str:
     """The columns that a document is made of."""
-    columns = (field.source or field.column for field in entity.fields if field.stored)
-    return ", ".join(columns)
+    return _COLUMNS[entity.name]
 
 
 def make_keys(source: Source, sorts: Sequence[Sort]) -> list[Key]:
@@ -280,7 +276,13 @@ def _make_key(source: Source, sort: Sort) -> Key:
     if field.name == "id":
         return Key(sql=field.key or "c.id", type="bigint", descending=sort.descending, nullable=False, is_id=True)
     sql, type_ = _write_key(field)
-    return Key(sql=sql, type=type_, descending=sort.descending, nullable=field.nullable)
+    return Key(
+        sql=sql,
+        type=type_,
+        descending=sort.descending,
+        nullable=field.nullable,
+        finds_missing=field.finds_missing,
+    )
 
 
 def _write_key(field: Field) -> tuple[str, str]:
@@ -318,6 +320,16 @@ def _to_shown(field: Field) -> str:
     if field.kind == "DATETIME":
         return f"""to_char({field.column}, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
     return field.column
+
+
+_SHOWN = {
+    entity.name: {field.name: f'{_to_shown(field)} AS "{field.name}"' for field in entity.fields if field.shown}
+    for entity in ENTITIES.values()
+}
+_COLUMNS = {
+    entity.name: ", ".join(field.source or field.column for field in entity.fields if field.stored)
+    for entity in ENTITIES.values()
+}
 
 
 def write_from(source: Source, where: Condition, values: Values, context: Context) -> str:
@@ -391,8 +403,10 @@ def _split_at_missing(rows: str, key: Key, after: After | None, most: str, value
             behind = f" AND ({key.sql}, c.id) {sign} {place}"
         parts.append(f"{rows}{there}{behind} ORDER BY {order} LIMIT {most}")
     if key.nullable:
-        # Within the missing ones this order is that of the index, read from the end where the nulls are.
-        nulls = f"{key.sql} {key.direction} NULLS {'FIRST' if key.descending else 'LAST'}, c.id {key.direction}"
+        nulls = f"c.id {key.direction}"
+        if key.finds_missing:
+            # Within the missing ones this order is that of the index, read from the end where the nulls are.
+            nulls = f"{key.sql} {key.direction} NULLS {'FIRST' if key.descending else 'LAST'}, {nulls}"
         behind = ""
         if after is not None and after.keys[0] is None:
             behind = f" AND c.id {sign} {values.add(after.id)}::bigint"

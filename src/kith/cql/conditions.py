@@ -34,13 +34,14 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What a filter means here and now: relative times count from ``now``, days are those of the ``zone``.
 
     ``tags`` are the ids of the tags by key, ``lists`` those of the lists by number and external id, as far as the
-    filter names them; what is not among them nobody has.
+    filter names them; what is not among them nobody has. ``rare`` are those, as (field, id), that few contacts have.
     """
 
     now: datetime = _EPOCH
     zone: tzinfo = UTC
     tags: Mapping[str, int] = {}
     lists: Mapping[str, int] = {}
+    rare: frozenset[tuple[str, int]] = frozenset()
 
 
 PLAIN = Context()
@@ -121,7 +122,8 @@ class _Writer:
     def __init__(self, values: Values, context: Context) -> None:
         self.values = values
         self.context = context
-        self.joins = 0
+        self._alternative = False
+        self._joins = 0
 
     def write(self, tree: Condition, scope: Scope) -> str:
         match tree:
@@ -130,9 +132,9 @@ class _Writer:
             case And():
                 return " AND ".join(self.write(term, scope) for term in tree.terms) or "true"
             case Or():
-                return f"({' OR '.join(f'({self.write(term, scope)})' for term in tree.terms)})"
+                return f"({' OR '.join(f'({self._write_within(term, scope, True)})' for term in tree.terms)})"
             case Not():
-                return f"(({self.write(tree.term, scope)}) IS NOT TRUE)"
+                return f"(({self._write_within(tree.term, scope, False)}) IS NOT TRUE)"
             case Search():
                 tsquery = to_tsquery(tree.query, self.values.workspace_id, tree.fields)
                 return f"{scope.alias}.words @@ {self.values.add(tsquery)}::tsquery" if tsquery else NOTHING
@@ -140,6 +142,13 @@ class _Writer:
                 return self._relate(tree, scope)
             case Activities():
                 return self._count(tree, scope)
+
+    def _write_within(self, term: Condition, scope: Scope, alternative: bool) -> str:
+        """``alternative``: an index that serves the term can be read together with those of the others."""
+        outer, self._alternative = self._alternative, alternative
+        sql = self.write(term, scope)
+        self._alternative = outer
+        return sql
 
     def _compare(self, comparison: Comparison, scope: Scope) -> str:
         field = scope.find(comparison.field)
@@ -302,18 +311,25 @@ class _Writer:
             one = self._exist(f"{source} AND g.{column} = {self.values.add(ids[0])}::bigint")
             if len(ids) == 1:
                 return one
-            counted = f"(SELECT count(*) FROM ({source} AND g.{column} = ANY ({self.values.add(ids)}::bigint[])) counted)"
-            return f"{one} AND {counted} = {len(ids)}"
+            held = f"{source} AND g.{column} = ANY ({self.values.add(ids)}::bigint[])"
+            return f"{one} AND (SELECT count(*) FROM ({held}) held) = {len(ids)}"
         if not ids:
             return NOTHING
+        if self._alternative and scope.alias == "c" and all((name, one) in self.context.rare for one in ids):
+            # A subquery that is joined cannot be one of several indexes.
+            records = (
+                f"SELECT g.record_id FROM {table} g WHERE g.shard = $1 AND g.workspace_id = $2"
+                f" AND g.entity = {quote(scope.entity)} AND g.{column} = ANY ({self.values.add(ids)}::bigint[])"
+            )
+            return f"{scope.alias}.id = ANY (ARRAY({records}))"
         if len(ids) == 1:
             return self._exist(f"{source} AND g.{column} = {self.values.add(ids[0])}::bigint")
         return self._exist(f"{source} AND g.{column} = ANY ({self.values.add(ids)}::bigint[])")
 
     def _exist(self, source: str) -> str:
-        """Whether there are such rows: by a join as far as planning that is cheap, then row by row (OFFSET sees to it)."""
-        self.joins += 1
-        return f"EXISTS ({source}{'' if self.joins <= JOINS_MAX else ' OFFSET 0'})"
+        """Whether there are such rows: by a join while planning that is cheap, then row by row, as OFFSET has it."""
+        self._joins += 1
+        return f"EXISTS ({source}{'' if self._joins <= JOINS_MAX else ' OFFSET 0'})"
 
     def _relate(self, related: Related, scope: Scope) -> str:
         beyond = scope.beyond[related.relation]

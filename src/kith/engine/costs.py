@@ -1,7 +1,7 @@
 """What a query is expected to cost, by the planner's own estimate, and how much of that each tier may ask for."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -24,14 +24,15 @@ class Costs:
         self._queries = queries
         self._kept: dict[Any, tuple[float, int]] = {}
 
-    async def estimate(self, key: Any, statement: Statement) -> int:
+    async def estimate(self, key: Any, make_statement: Callable[[], Statement]) -> int:
         """In units, at least 1. ``key`` says which query of which workspace it is."""
         kept = self._kept.get(key)
         if kept is not None and time.monotonic() - kept[0] < KEPT_S:
             return kept[1]
-        planning = compile_plan(statement)
+        planning = compile_plan(make_statement())
         plan = msgspec.json.decode(await self._queries.fetchval(planning.sql, *planning.values))
-        cost: int = max(1, round(float(find_innermost(plan[0]["Plan"])["Total Cost"]) / UNIT))
+        top = find_innermost(plan[0]["Plan"])
+        cost: int = max(1, round((float(top["Total Cost"]) - find_excess(top)) / UNIT))
         while len(self._kept) >= KEPT_MAX:
             del self._kept[next(iter(self._kept))]
         self._kept[key] = (time.monotonic(), cost)
@@ -44,6 +45,19 @@ def find_innermost(plan: dict[str, Any]) -> dict[str, Any]:
         inner: dict[str, Any] = task["Remote Plan"][0][0]["Plan"]
         return inner
     return plan
+
+
+def find_excess(plan: dict[str, Any]) -> float:
+    """What the planner counts of parts that a page will not begin, as those before them are expected to fill it.
+
+    A sort by what may be missing is such a page: rows with a value, and then all the others.
+    """
+    below = plan.get("Plans", [])
+    if plan["Node Type"] == "Limit" and below[0]["Node Type"] == "Append":
+        first = below[0]["Plans"][0]
+        if first["Plan Rows"] >= plan["Plan Rows"]:
+            return float(plan["Total Cost"]) - float(first["Total Cost"])
+    return sum(map(find_excess, below))
 
 
 def check_cost(cost: int, tier: str) -> None:

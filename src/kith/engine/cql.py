@@ -107,7 +107,7 @@ async def run_groups(engine: Engine, workspace: Workspace, asked: Asked) -> Page
     resolved = await resolve_asked(engine, workspace, asked)
     where = resolved.query.where
     statement = compile_groups(resolved.sources[0], where, grouping, workspace.shard, workspace.id, resolved.context)
-    cost = await engine.costs.estimate((workspace.id, asked.entities, where, grouping), statement)
+    cost = await engine.costs.estimate((workspace.id, asked.entities, where, grouping), lambda: statement)
     check_cost(cost, asked.tier)
     began_s = perf_counter()
     row = await engine.queries.fetchrow(statement.sql, *statement.values)
@@ -187,7 +187,7 @@ async def make_context(engine: Engine, workspace: Workspace, where: Condition, v
         return Context(now=engine.clock.now(), zone=vocabulary.zone)
     async with engine.database.acquire() as connection:
         named = await find_named(connection, workspace.shard, workspace.id, where)
-    return Context(now=engine.clock.now(), zone=vocabulary.zone, tags=named.tags, lists=named.lists)
+    return Context(now=engine.clock.now(), zone=vocabulary.zone, tags=named.tags, lists=named.lists, rare=named.rare)
 
 
 def place_page(engine: Engine, workspace: Workspace, asked: Asked, query: Query) -> Query:
@@ -223,7 +223,9 @@ def is_served(field: Field, operator: str) -> bool:
     if field.kind == "SET":
         linked = field.name in ("tags", "lists") or field.option_prefix is not None
         return linked and operator in ("has_any", "has_all")
-    if operator in ("contains", "ends_with", "is_null"):
+    if operator == "is_null":
+        return field.finds_missing
+    if operator in ("contains", "ends_with"):
         return False
     return field.key is not None or field.name in ("id", "externalId", "industry", "size")
 
@@ -231,8 +233,9 @@ def is_served(field: Field, operator: str) -> bool:
 async def _estimate(engine: Engine, workspace: Workspace, resolved: Resolved) -> int:
     query = resolved.query
     key = (workspace.id, query.entities, query.where, query.sort, query.limit)
-    statement = compile_page(resolved.sources, query, workspace.shard, workspace.id, resolved.context)
-    return await engine.costs.estimate(key, statement)
+    return await engine.costs.estimate(
+        key, lambda: compile_page(resolved.sources, query, workspace.shard, workspace.id, resolved.context)
+    )
 
 
 async def _count(engine: Engine, workspace: Workspace, asked: Asked, resolved: Resolved) -> tuple[int, bool] | None:

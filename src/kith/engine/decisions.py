@@ -224,7 +224,7 @@ class Decided:
         """Whether the list's definition changed, and not just who is on it."""
         before, after = self._loaded[workspace, (kind, external_id)], self._states[workspace].peek((kind, external_id))
         assert (before is None or isinstance(before, List)) and (after is None or isinstance(after, List))
-        return to_definition(before) != to_definition(after)
+        return bool(to_definition(before) != to_definition(after))
 
     def get_schema(self, workspace: int, entity: str) -> Schema:
         """As the batch leaves it."""

@@ -19,6 +19,8 @@ from kith.store.database import Connection
 from kith.store.queries import load_queries
 
 WINDOW_RECORDS = 20_000
+# A tag or a list that so few have is looked up whole where it is one of several alternatives.
+RARE_MAX = 1000
 KEPT_MAX = 5000
 SCHEMAS = ("CONTACT", "COMPANY", "CONTACT_COMPANY")
 _LISTS, _TAGS = load_queries("lists"), load_queries("tags")
@@ -124,14 +126,18 @@ async def make_context(
     """What the list's filter means at that time."""
     vocabulary = one.vocabularies.pick((one.row.entity,))
     ids = await find_named(connection, shard, workspace_id, one.tree)
-    return Context(now=at, zone=vocabulary.zone, tags=ids.tags, lists=ids.lists)
+    return Context(now=at, zone=vocabulary.zone, tags=ids.tags, lists=ids.lists, rare=ids.rare)
 
 
 class Named(NamedTuple):
-    """The ids of the tags by key, and of the lists by number and external id, that a filter names."""
+    """The ids of the tags by key, and of the lists by number and external id, that a filter names.
+
+    ``rare`` are those that at most ``RARE_MAX`` records have.
+    """
 
     tags: dict[str, int]
     lists: dict[str, int]
+    rare: frozenset[tuple[str, int]]
 
 
 async def find_named(connection: Connection, shard: int, workspace_id: int, where: Condition) -> Named:
@@ -140,14 +146,17 @@ async def find_named(connection: Connection, shard: int, workspace_id: int, wher
     names = list(dict.fromkeys(list_members(where, "lists")))
     tags: dict[str, int] = {}
     lists: dict[str, int] = {}
+    rare: set[tuple[str, int]] = set()
     if keys:
         rows = await connection.fetch(_TAGS["find_tag_ids"], shard, workspace_id, keys)
         tags = {row["key"]: row["id"] for row in rows}
+        rare |= {("tags", row["id"]) for row in rows if row["contact_count"] <= RARE_MAX}
     if names:
         numbers = [int(name) for name in names if name.isascii() and name.isdecimal() and len(name) <= 18]
         rows = await connection.fetch(_LISTS["find_list_ids"], shard, workspace_id, numbers, names)
         lists = {name: row["id"] for row in rows for name in (str(row["id"]), row["external_id"])}
-    return Named(tags, lists)
+        rare |= {("lists", row["id"]) for row in rows if row["member_count"] <= RARE_MAX}
+    return Named(tags, lists, frozenset(rare))
 
 
 def to_source(one: DynamicList) -> Source:

@@ -69,9 +69,9 @@ CROSS JOIN LATERAL (
 ON CONFLICT DO NOTHING;
 
 -- name: find_list_ids
-SELECT id, external_id, is_dynamic FROM lists WHERE shard = $1 AND workspace_id = $2 AND id = ANY ($3::bigint[])
+SELECT id, external_id, is_dynamic, member_count FROM lists WHERE shard = $1 AND workspace_id = $2 AND id = ANY ($3::bigint[])
 UNION
-SELECT id, external_id, is_dynamic FROM lists WHERE shard = $1 AND workspace_id = $2 AND external_id = ANY ($4::text[]);
+SELECT id, external_id, is_dynamic, member_count FROM lists WHERE shard = $1 AND workspace_id = $2 AND external_id = ANY ($4::text[]);
 
 -- name: load_dynamic_lists
 -- Those of the workspaces whose filters can be evaluated, or could be when they were set.

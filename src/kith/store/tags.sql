@@ -66,4 +66,4 @@ CROSS JOIN LATERAL (
 ON CONFLICT DO NOTHING;
 
 -- name: find_tag_ids
-SELECT id, key FROM tags WHERE shard = $1 AND workspace_id = $2 AND key = ANY ($3::text[]);
+SELECT id, key, contact_count FROM tags WHERE shard = $1 AND workspace_id = $2 AND key = ANY ($3::text[]);
