@@ -6,7 +6,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from kith.engine.context import Engine
 from kith.model.workspaces import Workspace
+from tests.api.definitions import define, find_code
 from tests.kit import Kit
 
 Drain = Callable[[], Awaitable[None]]
@@ -58,3 +60,29 @@ async def test_many_conditions_on_links_are_planned_in_time(tagged: httpx2.Async
     found, took_ms = await find(tagged, [*links, *companies])
     assert found == [1] and took_ms < 1000
     assert (await find(tagged, [*links[1:], *companies]))[0] == [1, 2]
+
+
+async def test_what_is_kept_of_a_query_is_small_however_large_it_is(client: httpx2.AsyncClient, engine: Engine) -> None:
+    names = [f"{n:0100}" for n in range(1000)]
+    condition = {"field": "name", "operator": "in", "value": names}
+    for logic in ("AND", "OR"):
+        body = {"entity": "contact", "filter": {"logic": logic, "conditions": [condition] * 5}}
+        assert (await client.post("/crm/query", json=body)).status_code == 200
+    assert all(isinstance(key, bytes) and len(key) <= 32 for key in engine.costs._kept)
+
+
+async def test_a_cursor_does_not_outlive_the_type_of_what_it_sorts_by(client: httpx2.AsyncClient, drain: Drain) -> None:
+    made = await define(client, "level", "TEXT")
+    await drain()
+    for level in ("abc", "abd"):
+        await client.post("/crm/contacts", json={"name": "x", "properties": {"level": level}})
+    await drain()
+    body = {"entity": "contact", "sort": "level:asc", "limit": 1}
+    cursor = (await client.post("/crm/query", json=body)).json()["meta"]["nextCursor"]
+    assert (await client.post("/crm/query", json=body | {"cursor": cursor})).status_code == 200
+    for number in (1, 2):
+        await client.patch(f"/crm/contacts/{number}", json={"properties": {"level": None}})
+    await drain()
+    await client.patch(made.headers["location"], json={"type": "NUMBER"})
+    await drain()
+    assert find_code(await client.post("/crm/query", json=body | {"cursor": cursor})) == (400, "INVALID_CURSOR")
