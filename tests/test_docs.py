@@ -124,7 +124,7 @@ def read_steps(path: Path) -> Iterator[Step]:
             yield Step(text, *following) if following[0] in {"json", "http"} else Step(text)
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "docs" / "tour.md"], ids=name)
+@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "docs" / "tour.md", ROOT / "docs" / "cql.md"], ids=name)
 def test_what_a_document_shows_is_what_happens(path: Path, serve: Served) -> None:
     if shutil.which("curl") is None:
         (pytest.fail if REQUIRED else pytest.skip)("curl is not installed (apt-get install curl)")

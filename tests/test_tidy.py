@@ -30,7 +30,7 @@ SQL = re.compile(
     r"|\b(CREATE|ALTER|DROP)\s+(TABLE|INDEX|DATABASE|ROLE|USER|SCHEMA|EXTENSION)\b|^\s*(LISTEN|NOTIFY|SELECT)\s+\w+",
     re.DOTALL,
 )
-SQL_PLACES = ("store/", "cql/compile.py", "cql/conditions.py")
+SQL_PLACES = ("store/", "cql/compile.py", "cql/conditions.py", "cql/grouping.py")
 LOCK_LINE = re.compile(
     r"[a-z0-9-]+==[0-9a-z.+!]+( ; [a-z_ 0-9.'<>=!A-Z()-]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?|"
 )

@@ -14,6 +14,9 @@ from kith.api.openapi import TAGS, make_document
 from kith.api.routes import TABLE
 from kith.api.routing import Route
 from kith.cli.app import app
+from kith.cql.catalogue import COMPANY, CONTACT
+from kith.cql.syntax import NAMES_OF_OPERATORS, SPELLINGS, list_spellings
+from kith.cql.vocabulary import OPERATORS
 from kith.errors import CODES
 from kith.settings import SETTINGS
 
@@ -50,6 +53,12 @@ find its database through `KITH_DATABASE_URL`, else through the data folder (`--
 up completion by tab.
 """
 
+OPERATORS_PAGE = """
+What each kind of field takes in [CQL](cql.md): as written in a text, and by its name in the JSON form. `GET
+/crm/fields` lists the fields of a workspace with their kinds. TEXTAREA, PHONE and URL are TEXT, SELECT is ENUM,
+CURRENCY is NUMBER, MULTI_SELECT is SET.
+"""
+
 API_PAGE = """
 The same as `/openapi.json` (OpenAPI 3.1, with every schema, status and header) and `/docs` of a running server, in
 short.
@@ -84,6 +93,23 @@ def make_settings_page() -> str:
 def make_errors_page() -> str:
     rows = [(f"`{code}`", str(status), meaning) for code, (status, meaning) in CODES.items()]
     return make_page("Errors", ERRORS_PAGE % make_table(("Code", "Status", "Meaning"), rows))
+
+
+def make_operators_page() -> str:
+    """Each operator with its negated form, by kind."""
+    kinds = [kind for kind in OPERATORS if OPERATORS[kind]]
+    rows = []
+    for operator in dict.fromkeys(one for kind in kinds for one in OPERATORS[kind]):
+        written = [SPELLINGS[operator, negated] for negated in (False, True) if (operator, negated) in SPELLINGS]
+        named = list_spellings((operator,), NAMES_OF_OPERATORS)
+        takes = ["yes" if operator in OPERATORS[kind] else "" for kind in kinds]
+        rows.append((", ".join(f"`{one}`" for one in written), ", ".join(f"`{one}`" for one in named), *takes))
+    table = make_table(("Text", "JSON", *kinds), rows)
+    fields = []
+    for entity in (CONTACT, COMPANY):
+        shown = [(f"`{field.name}`", field.kind, field.label) for field in entity.fields if field.filterable]
+        fields.append(f"## Fields of a {entity.name}\n\n" + make_table(("Field", "Kind", "Label"), shown))
+    return make_page("Operators", OPERATORS_PAGE, table, *fields)
 
 
 def make_cli_page() -> str:
@@ -209,6 +235,7 @@ def make_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": make_settings_page,
     "errors.md": make_errors_page,
+    "cql-operators.md": make_operators_page,
     "cli.md": make_cli_page,
     "api.md": make_api_page,
     **{f"api/{tag.lower()}.md": partial(make_tag_page, tag) for tag in TAGS},

@@ -35,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     operation_retention_d: int = 7
     pending_writes_max: int = 100_000
     poll_ms: int = 250
+    list_recheck_s: int = 60
     shutdown_grace_s: int = 8
 
 
@@ -78,6 +79,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("operation_retention_d", "Days that an operation can be asked for.", 1),
     Setting("pending_writes_max", "Writes that may wait for the writer before new ones are answered 503.", 1),
     Setting("poll_ms", "How often a process looks for news when no notification came.", 1),
+    Setting("list_recheck_s", "How often lists whose filters depend on the time are looked at.", 1),
     Setting("shutdown_grace_s", "Seconds that a process has to finish its work when it is told to stop.", 1),
 )
 

@@ -18,6 +18,7 @@ from tests.kit import Kit
 Json = dict[str, Any]
 Drain = Callable[[], Awaitable[None]]
 
+FILTER = {"logic": "AND", "conditions": [{"field": "name", "operator": "is_null"}]}
 DOCUMENT = make_document(TABLE)
 SAMPLES = {
     "contact_id": "1",
@@ -118,6 +119,11 @@ async def test_each_example_works_as_it_stands(
     if entry.path.endswith("/restore"):
         await client.delete(entry.path.removesuffix("/restore").format(**paths))
         await drain()
+    if entry.path.endswith("/evaluate"):
+        body = {"name": "x", "entityType": "CONTACT", "isDynamic": True, "filterCriteria": FILTER}
+        made = await client.post("/crm/lists", json=body)
+        await drain()
+        paths |= {"list_id": made.json()["data"]["externalId"]}
     operation = find_operation(entry)
     path = entry.path.format(**paths)
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})

@@ -257,9 +257,24 @@ async def test_a_type_changes_only_where_every_value_fits(client: httpx2.AsyncCl
     assert (await read(client, "contacts/2"))["properties"]["score"] == "2.5"
 
 
+async def test_a_type_is_held_against_all_that_was_accepted_before(client: httpx2.AsyncClient, kit: Kit) -> None:
+    async with kit.living_writer():
+        made = await define(client, "score", "TEXT")
+        person = {"email": "ada@example.com", "properties": {"score": "none"}}
+        assert (await client.post("/crm/contacts", json=person)).status_code == 202
+        assert find_code(await client.patch(made.headers["location"], json={"type": "NUMBER"})) == (
+            422,
+            "INVALID_FIELD",
+        )
+        mended = await client.patch("/crm/contacts/ada@example.com", json={"properties": {"score": "7"}})
+        assert mended.status_code == 202
+        assert (await client.patch(made.headers["location"], json={"type": "NUMBER"})).status_code == 202
+
+
 async def test_a_type_that_no_longer_fits_when_its_turn_comes_is_rejected(
-    client: httpx2.AsyncClient, drain: Drain
+    client: httpx2.AsyncClient, drain: Drain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("kith.engine.properties.APPLIED_WAIT_S", 0)
     made = await define(client, "score", "TEXT")
     await drain()
     await client.post("/crm/contacts", json={"name": "x", "properties": {"score": "none"}})
@@ -290,6 +305,23 @@ async def test_an_option_in_use_can_only_be_archived(client: httpx2.AsyncClient,
     text = await client.patch(path, json={"type": "TEXT"})
     assert (text.status_code, text.json()["data"]["options"]) == (202, [])
     assert list_fields(await client.patch(path, json={"options": ["a"]})) == ["options"]
+
+
+async def test_what_fits_no_option_stands_in_the_way_of_none_that_is_unused(
+    client: httpx2.AsyncClient, drain: Drain
+) -> None:
+    """It was there before the definition, and no option of it was ever in use."""
+    made = await client.post("/crm/contacts", json={"name": "x", "properties": {"tier": "bronze"}})
+    await drain()
+    tier = (await define(client, "tier", "SELECT", options=["gold", "tin"])).headers["location"]
+    await drain()
+    dropped = await client.patch(tier, json={"options": ["gold"]})
+    assert dropped.status_code == 202, dropped.text
+    await drain()
+    assert [one["value"] for one in (await read(client, tier.removeprefix("/crm/")))["options"]] == ["gold"]
+    assert (await read(client, made.headers["location"].removeprefix("/crm/")))["properties"] == {"tier": "bronze"}
+    refused = await client.patch(tier, json={"type": "MULTI_SELECT"})
+    assert list_fields(refused) == ["type"], "another type wants every value to fit"
 
 
 async def test_an_archived_property_takes_anything_until_it_is_back(client: httpx2.AsyncClient, drain: Drain) -> None:

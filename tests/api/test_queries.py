@@ -255,6 +255,11 @@ async def test_a_search_stands_beside_the_filter(filled: httpx2.AsyncClient) -> 
     assert [row["id"] for row in (await ask(filled, search="acme"))["data"]] == [1, 2]
     assert [row["id"] for row in (await ask(filled, "mrr > 50", search={"query": "acme"}))["data"]] == [1]
     assert [row["id"] for row in (await ask(filled, search="   "))["data"]] == [1, 2, 3, 4]
+    for fields, ids in ((["name"], [1]), (["email"], [1]), (["phone", "familyName"], []), ([], [1])):
+        found = await ask(filled, search={"query": "ada", "fields": fields})
+        assert [row["id"] for row in found["data"]] == ids, fields
+    both = await ask(filled, None, ["contact", "company"], search={"query": "acm", "fields": ["name"]})
+    assert [(row["entity"], row["id"]) for row in both["data"]] == [("company", 1)]
 
 
 async def test_live_records_are_meant_unless_the_status_is_named(filled: httpx2.AsyncClient, drain: Drain) -> None:

@@ -26,15 +26,18 @@ from tests.bench.figures import (
 )
 from tests.bench.installation import Installation, installed
 from tests.bench.latency import bench_latency
+from tests.bench.lists import bench_lists
 from tests.bench.memory import bench_memory
 from tests.bench.nouns import bench_activities, bench_nouns
 from tests.bench.profiling import PROFILED, profile
+from tests.bench.queries import bench_language
 from tests.bench.reads import bench_rates, bench_reads
 from tests.bench.scale import bench_scale
 
 Bench = Callable[[Installation, bool], Sequence[Figure]]
 # Memory comes last: it is what is left after all the others.
 BENCHES: dict[str, Bench] = {
+    "language": lambda _, __: [bench_language()],
     "client": lambda _, smoke: [bench_client(seconds=0.5 if smoke else 3)],
     "accept": lambda kith, smoke: [bench_accept(kith, seconds=1 if smoke else 5)],
     "apply": lambda kith, smoke: [bench_apply(kith, creates=10_000 if smoke else 50_000)],
@@ -45,6 +48,7 @@ BENCHES: dict[str, Bench] = {
     "activities": lambda kith, smoke: [
         bench_activities(kith, count=20_000 if smoke else 1_000_000, seconds=0.1 if smoke else 2)
     ],
+    "lists": lambda kith, smoke: [bench_lists(kith, 20 if smoke else 1000, 2_000 if smoke else 10_000)],
     "scale": lambda _, smoke: bench_scale(
         sizes=(2_000, 20_000) if smoke else (10_000, 1_000_000), seconds=0.1 if smoke else 2
     ),

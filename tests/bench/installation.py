@@ -75,6 +75,11 @@ class Installation:
         text = msgspec.json.encode(body).decode()
         return self.client.run(msgspec.structs.replace(load, body=text, requests=len(paths)))
 
+    def ask(self, path: str, body: Mapping[str, Any], seconds: float) -> Result:
+        """POST the same for so long, one after the other."""
+        text = msgspec.json.encode(body).decode()
+        return self.client.run(msgspec.structs.replace(self._make_load([path], 1, seconds), body=text))
+
     def _make_load(self, paths: Sequence[str], connections: int, seconds: float) -> Load:
         return Load(port=self.settings.port, key=self.key, paths=list(paths), connections=connections, seconds=seconds)
 

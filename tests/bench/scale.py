@@ -21,12 +21,14 @@ from tests.bench.client import Result
 from tests.bench.figures import Figure
 from tests.bench.installation import Installation, installed
 from tests.bench.people import Chance, make_person
+from tests.bench.queries import LIST, MRR, PLAN, TAG, bench_queries, find_schema, link
 from tests.bench.reads import PAGE, list_typed
 
 ROUNDS = 5
 CURSORS = 50
 GETS = 500
 LOADED_AT_ONCE = 2000
+SAVED = ("insert_contacts", "insert_taggings", "insert_members")
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 SPAN = timedelta(days=700)
 COUNT_UP = """
@@ -58,7 +60,7 @@ def bench_scale(sizes: tuple[int, int], seconds: float) -> list[Figure]:
         return [
             compare(name, {size: (kith, make_paths(kith, size)) for size, kith in kiths.items()}, seconds)
             for name, make_paths in reads.items()
-        ]
+        ] + bench_queries(kiths, seconds)
 
 
 def compare(name: str, asked: dict[int, tuple[Installation, list[str]]], seconds: float) -> Figure:
@@ -87,15 +89,20 @@ async def fill(kith: Installation, size: int) -> None:
     workspace = kith.workspace
     database = await Database.open(kith.url, kith.settings, "writer", connections_max=1)
     async with database.acquire() as connection:
+        maker = RowMaker()
+        for record in (MRR, PLAN, TAG, LIST):
+            maker.add(workspace.id, None, record)
+        await save(connection, workspace.shard, {name: to_documents(rows) for name, rows in maker.rows.items()})
         for start in range(0, size, LOADED_AT_ONCE):
             numbers = range(start, min(start + LOADED_AT_ONCE, size))
-            maker = RowMaker()
+            maker = RowMaker(find_schema)
             for n in numbers:
-                maker.add(workspace.id, None, make_contact(n, size))
-            documents = to_documents(maker.rows["insert_contacts"])
-            await save(connection, workspace.shard, {"insert_contacts": documents})
+                maker.add(workspace.id, None, link(make_contact(n, size), n))
+            saved = {name: to_documents(maker.rows[name]) for name in SAVED}
+            await save(connection, workspace.shard, saved)
         await connection.execute(COUNT_UP)
-        await connection.execute("VACUUM (ANALYZE) contacts")
+        for table in ("contacts", "taggings", "list_members"):
+            await connection.execute(f"VACUUM (ANALYZE) {table}")
         await connection.execute("CHECKPOINT")
     await database.close()
 

@@ -24,6 +24,8 @@ COMMANDS = [
     "status",
     "openapi",
     "replay",
+    "query",
+    "parse",
     "workspaces create",
     "workspaces list",
     "workspaces set",
@@ -215,6 +217,31 @@ def test_commands_work_beside_a_running_server(serve: Served) -> None:
     report = read_json(run_kith("replay", "--check", "--json", *data))
     assert (report["entries"], report["differences"]) == (1, [])
     assert "contacts" in report["tables"]
+
+
+def test_a_query_runs_on_the_server_and_is_explained_without_one(serve: Served, tmp_path: Path) -> None:
+    with serve.open_client() as client:
+        body = {"key": "seats", "entity": "CONTACT", "type": "NUMBER"}
+        assert client.post("/crm/properties", json=body, headers={"Prefer": "wait=10"}).status_code == 201
+        made = {"email": "ada@example.com", "properties": {"seats": 5}}
+        assert client.post("/crm/contacts", json=made, headers={"Prefer": "wait=10"}).status_code == 201
+    asked = {"url": serve.url, "key": serve.key}
+    found = read_json(run_kith("query", "-w", "seats > 4", "--json", **asked))
+    assert ([row["email"] for row in found["data"]], found["meta"]["total"]) == (["ada@example.com"], 1)
+    shown = run_kith("query", "-w", "seats > 4", "--select", "email,seats", **asked)
+    assert shown.stdout.splitlines()[:2] == ["email            seats", "ada@example.com  5"]
+    assert "1 of 1;" in shown.stdout
+    nothing = run_kith("query", "-w", "seats > 5", **asked)
+    assert "Nothing fits." in nothing.stdout
+    wrong = run_kith("query", "-w", "seat > 5", "--json", **asked)
+    assert (wrong.returncode, json.loads(wrong.stderr)["error"]["code"]) == (1, "UNKNOWN_FIELD")
+    told = read_json(run_kith("parse", "seats>4 or not name=x", "--sql", "--json", **asked))
+    assert told["canonical"] == "properties.seats > 4 OR name != x"
+    assert "$3" in told["sql"] and told["values"][2:] == [4, "x"]
+    alone = {"data": str(tmp_path)}
+    assert read_json(run_kith("parse", "name = x", "--json", **alone))["canonical"] == "name = x"
+    nobody = run_kith("query", **alone)
+    assert nobody.returncode == 1 and "KITH_KEY" in nobody.stderr
 
 
 @pytest.mark.parametrize(("typed", "offered"), [("kith work", {"workspaces", "worker"}), ("kith keys r", {"revoke"})])

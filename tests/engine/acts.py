@@ -8,11 +8,13 @@ import msgspec
 from kith.engine.contacts import create_contact, delete_contact, get_contact, restore_contact, update_contact
 from kith.engine.context import Engine
 from kith.engine.operations import Operation, get_operation
+from kith.engine.properties import create_property, get_property, update_property
 from kith.engine.submit import WriteRequest, Written
 from kith.ids import new_id
 from kith.model.codec import encode_envelope
 from kith.model.commands import Command, CreateContact, Envelope
 from kith.model.contacts import ContactInput, ContactPatch
+from kith.model.properties import PropertyInput, PropertyPatch, PropertyType
 from kith.model.workspaces import Workspace
 from tests.postgres import connect
 
@@ -43,6 +45,18 @@ class Acts:
 
     async def restore(self, ref: str) -> Written:
         return await restore_contact(self.engine, self._request, ref)
+
+    async def define(self, key: str, type_: PropertyType, request: WriteRequest | None = None, **more: Any) -> Written:
+        """A property of contacts, unless told otherwise."""
+        fields = PropertyInput(**({"entity": "CONTACT", "key": key, "type": type_} | more))
+        return await create_property(self.engine, request or self._request, fields)
+
+    async def redefine(self, ref: str, **fields: Any) -> Written:
+        return await update_property(self.engine, self._request, ref, PropertyPatch(**fields))
+
+    async def get_property(self, ref: str) -> dict[str, Any]:
+        found = await get_property(self.engine, self.workspace, ref)
+        return msgspec.json.decode(found.data, type=dict[str, Any])
 
     async def get(self, ref: str) -> dict[str, Any]:
         found = await get_contact(self.engine, self.workspace, ref)

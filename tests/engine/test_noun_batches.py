@@ -1,17 +1,23 @@
 """As many statements for fifty commands of a kind as for one, whichever noun it is about."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import asyncpg
 import pytest
 
+from kith.clock import SystemClock
+from kith.engine.apply import Writer
 from kith.model.commands import (
     AddMembers,
+    ArchiveProperty,
     AssignTag,
     AssociateCompany,
     Command,
     CreateCompany,
     CreateContact,
     CreateList,
+    CreateProperty,
     CreateTag,
     DeleteCompany,
     DeleteContact,
@@ -28,11 +34,13 @@ from kith.model.commands import (
     UpdateCompany,
     UpdateContact,
     UpdateList,
+    UpdateProperty,
     UpdateTag,
 )
+from kith.store.database import make_server_settings
 from tests.engine.acts import Acts
-from tests.engine.test_batches import apply_counting
-from tests.kit import Kit
+from tests.engine.test_batches import OneConnection, apply_counting
+from tests.kit import SETTINGS, Kit
 
 SHARED: Sequence[Command] = (
     CreateContact(contact_id="ctc_shared", name="Ada"),
@@ -87,6 +95,8 @@ STEPS: Mapping[str, Callable[[int], Command]] = {
 # The cursor, what is loaded (each kind, operations, counters), the record, its links and its counts, events,
 # operations, totals, counters, and the two that begin and end the transaction; the rest is what reads the log.
 STATEMENTS_MAX = 16
+# What a definition adds: the schemas and the lists of the workspace, and the windows of a survey and of a conversion.
+ITS_OWN = 6
 MOVED = """
 SELECT (SELECT count(*) FROM associations WHERE workspace_id = $1 AND contact_id = c.id),
   (SELECT count(*) FROM taggings WHERE workspace_id = $1 AND entity = 'contact' AND record_id = c.id),
@@ -160,3 +170,55 @@ async def test_a_merge_ends_its_batch(own_kit: Kit, own_acts: Acts) -> None:
     assert await list_statuses(own_acts) == [("APPLIED",)]
     into = await own_acts.fetch("SELECT merged_into, activity_count FROM contacts WHERE workspace_id = $1 ORDER BY id")
     assert into == [("ctc_3", 0), ("ctc_3", 0), ("ctc_3", 0), (None, 1)]
+
+
+def define(size: int) -> list[Command]:
+    """A property's life, over so many contacts that hold values."""
+    named: dict[str, Any] = {"property_id": f"prp_{size}", "entity": "CONTACT"}
+    return [
+        CreateProperty(**named, key=f"key_{size}", property_type="NUMBER"),
+        UpdateProperty(**named, changes={"label": "Key"}),
+        UpdateProperty(**named, changes={"type": "TEXT"}),
+        ArchiveProperty(**named),
+        UpdateProperty(**named, changes={"status": "ACTIVE", "type": "NUMBER"}),
+    ]
+
+
+async def test_a_definition_costs_the_same_statements_whatever_it_converts(own_kit: Kit, own_acts: Acts) -> None:
+    """Within a window; each window more is one that is read, and one that is saved."""
+    counted = []
+    for size in (1, 20, 300):
+        held = {f"key_{size}": " 1 "}
+        await append(
+            own_acts, [CreateContact(contact_id=f"c_{size}_{n}", name="A", properties=held) for n in range(size)]
+        )
+        await own_kit.drain()
+        counted.append([])
+        for command in define(size):
+            await append(own_acts, [command])
+            counted[-1].append(await apply_counting(own_kit))
+    assert await list_statuses(own_acts) == [("APPLIED",)]
+    assert counted[0] == counted[1] == counted[2]
+    assert [len(statements) <= STATEMENTS_MAX + ITS_OWN for statements in counted[0]] == [True] * 5
+    walked = [sum("_values" in name or "json_agg(json_build_array" in name for name in one) for one in counted[0]]
+    assert walked == [2, 0, 4, 0, 4], (
+        "a change of type is surveyed before it converts, each with a window that is empty"
+    )
+
+
+async def test_a_schema_is_read_once_for_all_batches_until_it_changes(own_kit: Kit, own_acts: Acts) -> None:
+    connection = await asyncpg.connect(own_kit.url, server_settings=make_server_settings("writer", SETTINGS))
+    try:
+        database = OneConnection(connection)
+        writer = Writer(database, own_kit.engine.log, SystemClock(), SETTINGS)  # type: ignore[arg-type]
+        read = []
+        for command in (*define(1)[:1], *[None] * 3, *define(1)[1:3], None, None):
+            name = f"ctc_{len(read)}"
+            await append(own_acts, [command or CreateContact(contact_id=name, name="Ada", properties={"key_1": None})])
+            database.statements.clear()
+            await writer.drain()
+            read.append(sum("AS documents" in statement for statement in database.statements))
+    finally:
+        await connection.close()
+    assert read == [1, 1, 0, 0, 0, 1, 1, 0], "it is read by the first who needs it after each change"
+    assert await list_statuses(own_acts) == [("APPLIED",)]

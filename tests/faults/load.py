@@ -13,8 +13,9 @@ import stamina
 
 COLLIDING_EMAILS = 12
 COLLIDING_DOMAINS = 6
-SHARED = 4  # tags and companies that all clients link their contacts to
-CONFLICTS = ("CONTACT_EMAIL_EXISTS", "COMPANY_DOMAIN_EXISTS", "ALREADY_ASSOCIATED")
+COLLIDING_KEYS = 6
+SHARED = 4  # tags and companies that all clients link their contacts to, and properties that they set
+CONFLICTS = ("CONTACT_EMAIL_EXISTS", "COMPANY_DOMAIN_EXISTS", "ALREADY_ASSOCIATED", "PROPERTY_KEY_EXISTS")
 PATIENCE_S = 60
 
 
@@ -85,6 +86,7 @@ class Load:
             for n in range(SHARED):
                 await self.send(client, "POST", "/crm/tags", {"key": f"shared-{n}"}, f"tag {n}")
                 await self.send(client, "POST", "/crm/companies", {"name": f"Shared {n}"}, f"company {n}")
+                await self.send(client, "POST", "/crm/properties", make_property(f"shared_{n}"), f"property {n}")
         async with asyncio.TaskGroup() as group:
             for n in range(clients):
                 group.create_task(self._work(n))
@@ -108,22 +110,43 @@ class Load:
         if mine and chance.random() < 0.4:
             await self._link(client, chance, chance.choice(mine), key)
             return
+        if chance.random() < 0.04:
+            await self._define(client, chance, key)
+            return
+        # A text that is a number: it fits each type that its property ever has.
+        held: dict[str, Any] = {"properties": {f"shared_{chance.randrange(SHARED)}": f"{n}"}}
         act = chance.random()
         if act < 0.25 or not mine:
-            made = await self.send(client, "POST", "/crm/contacts", {"email": f"unique-{n}@example.com"}, key)
+            made = await self.send(client, "POST", "/crm/contacts", {"email": f"unique-{n}@example.com"} | held, key)
             if made is not None:
                 mine.append(made.record_id)
         elif act < 0.5:
             email = f"colliding-{chance.randrange(COLLIDING_EMAILS)}@example.com"
             await self.send(client, "POST", "/crm/contacts", {"email": email, "name": f"{n}"}, key)
         elif act < 0.9:
-            await self.send(client, "PATCH", f"/crm/contacts/{chance.choice(mine)}", {"name": f"{n}"}, key)
+            await self.send(client, "PATCH", f"/crm/contacts/{chance.choice(mine)}", {"name": f"{n}"} | held, key)
         elif act < 0.95:
             await self.send(client, "DELETE", f"/crm/contacts/{mine.pop(chance.randrange(len(mine)))}", None, key)
         else:
             # Deleted and free again: the others that want this email race for it.
             email = f"colliding-{chance.randrange(COLLIDING_EMAILS)}@example.com"
             await self.send(client, "DELETE", f"/crm/contacts/{email}", None, key)
+
+    async def _define(self, client: httpx2.AsyncClient, chance: random.Random, key: str | None) -> None:
+        """A property that others want too, or a change of one that all use, which converts what there is."""
+        path = f"/crm/properties/{chance.choice(self._list_shared('property'))}"
+        match chance.choice(("define", "number", "text", "archive", "restore")):
+            case "define":
+                body = make_property(f"colliding_{chance.randrange(COLLIDING_KEYS)}")
+                await self.send(client, "POST", "/crm/properties", body, key)
+            case "number":
+                await self.send(client, "PATCH", path, {"type": "NUMBER"}, key)
+            case "text":
+                await self.send(client, "PATCH", path, {"type": "TEXT"}, key)
+            case "archive":
+                await self.send(client, "DELETE", path, None, key)
+            case "restore":
+                await self.send(client, "PATCH", path, {"status": "ACTIVE"}, key)
 
     async def _link(self, client: httpx2.AsyncClient, chance: random.Random, contact: str, key: str | None) -> None:
         """An activity, a tag, an association, or a company whose domain others want too."""
@@ -186,6 +209,10 @@ class Load:
         ):
             with attempt:
                 await client.get(f"{self.url}/healthz")
+
+
+def make_property(key: str) -> dict[str, Any]:
+    return {"key": key, "entity": "CONTACT", "type": "TEXT"}
 
 
 @asynccontextmanager

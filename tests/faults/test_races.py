@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from tests.faults.load import open_client
-from tests.faults.verify import DUPLICATES, fetch, verify_replay, wait_until_applied
+from tests.faults.verify import DUPLICATES, UNCONVERTED, fetch, verify_replay, wait_until_applied
 from tests.serving import Served
 
 pytestmark = pytest.mark.faults
@@ -110,4 +110,34 @@ async def test_domains_tag_keys_and_links_that_are_raced_for_are_there_once(
     links = "SELECT (SELECT count(*) FROM taggings), count(*), count(*) FILTER (WHERE is_primary) FROM associations"
     assert await fetch(serve.data, links) == [(5, 5, 1)]
     assert await fetch(serve.data, DUPLICATES) == []
+    verify_replay(serve)
+
+
+async def test_property_keys_that_are_raced_for_are_defined_once_and_hold_for_all(
+    serve: Served, clients: list[httpx2.AsyncClient]
+) -> None:
+    """Contacts are written before, beside and behind the definitions; all that they hold is a number in the end."""
+    codes: Counter[tuple[str, int, str]] = Counter()
+
+    async def send(client: httpx2.AsyncClient, path: str, body: dict[str, object]) -> None:
+        answer = await client.post(f"{serve.url}/crm/{path}", json=body)
+        codes[path, answer.status_code, answer.json().get("error", {}).get("code", "")] += 1
+
+    for n in range(5):
+        contact = {"name": "Ada", "properties": {f"wanted_{n}": " 12 "}}
+        definition = {"key": f"wanted_{n}", "entity": "CONTACT", "type": "NUMBER"}
+        await asyncio.gather(
+            *(send(one, "contacts", contact) for one in clients[:16]),
+            *(send(one, "properties", definition) for one in clients[16:48]),
+            *(send(one, "contacts", contact) for one in clients[48:]),
+        )
+    await wait_until_applied(serve)
+    assert codes.pop(("contacts", 202, "")) == 5 * 32
+    assert codes.pop(("properties", 202, "")) == 5, "one process foresees that a key is taken"
+    assert codes == {("properties", 409, "PROPERTY_KEY_EXISTS"): 5 * 31}
+    keys = await fetch(serve.data, "SELECT key, version FROM properties ORDER BY id")
+    assert sorted(keys) == [(f"wanted_{n}", 1) for n in range(5)]
+    assert await fetch(serve.data, UNCONVERTED) == []
+    held = "SELECT count(*) FROM contacts WHERE properties <> '{}'"
+    assert await fetch(serve.data, held) == [(5 * 32,)]
     verify_replay(serve)

@@ -23,7 +23,7 @@ GROUP BY workspace_id, contact_id HAVING count(*) > 1
 """
 RECORDS = """
 SELECT external_id FROM contacts UNION ALL SELECT external_id FROM companies UNION ALL SELECT external_id FROM tags
-UNION ALL SELECT external_id FROM activities
+UNION ALL SELECT external_id FROM activities UNION ALL SELECT external_id FROM properties
 """
 # An activity for each write that made one, and none besides.
 WRONG_ACTIVITIES = """
@@ -45,6 +45,19 @@ LEFT JOIN LATERAL (
   WHERE resource = '/crm/contacts/' || c.external_id AND type LIKE 'contact.%'
 ) e ON true
 WHERE o.created <> 1 OR c.version <> 1 + o.updated + o.deleted OR c.version <> e.changed
+"""
+WRONG_PROPERTY_VERSIONS = """
+SELECT p.key, p.version, e.changed FROM properties p LEFT JOIN LATERAL (
+  SELECT count(*) AS changed FROM events
+  WHERE resource = '/crm/properties/' || p.external_id AND type LIKE 'property.%'
+) e ON true
+WHERE p.version <> e.changed
+"""
+# Whatever is held under a property that is in force has its form: each value that is sent fits.
+UNCONVERTED = """
+SELECT c.external_id, p.key, p.type, c.properties -> p.key FROM contacts c JOIN properties p USING (shard, workspace_id)
+WHERE p.entity = 'CONTACT' AND p.status = 'ACTIVE' AND c.properties ? p.key
+  AND jsonb_typeof(c.properties -> p.key) <> CASE p.type WHEN 'NUMBER' THEN 'number' ELSE 'string' END
 """
 GAPS = "SELECT workspace_id FROM events GROUP BY workspace_id HAVING count(*) <> max(sequence) OR min(sequence) <> 1"
 NOT_APPLIED = "SELECT count(*) FROM log_head h JOIN cursors c USING (shard) WHERE h.position <> c.position"
@@ -88,6 +101,8 @@ async def verify(served: Served, ledger: Ledger) -> None:
     assert await fetch(served.data, DUPLICATES) == []
     assert await fetch(served.data, WRONG_VERSIONS) == []
     assert await fetch(served.data, WRONG_ACTIVITIES) == []
+    assert await fetch(served.data, WRONG_PROPERTY_VERSIONS) == []
+    assert await fetch(served.data, UNCONVERTED) == []
     assert await fetch(served.data, GAPS) == []
     assert await fetch(served.data, "SELECT reason FROM dead_letters") == []
     await verify_replays(served, ledger)

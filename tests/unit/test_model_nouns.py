@@ -10,30 +10,36 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 from kith.errors import CODES
 from kith.model.activities import Activity
 from kith.model.commands import (
+    AddMembers,
     AssignTag,
     AssociateCompany,
     Command,
     CreateCompany,
     CreateContact,
+    CreateList,
     CreateTag,
     DeleteCompany,
     DeleteContact,
+    DeleteList,
     DeleteTag,
     LogActivity,
     MergeContacts,
     RemoveAssociation,
+    RemoveMembers,
     RemoveTag,
     RestoreCompany,
     RestoreContact,
     UpdateAssociation,
     UpdateCompany,
     UpdateContact,
+    UpdateList,
     UpdateTag,
 )
 from kith.model.companies import Company
 from kith.model.contacts import Contact
 from kith.model.decide import Accepted, Decision, Rejected, decide, fold, touches
 from kith.model.events import Event
+from kith.model.lists import List
 from kith.model.records import Claim, Identity, Record
 from kith.model.rules.merge import FILLED
 from kith.model.state import State
@@ -41,7 +47,7 @@ from kith.model.tags import Tag
 
 R = TypeVar("R", bound=Record)
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-KINDS = ("contact", "company", "tag", "activity")
+KINDS = ("contact", "company", "tag", "activity", "list")
 EMAILS = ("ada@example.com", "eve@example.com", "mia@example.com")
 DOMAINS = ("acme.example", "umbrella.example")
 KEYS = ("vip", "new")
@@ -51,6 +57,7 @@ CLAIMS: list[Claim] = [
     *(("tag_key", key) for key in KEYS),
 ]
 LINKING = {"association.created", "association.updated", "association.removed", "tag.assigned", "tag.removed"}
+LINKING |= {"list.entered", "list.left"}
 
 names = st.sampled_from((None, "Ada", "Eve"))
 properties = st.dictionaries(st.sampled_from(("mrr", "plan")), st.sampled_from((None, 1, "x")), max_size=2)
@@ -74,6 +81,7 @@ class NounsMachine(RuleBasedStateMachine):
     contacts = Bundle("contacts")
     companies = Bundle("companies")
     tags = Bundle("tags")
+    lists = Bundle("lists")
 
     def __init__(self) -> None:
         super().__init__()
@@ -241,6 +249,48 @@ class NounsMachine(RuleBasedStateMachine):
         record_id = contact_id if entity == "contact" else company_id
         self.run(RemoveTag(entity=entity, record_id=record_id, tag_id=tag_id))
 
+    @rule(
+        target=lists,
+        entity_type=st.sampled_from(("CONTACT", "CONTACT", "COMPANY")),
+        dynamic=st.just(False) | st.booleans(),
+    )
+    def create_list(self, entity_type: Any, dynamic: bool) -> str:
+        list_id = self.new_id("list")
+        command = CreateList(list_id=list_id, name="Some", entity_type=entity_type, is_dynamic=dynamic)
+        assert isinstance(self.run(command), Accepted)
+        return list_id
+
+    @rule(list_id=lists, name=st.sampled_from(("Some", "Others")), version=versions)
+    def change_list(self, list_id: str, name: str, version: int | None) -> None:
+        self.run(UpdateList(list_id=list_id, changes={"name": name}, if_version=version))
+
+    @rule(list_id=lists, version=versions)
+    def delete_list(self, list_id: str, version: int | None) -> None:
+        decision = self.run(DeleteList(list_id=list_id, if_version=version))
+        assert isinstance(decision, Rejected) or self.state.find(List, list_id) is None
+
+    @rule(
+        list_id=lists,
+        contact_ids=st.lists(contacts, min_size=1, max_size=3),
+        company_ids=st.lists(companies, min_size=1, max_size=3),
+        joining=st.sampled_from((True, True, False)),
+    )
+    def change_members(self, list_id: str, contact_ids: list[str], company_ids: list[str], joining: bool) -> None:
+        held = self.state.find(List, list_id)
+        entity = held.entity if held is not None else "contact"
+        named = contact_ids if entity == "contact" else company_ids
+        change = AddMembers if joining else RemoveMembers
+        decision = self.run(change(list_id=list_id, entity=entity, record_ids=named))
+        contacts, companies = map(self.get_contact, contact_ids), (self.state.find(Company, one) for one in company_ids)
+        records: list[Contact | Company | None] = [*(contacts if entity == "contact" else companies)]
+        able = (
+            held is not None and not held.is_dynamic and all(record is not None and record.live for record in records)
+        )
+        assert isinstance(decision, Accepted) == able
+        if able:
+            on = [list_id in {link.external_id for link in record.lists} for record in records if record is not None]
+            assert on == [joining] * len(named)
+
     @rule(contact_id=contacts, days=st.none() | st.integers(min_value=-3, max_value=3))
     def log(self, contact_id: str, days: int | None) -> None:
         contact = self.get_contact(contact_id)
@@ -282,15 +332,15 @@ class NounsMachine(RuleBasedStateMachine):
             kept = getattr(winner, field)
             assert getattr(after, field) == (kept if kept is not None else getattr(loser, field))
         assert after.properties == {**loser.properties, **winner.properties}
-        for links in ("companies", "tags"):
+        for links in ("companies", "tags", "lists"):
             ids = {link.external_id for side in (winner, loser) for link in getattr(side, links)}
             assert {link.external_id for link in getattr(after, links)} == ids
         primary = [link.external_id for side in (winner, loser) for link in side.companies if link.is_primary]
         assert [link.external_id for link in after.companies if link.is_primary] == primary[:1]
         gone = self.state.find(Contact, loser.external_id)
         assert gone is not None
-        assert (gone.status, gone.companies, gone.tags, gone.activity_count) == ("MERGED", (), (), 0)
-        assert gone.last_activity_at is None
+        assert (gone.status, gone.companies, gone.tags, gone.lists) == ("MERGED", (), (), ())
+        assert (gone.activity_count, gone.last_activity_at) == (0, None)
 
     def follow_merges(self, contact_id: str) -> str:
         """The contact that it went into, by the merges that were accepted."""
@@ -319,12 +369,13 @@ class NounsMachine(RuleBasedStateMachine):
             assert sum(link.is_primary for link in contact.companies) <= 1
         for record in (*self.list_of(Contact), *self.list_of(Company)):
             assert max(Counter(tag.external_id for tag in record.tags).values(), default=0) <= 1
+            assert max(Counter(link.external_id for link in record.lists).values(), default=0) <= 1
             numbers = [tag.number or 0 for tag in record.tags]
             assert numbers == sorted(numbers)
 
     @invariant()
     def a_version_counts_what_changed_of_the_record_itself(self) -> None:
-        for record in (*self.list_of(Contact), *self.list_of(Company), *self.list_of(Tag)):
+        for record in (*self.list_of(Contact), *self.list_of(Company), *self.list_of(Tag), *self.list_of(List)):
             assert record.version == self.changes[record.identity]
             assert record.updated_at == self.changed_at[record.identity]
 

@@ -217,6 +217,13 @@ def list_answers(entry: Route) -> Iterable[tuple[int, Json]]:
             meta = {"$ref": REF.format(name=f"{entry.kind.capitalize()}Meta")}
             page = make_envelope(data={"type": "array", "items": data}, meta=meta)
             yield 200, make_response(entry, "A page of records.", page, ("Preference-Applied",))
+        case "evaluation":
+            body = make_envelope(data=data)
+            pending = make_envelope(
+                data={"$ref": REF.format(name="List")}, operation={"$ref": REF.format(name="OperationMark")}
+            )
+            yield 200, make_response(entry, "Evaluated.", body)
+            yield 202, make_response(entry, "It takes longer: the operation tells.", pending, WRITE_HEADERS)
         case "rows":
             rows = make_envelope(data={"type": "array", "items": data})
             yield 200, make_response(entry, entry.summary, rows, ("Preference-Applied",))

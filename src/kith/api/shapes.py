@@ -8,7 +8,7 @@ from msgspec import Meta
 from kith.model.activities import ActivityModule, ActivityType
 from kith.model.companies import CompanyStatus
 from kith.model.contacts import LifecycleStage, Module, Status
-from kith.model.lists import EntityType
+from kith.model.lists import EntityType, ListStatus
 from kith.model.properties import PropertyEntity, PropertyGroup, PropertyStatus, PropertyType
 
 Time = Annotated[str, Meta(description="ISO 8601 in UTC with milliseconds.", examples=["2026-04-10T10:30:00.000Z"])]
@@ -174,12 +174,24 @@ class List(msgspec.Struct, rename="camel", kw_only=True):
     entity_type: EntityType
     is_dynamic: bool
     filter_criteria: dict[str, Any] | None
+    filter: Annotated[str | None, Meta(description="The filter of a dynamic list, as a text.", examples=[None])]
+    status: Annotated[ListStatus, Meta(description="BROKEN: its filter cannot be evaluated; its members stay.")]
+    reason: Annotated[str | None, Meta(description="Why it is BROKEN.", examples=[None])]
     member_count: Annotated[int, Meta(description="Members that are not deleted.", examples=[0])]
     evaluated_at: str | None
     created_at: Time
     updated_at: Time
     version: Annotated[int, Meta(description="One more for each applied write to the list itself.", examples=[1])]
     pending: Annotated[bool, Meta(description="There, and true, while a write to the list is not applied.")] = False
+
+
+class Evaluation(msgspec.Struct, rename="camel", kw_only=True):
+    """What an evaluation of a list changed."""
+
+    member_count: Annotated[int, Meta(examples=[0])]
+    added: Annotated[int, Meta(examples=[0])]
+    removed: Annotated[int, Meta(examples=[0])]
+    evaluated_at: Time
 
 
 class CompanyOfSummary(msgspec.Struct, rename="camel", kw_only=True):

@@ -117,7 +117,7 @@ def compile_count(
 ) -> Statement:
     """One value: how many rows fit, counted up to ``COUNTED_ROWS_MAX`` + 1 unless ``exact``."""
     values = Values(shard, workspace_id)
-    rows = f"SELECT 1 {_write_from(source, where, values, context)}"
+    rows = f"SELECT 1 {write_from(source, where, values, context)}"
     if not exact:
         rows += f" LIMIT {COUNTED_ROWS_MAX + 1}"
     return Statement(f"SELECT count(*) FROM ({rows}) counted", tuple(values.values))
@@ -128,13 +128,68 @@ def compile_estimate(
 ) -> Statement:
     """The planner's plan for all rows that fit, as JSON."""
     values = Values(shard, workspace_id)
-    sql = f"EXPLAIN (FORMAT JSON) SELECT 1 {_write_from(source, where, values, context)}"
+    sql = f"EXPLAIN (FORMAT JSON) SELECT 1 {write_from(source, where, values, context)}"
     return Statement(sql, tuple(values.values))
 
 
 def compile_plan(statement: Statement) -> Statement:
     """The planner's plan for a statement, as JSON; nothing runs."""
     return Statement(f"EXPLAIN (FORMAT JSON) {statement.sql}", statement.values)
+
+
+class Candidates(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom an evaluation looks at: ids behind ``after`` up to ``until``; or these, and those related to some."""
+
+    after: int = 0
+    until: int = 0
+    records: tuple[int, ...] = ()
+    related: tuple[int, ...] = ()
+
+
+def compile_evaluation(
+    source: Source, where: Condition, list_id: int, shard: int, workspace_id: int, context: Context, which: Candidates
+) -> Statement:
+    """Makes the members of a list those that fit, among the candidates.
+
+    Rows of who changed: ``id``, ``external_id``, ``live``, and whether they ``entered``.
+    """
+    entity = source.entity
+    values = Values(shard, workspace_id)
+    named, member = values.add(list_id), f"'{entity.name}'"
+    kept = _write_candidates("m.record_id", entity.name, which, values)
+    fitting = (
+        f"{write_from(source, where, values, context)} AND {_write_candidates('c.id', entity.name, which, values)}"
+    )
+    return Statement(
+        f"WITH fitting AS MATERIALIZED (SELECT c.id {fitting}), gone AS ("
+        f"DELETE FROM list_members m WHERE m.shard = $1 AND m.workspace_id = $2 AND m.list_id = {named}"
+        f" AND m.entity = {member} AND {kept} AND m.record_id NOT IN (SELECT id FROM fitting)"
+        f" RETURNING m.record_id AS id), come AS ("
+        f"INSERT INTO list_members (shard, workspace_id, list_id, entity, record_id)"
+        f" SELECT $1, $2, {named}, {member}, id FROM fitting ON CONFLICT DO NOTHING RETURNING record_id AS id)"
+        f" SELECT changed.id, c.external_id, {LIVE} AS live, changed.entered"
+        f" FROM (SELECT id, false AS entered FROM gone UNION ALL SELECT id, true FROM come) changed"
+        f" CROSS JOIN LATERAL (SELECT * FROM {entity.source} WHERE {GUARD} AND c.id = changed.id OFFSET 0) c"
+        f" ORDER BY changed.entered, changed.id",
+        tuple(values.values),
+    )
+
+
+def compile_difference(
+    source: Source, where: Condition, list_id: int, shard: int, workspace_id: int, context: Context
+) -> Statement:
+    """One value: whether the members of a list are other than those that fit."""
+    values = Values(shard, workspace_id)
+    named, member = values.add(list_id), f"'{source.entity.name}'"
+    members = (
+        f"SELECT m.record_id AS id FROM list_members m WHERE m.shard = $1 AND m.workspace_id = $2"
+        f" AND m.list_id = {named} AND m.entity = {member}"
+    )
+    fitting = f"SELECT c.id {write_from(source, where, values, context)}"
+    return Statement(
+        f"SELECT EXISTS (({fitting}) EXCEPT ({members})) OR EXISTS (({members}) EXCEPT ({fitting}))",
+        tuple(values.values),
+    )
 
 
 def compile_get(entity: Entity, by: str) -> str:
@@ -277,9 +332,21 @@ _COLUMNS = {
 }
 
 
-def _write_from(source: Source, where: Condition, values: Values, context: Context) -> str:
+def write_from(source: Source, where: Condition, values: Values, context: Context) -> str:
+    """From where the rows come that fit: it adds its values to ``values``."""
     condition = write_condition(where, source.scope, values, context)
     return f"FROM {source.entity.source} WHERE {_guard(source.entity)} AND {condition}"
+
+
+def _write_candidates(column: str, entity: str, which: Candidates, values: Values) -> str:
+    if not which.records and not which.related:
+        return f"{column} > {values.add(which.after)}::bigint AND {column} <= {values.add(which.until)}::bigint"
+    own, other = ("contact_id", "company_id") if entity == "contact" else ("company_id", "contact_id")
+    return (
+        f"({column} = ANY ({values.add(list(which.records))}::bigint[]) OR {column} IN ("
+        f"SELECT a.{own} FROM associations a WHERE a.shard = $1 AND a.workspace_id = $2"
+        f" AND a.{other} = ANY ({values.add(list(which.related))}::bigint[])))"
+    )
 
 
 def _compile_arm(source: Source, query: Query, values: Values, context: Context, *, several: bool) -> str:
@@ -299,7 +366,7 @@ def _compile_rows(source: Source, query: Query, values: Values, context: Context
         keys = [msgspec.structs.replace(key, is_id=False) for key in keys]
     most = _write_count(query, query.offset + query.limit + 1, values)
     columns = ", ".join([make_columns(source.entity), *(f"{key.sql} AS key_{n}" for n, key in enumerate(keys))])
-    rows = f"SELECT {columns} {_write_from(source, query.where, values, context)}"
+    rows = f"SELECT {columns} {write_from(source, query.where, values, context)}"
     after = _find_after(source, query, several=several)
     divide = _split_at_missing if len(keys) == 1 else _split_order
     parts = divide(rows, keys, after, most, values)

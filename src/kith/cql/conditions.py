@@ -5,7 +5,7 @@ of its field's kind is none, texts are compared lower-cased as ``kith_lower`` do
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, tzinfo
 from decimal import Decimal
 from functools import lru_cache
@@ -133,7 +133,7 @@ class _Writer:
             case Not():
                 return f"(({self._write_within(tree.term, scope, False)}) IS NOT TRUE)"
             case Search():
-                tsquery = to_tsquery(tree.query, self.values.workspace_id)
+                tsquery = to_tsquery(tree.query, self.values.workspace_id, tree.fields)
                 return f"{scope.alias}.words @@ {self.values.add(tsquery)}::tsquery" if tsquery else NOTHING
             case Related():
                 return self._relate(tree, scope)
@@ -355,6 +355,21 @@ class _Writer:
             f" AND x.contact_id = {scope.alias}.id AND {' AND '.join(terms)} LIMIT {count}::bigint + 1) counted)"
             f" {sign} {count}::bigint"
         )
+
+
+def list_members(tree: Condition, field: str) -> Iterator[str]:
+    """The members of a set that the filter names, on the record itself or beyond a relation."""
+    match tree:
+        case Comparison():
+            if tree.field == field and tree.value is not None:
+                yield from map(str, to_many(tree.value))
+        case And() | Or():
+            for term in tree.terms:
+                yield from list_members(term, field)
+        case Not():
+            yield from list_members(tree.term, field)
+        case Related():
+            yield from list_members(tree.where, field)
 
 
 def find_successor(text: str) -> str | None:

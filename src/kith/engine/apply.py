@@ -1,7 +1,7 @@
 """The one way through: the writer takes batches from the log and applies each in one transaction."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -9,13 +9,16 @@ import msgspec
 import structlog
 
 from kith.clock import Clock
+from kith.engine.aftermath import Aftermath, stands_alone
 from kith.engine.decisions import Decided, Placed, decide_batch, list_keys, list_operations, make_operation
+from kith.engine.dynamic_lists import DynamicLists
+from kith.engine.evaluation import ListCatalogue
 from kith.engine.schemas import Schemas
-from kith.engine.surveys import convert_values, survey_values
+from kith.engine.surveys import survey_values
 from kith.errors import BrokenLog, Internal, PoisonedLog
 from kith.log.port import Entry, Log
 from kith.model.codec import Undecodable, decode_envelope
-from kith.model.commands import AddMembers, MergeContacts, OnProperty, RemoveMembers, to_resource, to_type
+from kith.model.commands import AddMembers, Envelope, MergeContacts, RemoveMembers, to_resource, to_type
 from kith.model.decide import Rejected, touches
 from kith.model.events import REJECTED
 from kith.model.records import Identity, Record
@@ -43,7 +46,7 @@ logger = structlog.get_logger(__name__)
 class _Plan(NamedTuple):
     """What a batch will store, decided before its transaction begins.
 
-    ``rows`` are None where they are made within it: the batch is a command that brings values into another form.
+    ``rows`` are None where they are made within it, as the batch has an aftermath.
     """
 
     last: int
@@ -53,11 +56,16 @@ class _Plan(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """Commands that are applied together, entries that cannot be decoded with the reason, the last of both."""
+    """Commands that are applied together, entries that cannot be decoded with the reason, the last of both.
+
+    ``alone``: all before must be stored first. ``has_aftermath``: more is done when its rows are there.
+    """
 
     last: int
     placed: list[Placed]
     poison: list[tuple[Entry, str]]
+    alone: bool
+    has_aftermath: bool
 
 
 class _Portion(NamedTuple):
@@ -86,6 +94,7 @@ class Writer:
         self._positions: dict[int, int] = {}
         self._schema_positions: dict[int, int] = {}
         self._schemas = Schemas()
+        self._lists = ListCatalogue(self._schemas)
         self._ahead: _Ahead | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -162,8 +171,8 @@ class Writer:
                 " or restored in part? This writer stops rather than pass over writes that were acknowledged."
             )
         try:
-            batch = decode_batch(entries)
-            if before is not None and stands_alone(batch):
+            batch = await self._cut(shard, entries)
+            if before is not None and batch.alone:
                 return _Portion(list_up_to(batch.last, entries), None)
             plan = await self._make_plan(shard, batch, before)
             return _Portion(list_up_to(plan.last, entries), plan)
@@ -177,7 +186,7 @@ class Writer:
         tries = 1 if len(entries) > 1 else TRIES_ALONE_MAX
         for remaining in range(tries - 1, -1, -1):
             try:
-                plan = plan or await self._make_plan(shard, decode_batch(entries))
+                plan = plan or await self._make_plan(shard, await self._cut(shard, entries))
                 await self._store(shard, plan)
                 break
             except Exception as error:
@@ -197,19 +206,28 @@ class Writer:
         if rest := entries[len(list_up_to(plan.last, entries)) :]:
             await self._apply(shard, rest)
 
+    async def _cut(self, shard: int, entries: Sequence[Entry]) -> _Batch:
+        """The first of the entries, as many as make a batch."""
+        decoded = [(entry, decode_entry(entry)) for entry in entries]
+        workspaces = {one.workspace_id for _, one in decoded if isinstance(one, Envelope)}
+        stamp = self._schema_positions.get(shard, 0)
+        if self._lists.list_missing(workspaces, stamp):
+            async with self._database.acquire() as connection:
+                await self._lists.load(connection, shard, workspaces, stamp)
+        return cut_batch(decoded, self._lists.get)
+
     async def _make_plan(self, shard: int, batch: _Batch, before: Decided | None = None) -> _Plan:
         """Decide the batch on the committed state, with what ``before`` will have changed."""
         placed = batch.placed
-        alone = stands_alone(batch)
         async with self._database.acquire() as connection:
             known = await store.load_known_operations(connection, shard, *list_operations(placed)) if placed else set()
             stamp = self._schema_positions.get(shard, 0)
             records = await self._schemas.load_records(connection, shard, list_keys(placed).to_refs(), stamp)
             workspaces = sorted({one.envelope.workspace_id for one in placed})
             counters = await store.load_counters(connection, shard, workspaces) if placed else {}
-            surveys = await survey_batch(connection, shard, placed, records) if alone else None
-        decided = decide_batch(placed, records, counters, known, self._clock.now(), before, surveys)
-        return _Plan(batch.last, decided, None if alone else decided.make_rows(), batch.poison)
+            surveys = await survey_batch(connection, shard, placed, records) if batch.alone else None
+        decided = decide_batch(placed, records, counters, known, self._clock.now(), before, surveys, self._lists.get)
+        return _Plan(batch.last, decided, None if batch.has_aftermath else decided.make_rows(), batch.poison)
 
     async def _store(self, shard: int, plan: _Plan) -> None:
         """The one transaction of a batch. Raises ConflictingWriter where another writer was here."""
@@ -217,11 +235,12 @@ class Writer:
             changes_schemas = plan.decided.changes_schemas
             before = self._positions.get(shard, 0)
             await store.move_cursor(connection, shard, before, plan.last, changes_schemas=changes_schemas)
-            for envelope, before_it, one in plan.decided.list_conversions():
-                survey = await convert_values(connection, shard, envelope.workspace_id, before_it, one)
-                if one.active:
-                    plan.decided.note_conversion(envelope, survey)
-            await store.save(connection, shard, plan.rows or plan.decided.make_rows())
+            rows = plan.rows
+            if rows is None:
+                await store.save(connection, shard, plan.decided.make_record_rows())
+                await Aftermath(connection, shard, plan.decided, self._lists.get).run()
+                rows = plan.decided.make_outcome_rows()
+            await store.save(connection, shard, rows)
             for entry, reason in plan.poison:
                 await store.insert_dead_letter(
                     connection, shard, entry.position, entry.workspace_id, None, entry.data, reason
@@ -291,38 +310,44 @@ class Writer:
             await store.save(connection, shard, {name: store.to_documents(one) for name, one in rows.items()})
 
 
-def decode_batch(entries: Sequence[Entry]) -> _Batch:
-    """The first of the entries, as many as make a batch: up to the first merge.
+def decode_entry(entry: Entry) -> Envelope | str:
+    """The command, or why it cannot be read."""
+    try:
+        return decode_envelope(entry.data)
+    except Undecodable as error:
+        return str(error)
+
+
+def cut_batch(decoded: Sequence[tuple[Entry, Envelope | str]], find_lists: Callable[[int], DynamicLists]) -> _Batch:
+    """The first of the entries, as many as make a batch.
 
     A merge ends its batch: what it moves must not depend on how the log is cut into batches. So do commands that
-    together name too many members of lists. A command on a property stands alone: it is about all records.
+    together name too many members of lists, and those of a workspace with lists that look beyond the record. What is
+    about all records stands alone.
     """
     members = 0
     placed: list[Placed] = []
     poison: list[tuple[Entry, str]] = []
-    for entry in entries:
-        try:
-            envelope = decode_envelope(entry.data)
-        except Undecodable as error:
-            poison.append((entry, str(error)))
+    alone = has_aftermath = False
+    for entry, envelope in decoded:
+        if isinstance(envelope, str):
+            poison.append((entry, envelope))
             continue
-        command = envelope.command
-        if isinstance(command, OnProperty) and (placed or poison):
+        command, lists = envelope.command, find_lists(envelope.workspace_id)
+        alone = stands_alone(command, lists)
+        if alone and (placed or poison):
+            alone = False
             break
         placed.append(Placed(entry.position, envelope))
-        if isinstance(command, (MergeContacts, OnProperty)):
+        has_aftermath = alone or lists.has_wide
+        if has_aftermath or isinstance(command, MergeContacts):
             break
         if isinstance(command, (AddMembers, RemoveMembers)):
             members += len(command.record_ids)
             if members > MEMBERS_MAX:
                 break
     last = max([one.position for one in placed[-1:]] + [entry.position for entry, _ in poison[-1:]])
-    return _Batch(last, placed, poison)
-
-
-def stands_alone(batch: _Batch) -> bool:
-    """Whether it is a command on a property, for which all that was accepted before must be stored."""
-    return bool(batch.placed) and isinstance(batch.placed[0].envelope.command, OnProperty)
+    return _Batch(last, placed, poison, alone, has_aftermath)
 
 
 async def survey_batch(
@@ -333,11 +358,11 @@ async def survey_batch(
     state = State()
     state.know(record for _, record in records)
     state.know_absent(touches(envelope.command))
-    one = find_surveyed(state, envelope.command)
-    if one is None:
+    surveyed = find_surveyed(state, envelope.command)
+    if surveyed is None:
         return {}
-    survey = await survey_values(connection, shard, envelope.workspace_id, one)
-    return {(envelope.workspace_id, one.identity): survey}
+    survey = await survey_values(connection, shard, envelope.workspace_id, surveyed)
+    return {(envelope.workspace_id, surveyed.after.identity): survey}
 
 
 def list_up_to(position: int, entries: Sequence[Entry]) -> list[Entry]:

@@ -1,18 +1,20 @@
 """The verbs of the query language: run a query, explain it, list what it may name."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
 import msgspec
 
-from kith.cql.ast import And, Comparison, Condition, Not, Or, Query, Related, Search, Sort, conjoin
+from kith.cql.ast import And, Comparison, Condition, Or, Query, Sort, conjoin
 from kith.cql.catalogue import COMPANY, CONTACT, Entity, Field
 from kith.cql.clauses import resolve_search, resolve_select, resolve_sort
 from kith.cql.compile import Source, compile_page, make_source
-from kith.cql.conditions import Context, to_many
+from kith.cql.conditions import Context, list_members
+from kith.cql.faults import refuse_size
+from kith.cql.grouping import GROUPS_MAX, compile_groups, resolve_grouping
 from kith.cql.json_form import read_json
 from kith.cql.legacy_form import parse_legacy
 from kith.cql.parser import parse
@@ -22,19 +24,16 @@ from kith.cql.resolve import resolve
 from kith.cql.vocabulary import EntityName, Vocabulary
 from kith.engine.context import Engine
 from kith.engine.costs import check_cost
+from kith.engine.evaluation import find_named
 from kith.engine.query import Count, Page, check_depth, count_rows, find_last, make_cursor, read_cursor
 from kith.engine.vocabularies import Vocabularies
 from kith.errors import InvalidRequest
 from kith.model.workspaces import Workspace
-from kith.store.queries import load_queries
 
 RESOLVED_KEPT_MAX = 2048
 LIMIT_MAX = 100
-# A tag or a list that so few have is looked up whole where it is one of several alternatives.
-RARE_MAX = 1000
 _ENTITIES: dict[str, Entity] = {"contact": CONTACT, "company": COMPANY}
 _DEFAULT_SORT = (Sort("createdAt", True),)
-_TAGS, _LISTS = load_queries("tags"), load_queries("lists")
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +50,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 20
     cursor: str | None = None
     count: Count = "default"
+    aggregate: Any = None
+    group_by: Any = None
     tier: str = "enterprise"
 
 
@@ -97,6 +98,26 @@ async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
     return Page(row["page"].encode(), meta)
 
 
+async def run_groups(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
+    """The figures of each group of what fits. Raises as ``run_cql``, QUERY_TOO_COMPLEX beyond ``GROUPS_MAX``."""
+    if len(asked.entities) > 1:
+        raise InvalidRequest("aggregate is of one entity; ask for each by itself.", {"parameter": "entity"})
+    vocabulary = (await engine.vocabularies.get(workspace)).pick(asked.entities)
+    grouping = resolve_grouping(asked.aggregate, asked.group_by, vocabulary)
+    resolved = await resolve_asked(engine, workspace, asked)
+    where = resolved.query.where
+    statement = compile_groups(resolved.sources[0], where, grouping, workspace.shard, workspace.id, resolved.context)
+    cost = await engine.costs.estimate((workspace.id, asked.entities, where, grouping), lambda: statement)
+    check_cost(cost, asked.tier)
+    began_s = perf_counter()
+    row = await engine.queries.fetchrow(statement.sql, *statement.values)
+    assert row is not None
+    if row["count"] > GROUPS_MAX:
+        raise refuse_size("groups", GROUPS_MAX, row["count"], "groupBy")
+    took_ms = round((perf_counter() - began_s) * 1000)
+    return Page(row["rows"].encode(), {"total": row["count"], "queryTimeMs": took_ms, "estimatedCost": cost})
+
+
 async def explain_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Explanation:
     """How the query is understood and what it is expected to cost; nothing runs."""
     resolved = await resolve_asked(engine, workspace, asked)
@@ -104,7 +125,7 @@ async def explain_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Exp
         canonical=to_text(resolved.tree),
         ast=to_json(resolved.tree),
         cost=await _estimate(engine, workspace, resolved),
-        indexed=list_indexed(resolved.query.where, resolved.sources[0]),
+        indexed=list_indexed(resolved.tree, resolved.sources[0]),
     )
 
 
@@ -162,36 +183,11 @@ def make_sources(entities: Sequence[EntityName], vocabularies: Vocabularies) -> 
 
 async def make_context(engine: Engine, workspace: Workspace, where: Condition, vocabulary: Vocabulary) -> Context:
     """What the filter means now, with the ids of the tags and lists that it names."""
-    keys = list(dict.fromkeys(list_members(where, "tags")))
-    names = list(dict.fromkeys(list_members(where, "lists")))
-    tags: dict[str, int] = {}
-    lists: dict[str, int] = {}
-    rare: set[tuple[str, int]] = set()
-    if keys:
-        rows = await engine.database.fetch(_TAGS["find_tag_ids"], workspace.shard, workspace.id, keys)
-        tags = {row["key"]: row["id"] for row in rows}
-        rare |= {("tags", row["id"]) for row in rows if row["contact_count"] <= RARE_MAX}
-    if names:
-        numbers = [int(name) for name in names if name.isascii() and name.isdecimal() and len(name) <= 18]
-        rows = await engine.database.fetch(_LISTS["find_list_ids"], workspace.shard, workspace.id, numbers, names)
-        lists = {name: row["id"] for row in rows for name in (str(row["id"]), row["external_id"])}
-        rare |= {("lists", row["id"]) for row in rows if row["member_count"] <= RARE_MAX}
-    return Context(now=engine.clock.now(), zone=vocabulary.zone, tags=tags, lists=lists, rare=frozenset(rare))
-
-
-def list_members(tree: Condition, field: str) -> Iterator[str]:
-    """The members of a set that the filter names, on the record itself or beyond a relation."""
-    match tree:
-        case Comparison():
-            if tree.field == field and tree.value is not None:
-                yield from map(str, to_many(tree.value))
-        case And() | Or():
-            for term in tree.terms:
-                yield from list_members(term, field)
-        case Not():
-            yield from list_members(tree.term, field)
-        case Related():
-            yield from list_members(tree.where, field)
+    if not (any(list_members(where, "tags")) or any(list_members(where, "lists"))):
+        return Context(now=engine.clock.now(), zone=vocabulary.zone)
+    async with engine.database.acquire() as connection:
+        named = await find_named(connection, workspace.shard, workspace.id, where)
+    return Context(now=engine.clock.now(), zone=vocabulary.zone, tags=named.tags, lists=named.lists, rare=named.rare)
 
 
 def place_page(engine: Engine, workspace: Workspace, asked: Asked, query: Query) -> Query:
@@ -209,12 +205,10 @@ def place_page(engine: Engine, workspace: Workspace, asked: Asked, query: Query)
 def list_indexed(where: Condition, source: Source) -> list[str]:
     """The conditions, all of which have to hold, that an index serves."""
     terms = where.terms if isinstance(where, And) else (where,)
-    return ["search" if isinstance(term, Search) else to_text(term) for term in terms if is_indexed(term, source)]
+    return [to_text(term) for term in terms if is_indexed(term, source)]
 
 
 def is_indexed(term: Condition, source: Source) -> bool:
-    if isinstance(term, Search):
-        return True
     if isinstance(term, Or):
         return all(is_indexed(one, source) for one in term.terms)
     if not isinstance(term, Comparison):
@@ -233,7 +227,7 @@ def is_served(field: Field, operator: str) -> bool:
         return field.finds_missing
     if operator in ("contains", "ends_with"):
         return False
-    return field.key is not None or field.name in ("id", "externalId", "status", "industry", "size")
+    return field.key is not None or field.name in ("id", "externalId", "industry", "size")
 
 
 async def _estimate(engine: Engine, workspace: Workspace, resolved: Resolved) -> int:

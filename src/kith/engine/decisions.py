@@ -1,15 +1,18 @@
 """Deciding a batch: commands in their order on the loaded state, and the rows that come of it. No I/O."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, NamedTuple
 
+from kith.engine.dynamic_lists import DynamicLists
 from kith.engine.rows import RowMaker
 from kith.model.commands import Envelope, to_resource, to_type
+from kith.model.companies import Company
 from kith.model.contacts import Contact
-from kith.model.decide import Decision, Rejected, decide, fold, touches
-from kith.model.events import REJECTED
+from kith.model.decide import Accepted, Decision, Rejected, decide, fold, touches
+from kith.model.events import REJECTED, Event
+from kith.model.lists import List
 from kith.model.properties import Property, Schema
 from kith.model.records import Claim, Identity, Record
 from kith.model.state import Ref, State, Survey
@@ -25,7 +28,7 @@ class Placed(NamedTuple):
 
 
 # What the rows of contacts and companies are made with, whatever the commands are about.
-_SCHEMAS: Sequence[Identity] = (("schema", "CONTACT"), ("schema", "COMPANY"))
+_SCHEMAS: Sequence[Identity] = (("schema", "CONTACT"), ("schema", "COMPANY"), ("schema", "CONTACT_COMPANY"))
 
 
 class Keys(NamedTuple):
@@ -61,6 +64,14 @@ def list_operations(batch: Iterable[Placed]) -> tuple[list[tuple[int, str]], dat
     return ids, first, last + timedelta(days=1)
 
 
+def find_no_lists(_: int) -> DynamicLists:
+    """Where there are none."""
+    return _NO_LISTS
+
+
+_NO_LISTS = DynamicLists((), ())
+
+
 def decide_batch(
     batch: Sequence[Placed],
     records: Iterable[tuple[int, Record]],
@@ -69,13 +80,14 @@ def decide_batch(
     applied_at: datetime,
     before: "Decided | None" = None,
     surveys: Mapping[tuple[int, Identity], Survey] | None = None,
+    find_lists: Callable[[int], DynamicLists] = find_no_lists,
 ) -> "Decided":
     """Decide each command that is not ``known`` to be applied, and fold what it does.
 
     ``before`` is the batch in front of this one, where what was loaded may not have it yet: it knows better.
-    ``surveys`` are of the properties that the batch changes, as it leaves them.
+    ``surveys`` are of the properties that the batch changes, as it leaves them; ``find_lists`` knows the dynamic lists.
     """
-    decided = Decided(records, counters, applied_at, surveys or {})
+    decided = Decided(records, counters, applied_at, surveys or {}, find_lists)
     if before is not None:
         decided.build_on(before, list_keys(batch))
         known = known | before.list_operations()
@@ -99,15 +111,17 @@ class Decided:
         counters: Mapping[int, CounterRow],
         applied_at: datetime,
         surveys: Mapping[tuple[int, Identity], Survey],
+        find_lists: Callable[[int], DynamicLists],
     ) -> None:
         self._states = {workspace: State(counter.numbers) for workspace, counter in counters.items()}
         self._sequences = {workspace: counter.next_event_sequence for workspace, counter in counters.items()}
         self._next_sequences = dict(self._sequences)
         self._loaded: dict[tuple[int, Identity], Record | None] = {}
         self._applied_at = applied_at
+        self._find_lists = find_lists
         self._outcomes: list[tuple[Placed, Decision]] = []
         self._results: dict[tuple[int, str], dict[str, Any]] = {}
-        self._maker = RowMaker(self._find_schema)
+        self._maker = RowMaker(self.get_schema)
         for workspace, record in records:
             self._states[workspace].know((record,))
         for (workspace, identity), survey in surveys.items():
@@ -142,23 +156,80 @@ class Decided:
         state.know_absent(touches(envelope.command))
         decision = decide(state, envelope.command, envelope.at)
         if not isinstance(decision, Rejected):
+            events: list[Event] = []
             for event in decision.events:
-                for record in (event.record, *event.also):
-                    self._loaded.setdefault((workspace, record.identity), state.peek(record.identity))
-                if event.type == "contact.merged":
-                    self._note_merge(workspace, envelope.at, state, event.record, *event.also)
-                fold(state, event)
-            self._next_sequences[workspace] += len(decision.events)
+                events += self._fold(workspace, envelope.at, state, event)
+            decision = Accepted(tuple(events))
+            self._next_sequences[workspace] += len(events)
         else:
             self._next_sequences[workspace] += 1
         self._outcomes.append((placed, decision))
 
+    def _fold(self, workspace: int, at: datetime, state: State, event: Event) -> list[Event]:
+        """The event, and those of the dynamic lists that what it changes enters or leaves by it."""
+        records = (event.record, *event.also)
+        before = {record.identity: state.peek(record.identity) for record in records}
+        for identity, record in before.items():
+            self._loaded.setdefault((workspace, identity), record)
+        if event.type == "contact.merged":
+            self._note_merge(workspace, at, state, event.record, *event.also)
+        fold(state, event)
+        events = [event]
+        lists = self._find_lists(workspace)
+        for identity, was in before.items():
+            became = state.peek(identity)
+            if isinstance(became, (Contact, Company)):
+                assert was is None or isinstance(was, (Contact, Company))
+                following = lists.follow(was, became, at, anew=event.type == "contact.merged")
+                for one in following:
+                    fold(state, one)
+                events += following
+        return events
+
+    def list_touched(self) -> dict[int, dict[str, list[int]]]:
+        """The numbers of the contacts and companies that changed or were linked, by workspace and kind."""
+        touched: dict[int, dict[str, list[int]]] = {}
+        for (workspace, identity), before in self._loaded.items():
+            kinds = touched.setdefault(workspace, {"contact": [], "company": []})
+            for record in (before, self._states[workspace].peek(identity)):
+                if isinstance(record, (Contact, Company)) and record.number is not None:
+                    kinds[record.kind].append(record.number)
+                if isinstance(record, Contact):
+                    kinds["company"] += [link.number for link in record.companies if link.number is not None]
+        return touched
+
+    def list_accepted(self) -> list[tuple[Envelope, tuple[Event, ...]]]:
+        """The commands that changed something, with what they did."""
+        return [
+            (placed.envelope, decision.events)
+            for placed, decision in self._outcomes
+            if not isinstance(decision, Rejected) and decision.events
+        ]
+
+    def take_sequences(self, workspace: int, count: int) -> int:
+        """The first sequence number of so many events that follow those of the batch."""
+        first = self._next_sequences[workspace]
+        self._next_sequences[workspace] += count
+        return first
+
     @property
     def changes_schemas(self) -> bool:
-        """Whether properties are other than they were."""
-        return any(kind == "property" for _, (kind, _) in self._loaded)
+        """Whether properties, or the filters of lists, are other than they were."""
+        return any(
+            kind == "property" or (kind == "list" and self._is_defined(workspace, kind, external_id))
+            for workspace, (kind, external_id) in self._loaded
+        )
 
-    def _find_schema(self, workspace: int, entity: str) -> Schema:
+    def _is_defined(self, workspace: int, kind: str, external_id: str) -> bool:
+        """Whether the list's definition changed, and not just who is on it."""
+        before, after = self._loaded[workspace, (kind, external_id)], self._states[workspace].peek((kind, external_id))
+        assert (before is None or isinstance(before, List)) and (after is None or isinstance(after, List))
+        was = None if before is None or not before.is_dynamic else (before.filter_criteria, before.name)
+        now = None if after is None or not after.is_dynamic else (after.filter_criteria, after.name)
+        return was != now
+
+    def get_schema(self, workspace: int, entity: str) -> Schema:
+        """As the batch leaves it."""
         schema = self._states[workspace].peek(("schema", entity))
         assert isinstance(schema, Schema)
         return schema
@@ -178,16 +249,9 @@ class Decided:
         assert before is None or isinstance(before, Property)
         return before
 
-    def note_conversion(self, envelope: Envelope, survey: Survey) -> None:
-        """What came of a conversion: told by the command's operation, and by its event."""
-        self._results[envelope.workspace_id, envelope.operation_id] = {
-            "values": survey.values,
-            "converted": survey.converted,
-            "misfits": survey.misfits,
-            "examples": [
-                {"record": path, "value": value, "message": message} for path, value, message in survey.examples
-            ],
-        }
+    def note_result(self, envelope: Envelope, result: dict[str, Any]) -> None:
+        """What a command found out: told by its operation, and by its event."""
+        self._results[envelope.workspace_id, envelope.operation_id] = result
 
     def _find_result(self, envelope: Envelope) -> dict[str, Any] | None:
         return self._results.get((envelope.workspace_id, envelope.operation_id))
@@ -198,24 +262,30 @@ class Decided:
         self._maker.add_merge(workspace, at, sides[0], sides[1])
 
     def make_rows(self) -> dict[str, str]:
-        """The documents of each statement of ``SAVES`` that the batch needs: each record once, as it is at the end."""
+        """The documents of each statement of ``SAVES`` that the batch needs."""
+        return self.make_record_rows() | self.make_outcome_rows()
+
+    def make_record_rows(self) -> dict[str, str]:
+        """Those of records and their links: each record once, as it is at the end."""
         for (workspace, identity), before in self._loaded.items():
             self._maker.add(workspace, before, self._states[workspace].peek(identity))
-        rows = {name: to_documents(some) for name, some in self._maker.finish().items() if some}
-        rows["insert_events"] = to_documents(self._make_events())
-        rows["insert_operations"] = to_documents(
-            [
-                make_operation(placed, decision, self._applied_at, self._find_result(placed.envelope))
-                for placed, decision in self._outcomes
-            ]
-        )
-        rows["save_counters"] = to_documents(
-            [
-                make_counter(workspace, state.numbers or {}, self._next_sequences[workspace])
-                for workspace, state in self._states.items()
-            ]
-        )
-        return rows
+        return {name: to_documents(some) for name, some in self._maker.finish().items() if some}
+
+    def make_outcome_rows(self) -> dict[str, str]:
+        """Those of operations, events and counters."""
+        operations = [
+            make_operation(placed, decision, self._applied_at, self._find_result(placed.envelope))
+            for placed, decision in self._outcomes
+        ]
+        counters = [
+            make_counter(workspace, state.numbers or {}, self._next_sequences[workspace])
+            for workspace, state in self._states.items()
+        ]
+        return {
+            "insert_events": to_documents(self._make_events()),
+            "insert_operations": to_documents(operations),
+            "save_counters": to_documents(counters),
+        }
 
     def _make_events(self) -> list[EventRow]:
         """What the feed tells of, in order."""
@@ -264,5 +334,5 @@ def list_told(envelope: Envelope, decision: Decision, result: dict[str, Any] | N
     if isinstance(decision, Rejected):
         data = {"type": to_type(envelope.command), "code": decision.code, "message": decision.message}
         return [(REJECTED, data)]
-    more = {"conversion": result} if result is not None else {}
+    more = {"result": result} if result is not None else {}
     return [(event.type, make_event_data(event) | more) for event in decision.events]

@@ -4,26 +4,32 @@ What a filter says of a record itself is asked in memory, after each command. Wh
 some activities, is asked of the database when the command's rows are there: such a command ends its batch.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from kith.cql.ast import Activities, And, Comparison, Condition, Not, Or, Related
+from kith.cql.conditions import to_many
 from kith.cql.json_form import read_json
-from kith.cql.predicate import Predicate, compile_predicate, make_row
+from kith.cql.predicate import Predicate, Row, compile_predicate, make_row
 from kith.cql.reads import add_default_status, has_relative, list_reads
 from kith.cql.resolve import resolve
-from kith.cql.vocabulary import PROPERTIES, Vocabulary
-from kith.engine.vocabularies import Vocabularies
+from kith.cql.vocabulary import LINK, PROPERTIES
+from kith.engine.vocabularies import Vocabularies, make_vocabularies
 from kith.errors import Exposed
 from kith.model.companies import Company
 from kith.model.contacts import Contact
-from kith.model.events import Event
+from kith.model.events import Event, EventType
+from kith.model.lists import ListStatus
+from kith.model.properties import Schema
 from kith.model.records import ListLink
+from kith.model.values import lower_case
 
 Kind = Literal["contact", "company"]
+# For filters that do not depend on the time.
+ANY_TIME = datetime.min.replace(tzinfo=UTC)
 _FIELDS: Mapping[str, str] = {
     "id": "number",
     "externalId": "external_id",
@@ -47,6 +53,8 @@ class ListRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     entity: Kind
     filter_criteria: dict[str, Any]
+    timezone: str
+    status: ListStatus
 
 
 class DynamicList(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +64,7 @@ class DynamicList(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     row: ListRow
+    vocabularies: Vocabularies
     tree: Condition
     reads: frozenset[str]
     wide: bool
@@ -66,33 +75,105 @@ class DynamicList(msgspec.Struct, frozen=True, kw_only=True):
     def link(self) -> ListLink:
         return ListLink(external_id=self.row.external_id, number=self.row.number)
 
+    def fits(self, row: Row, at: datetime) -> bool:
+        """Whether a record fits at that time."""
+        if self.predicate is not None:
+            return self.predicate(row)
+        return compile_predicate(self.tree, self.vocabularies.pick((self.row.entity,)), at)(row)
+
     def tell(self) -> dict[str, Any]:
         """As events tell of it."""
         return {"list": {"id": self.row.number, "externalId": self.row.external_id, "name": self.row.name}}
 
 
-class Change(NamedTuple):
-    """A record that entered a list, or left it."""
+class NearLists:
+    """Lists of an entity whose filters look at the record alone.
 
-    list_number: int
-    record: int
-    external_id: str
-    entered: bool
+    Most filters want some field to have one of a few values. Lists are found by that: of a thousand, few are asked.
+    """
+
+    def __init__(self, lists: Sequence[DynamicList]) -> None:
+        self.by_number: dict[int, DynamicList] = {one.row.number: one for one in lists}
+        self.fields = sorted({name for one in lists for name in one.reads})
+        self.has_relative = any(one.relative for one in lists)
+        self._loose: list[DynamicList] = []
+        self._anchored: dict[str, dict[Any, list[DynamicList]]] = {}
+        for one in lists:
+            anchor = find_anchor(one)
+            if anchor is None:
+                self._loose.append(one)
+                continue
+            by_value = self._anchored.setdefault(anchor.field, {})
+            for value in anchor.values:
+                by_value.setdefault(value, []).append(one)
+
+    def list_candidates(self, row: Row) -> Iterator[DynamicList]:
+        """All that the record may fit; one may come twice."""
+        yield from self._loose
+        for field, by_value in self._anchored.items():
+            held = row[field]
+            if isinstance(held, frozenset):
+                for member in held:
+                    yield from by_value.get(member, ())
+            elif held is not None:
+                yield from by_value.get(held, ())
+
+
+class Anchor(NamedTuple):
+    """A field that has to have one of the values, as a row has them, or a set that has to hold one of them."""
+
+    field: str
+    values: tuple[Any, ...]
+
+
+def find_anchor(one: DynamicList) -> Anchor | None:
+    """Of the conditions that all have to hold, one on few values; the status is that of nearly every record."""
+    fields = one.vocabularies.pick((one.row.entity,)).fields
+    anchors = []
+    for term in one.tree.terms if isinstance(one.tree, And) else (one.tree,):
+        if not isinstance(term, Comparison) or term.operator not in ("eq", "in", "has_any", "has_all"):
+            continue
+        kind = fields[term.field].kind
+        if term.field == "status" or kind in ("DATE", "DATETIME"):
+            continue
+        values = to_many(term.value)
+        if kind in ("TEXT", "EMAIL"):
+            values = [lower_case(str(value)) for value in values]
+        anchors.append(Anchor(term.field, tuple(values[:1] if term.operator == "has_all" else values)))
+    return min(anchors, key=lambda anchor: len(anchor.values), default=None)
 
 
 class DynamicLists:
     """Those of one workspace, by entity, and which of them read a field."""
 
-    def __init__(self, vocabularies: Vocabularies, rows: Iterable[ListRow]) -> None:
-        self.vocabularies = vocabularies
-        made = [one for row in rows if (one := make_dynamic_list(row, vocabularies)) is not None]
+    def __init__(self, schemas: Sequence[Schema], rows: Iterable[ListRow]) -> None:
+        self.rows = list(rows)
+        zones = {row.timezone: make_vocabularies(schemas, row.timezone) for row in self.rows}
+        made = [one for row in self.rows if (one := make_dynamic_list(row, zones[row.timezone])) is not None]
         self.all: dict[Kind, list[DynamicList]] = {
             "contact": [one for one in made if one.row.entity == "contact"],
             "company": [one for one in made if one.row.entity == "company"],
         }
-        self._near = {kind: [one for one in some if not one.wide] for kind, some in self.all.items()}
-        self._fields = {kind: sorted({name for one in near for name in one.reads}) for kind, near in self._near.items()}
-        self.has_wide = any(one.wide for one in made)
+        self._near = {kind: NearLists([one for one in some if not one.wide]) for kind, some in self.all.items()}
+        self._wide = [one for one in made if one.wide]
+
+    @property
+    def has_wide(self) -> bool:
+        """Whether some list's filter looks beyond its records."""
+        return bool(self._wide)
+
+    def list_wide(self) -> list[DynamicList]:
+        return self._wide
+
+    def reads_property(self, row: ListRow, entity: str, key: str) -> bool:
+        """Whether the list's filter reads a property, of its own records, of related ones, or of the link to them."""
+        one = next((one for one in self.all[row.entity] if one.row.number == row.number), None)
+        if one is None:
+            return False
+        if entity == "CONTACT_COMPANY":
+            return any(read.endswith(f".{LINK}{key}") for read in one.reads)
+        own = PROPERTIES + key
+        return (own if entity.lower() == row.entity else f"{entity.lower()}.{own}") in one.reads
 
     def list_reading(self, name: str, kind: Kind | None = None) -> list[DynamicList]:
         """The lists whose filters read a field, also beyond a relation (``company.tags``)."""
@@ -110,24 +191,23 @@ class DynamicLists:
         """What the record enters and leaves by what it has become. ``anew``: whatever it was before."""
         kind: Kind = "contact" if isinstance(after, Contact) else "company"
         near = self._near[kind]
-        if not near:
+        if not near.by_number:
             return []
-        values = {name: get_value(after, name) for name in self._fields[kind]}
-        if before is not None and not anew:
-            changed = {name for name, value in values.items() if get_value(before, name) != value}
-            near = [one for one in near if one.relative or not changed.isdisjoint(one.reads)]
-            if not near:
+        values = {name: get_value(after, name) for name in near.fields}
+        if before is not None and not anew and not near.has_relative:
+            if all(get_value(before, name) == value for name, value in values.items()):
                 return []
-        vocabulary = self.vocabularies.pick((kind,))
-        row = make_row(vocabulary, values)
-        on = {link.number for link in after.lists}
+        # How times are read from texts depends on no zone: those that are kept have their offset.
+        vocabularies = next(iter(near.by_number.values())).vocabularies
+        row = make_row(vocabularies.pick((kind,)), values)
+        fitting = {one.row.number for one in near.list_candidates(row) if one.fits(row, at)}
+        on = {number for link in after.lists if (number := link.number) is not None and number in near.by_number}
         events: list[Event] = []
-        for one in near:
-            predicate = one.predicate or compile_predicate(one.tree, vocabulary, at)
-            fits = predicate(row)
-            if fits != (one.row.number in on):
-                after = enter(after, one) if fits else leave(after, one)
-                events.append(Event(type="list.entered" if fits else "list.left", record=after, told=one.tell()))
+        for number in sorted(fitting ^ on):
+            one = near.by_number[number]
+            after = enter(after, one) if number in fitting else leave(after, one)
+            event_type: EventType = "list.entered" if number in fitting else "list.left"
+            events.append(Event(type=event_type, record=after, told=one.tell()))
         return events
 
 
@@ -141,17 +221,22 @@ def make_dynamic_list(row: ListRow, vocabularies: Vocabularies) -> DynamicList |
     wide, relative = looks_beyond(tree), has_relative(tree)
     return DynamicList(
         row=row,
+        vocabularies=vocabularies,
         tree=tree,
         reads=list_reads(tree),
         wide=wide,
         relative=relative,
-        predicate=None if wide or relative else compile_predicate(tree, vocabulary, row_time()),
+        predicate=None if wide or relative else compile_predicate(tree, vocabulary, ANY_TIME),
     )
 
 
-def row_time() -> datetime:
-    """A time for filters that do not depend on it."""
-    return datetime.min
+def find_fault(row: ListRow, vocabularies: Vocabularies) -> str | None:
+    """Why a list's filter cannot be understood, None where it can."""
+    try:
+        resolve(read_json(row.filter_criteria), vocabularies.pick((row.entity,)))
+    except Exposed as error:
+        return error.message
+    return None
 
 
 def looks_beyond(tree: Condition) -> bool:
@@ -190,17 +275,3 @@ def enter(record: Contact | Company, one: DynamicList) -> Contact | Company:
 def leave(record: Contact | Company, one: DynamicList) -> Contact | Company:
     lists = tuple(link for link in record.lists if link.number != one.row.number)
     return msgspec.structs.replace(record, lists=lists)
-
-
-def find_broken(row: ListRow, vocabulary: Vocabulary) -> str | None:
-    """Why the list's filter cannot be understood any more, None where it can."""
-    try:
-        resolve(read_json(row.filter_criteria), vocabulary)
-    except Exposed as error:
-        return error.message
-    return None
-
-
-def sort_changes(changes: Sequence[Change]) -> list[Change]:
-    """In an order that does not depend on the plan."""
-    return sorted(changes, key=lambda one: (one.list_number, one.entered, one.record))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from kith.cql.catalogue import Field
-from kith.cql.syntax import NAMES_OF_OPERATORS
+from kith.cql.syntax import NAMES_OF_OPERATORS, list_spellings
 from kith.cql.vocabulary import OPERATORS, PROPERTIES, EntityName
 from kith.engine.context import Engine
 from kith.engine.cql import is_served
@@ -53,7 +53,7 @@ def make_row(entity: EntityName, field: Field, property_type: str | None) -> Fie
         key=field.name.removeprefix(PROPERTIES) if is_custom else field.name,
         label=field.label,
         type=property_type or field.kind,
-        operators=[name for operator in OPERATORS[field.kind] for name in name_both(operator)],
+        operators=list_spellings(OPERATORS[field.kind], NAMES_OF_OPERATORS),
         sortable=field.sortable,
         searchable=field.searchable,
         options=list(field.options),
@@ -61,9 +61,3 @@ def make_row(entity: EntityName, field: Field, property_type: str | None) -> Fie
         is_custom=is_custom,
         is_indexed=any(is_served(field, operator) for operator in OPERATORS[field.kind]),
     )
-
-
-def name_both(operator: str) -> list[str]:
-    """The operator and its negated form."""
-    negated = NAMES_OF_OPERATORS.get((operator, True))
-    return [operator] if negated is None else [operator, negated]

@@ -7,18 +7,26 @@ import msgspec
 
 from kith.cql.ast import And, Comparison, Condition
 from kith.cql.catalogue import COMPANY_OF_LIST, CONTACT_OF_LIST, LIST
+from kith.cql.conditions import list_members as find_members_of
+from kith.cql.json_form import read_json
+from kith.cql.printer import to_text
+from kith.cql.resolve import resolve
+from kith.cql.vocabulary import EntityName
 from kith.engine.contacts import make_status
 from kith.engine.context import Engine
 from kith.engine.listing import Listing, list_page
 from kith.engine.query import Page
-from kith.engine.records import Found, get_record, get_target, parse_body_id, parse_ref, write
+from kith.engine.records import NUMBER_DIGITS_MAX, Found, get_record, get_target, parse_body_id, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written
 from kith.errors import Exposed, InvalidId, InvalidRequest, NotFound
-from kith.model.commands import AddMembers, Command, CreateList, DeleteList, RemoveMembers, UpdateList
+from kith.model.commands import AddMembers, Command, CreateList, DeleteList, EvaluateList, RemoveMembers, UpdateList
 from kith.model.lists import MEMBERS_PER_CALL_MAX, EntityType, ListInput, ListPatch, make_list_changes
 from kith.model.rules.lists import refuse_members
 from kith.model.state import Ref, State
 from kith.model.workspaces import Workspace
+from kith.store.queries import load_queries
+
+_LISTS = load_queries("lists")
 
 
 class ListListing(Listing, frozen=True, kw_only=True):
@@ -34,10 +42,14 @@ class _Head(msgspec.Struct, rename="camel"):
     id: int | None
     external_id: str
     entity_type: EntityType
+    is_dynamic: bool
 
 
 async def create_list(engine: Engine, request: WriteRequest, fields: ListInput) -> Written:
     changes = {field: value for field, value in make_list_changes(fields).items() if value is not None}
+    if "filter_criteria" in changes:
+        entity: EntityName = "contact" if fields.entity_type == "CONTACT" else "company"
+        changes |= await understand_filter(engine, request.workspace, entity, changes["filter_criteria"])
 
     def make_command(attempt: Attempt, _: State) -> Command:
         return CreateList(list_id=attempt.make_id("lst"), **changes)
@@ -47,6 +59,11 @@ async def create_list(engine: Engine, request: WriteRequest, fields: ListInput) 
 
 async def update_list(engine: Engine, request: WriteRequest, ref: str, fields: ListPatch) -> Written:
     parsed, changes = parse_ref("list", ref), make_list_changes(fields)
+    if "filter_criteria" in changes:
+        head = await _get_head(engine, request.workspace, ref)
+        entity: EntityName = "contact" if head.entity_type == "CONTACT" else "company"
+        if head.is_dynamic:
+            changes |= await understand_filter(engine, request.workspace, entity, changes["filter_criteria"])
 
     def make_command(_: Attempt, state: State) -> Command:
         list_id = get_target(state, parsed).external_id
@@ -62,6 +79,40 @@ async def delete_list(engine: Engine, request: WriteRequest, ref: str) -> Writte
         return DeleteList(list_id=get_target(state, parsed).external_id, if_version=request.if_version)
 
     return await write(engine, request, [parsed], make_command)
+
+
+async def evaluate_list(engine: Engine, request: WriteRequest, ref: str) -> Written:
+    """Look again at who fits a dynamic list, now."""
+    parsed = parse_ref("list", ref)
+
+    def make_command(_: Attempt, state: State) -> Command:
+        return EvaluateList(list_id=get_target(state, parsed).external_id)
+
+    return await write(engine, request, [parsed], make_command)
+
+
+async def understand_filter(
+    engine: Engine, workspace: Workspace, entity: EntityName, criteria: dict[str, Any]
+) -> dict[str, Any]:
+    """The filter as text, and where its days begin. Raises the refusals of the language, InvalidRequest.
+
+    A dynamic list cannot depend on another: which of them would be looked at first?
+    """
+    vocabulary = (await engine.vocabularies.get(workspace)).pick((entity,))
+    tree = resolve(read_json(criteria, "filterCriteria"), vocabulary)
+    if names := [*find_members_of(tree, "lists")]:
+        numbers = [
+            int(name) for name in names if name.isascii() and name.isdecimal() and len(name) <= NUMBER_DIGITS_MAX
+        ]
+        rows = await engine.database.fetch(_LISTS["find_list_ids"], workspace.shard, workspace.id, numbers, names)
+        for row in rows:
+            if row["is_dynamic"]:
+                raise InvalidRequest(
+                    f"filterCriteria names the list {row['external_id']}, which is dynamic itself; it may name static"
+                    " ones only.",
+                    {"path": "filterCriteria", "list": row["external_id"]},
+                )
+    return {"filter": to_text(tree), "timezone": workspace.timezone}
 
 
 async def add_members(engine: Engine, request: WriteRequest, ref: str, ids: Sequence[int | str]) -> Written:

@@ -9,6 +9,9 @@ import asyncpg
 import structlog
 
 from kith.clock import Clock
+from kith.engine.rechecks import recheck_lists
+from kith.errors import Unavailable
+from kith.log.port import Log
 from kith.settings import Settings
 from kith.store.database import DISCONNECTED, Database
 from kith.store.partitions import drop_operations, make_partitions
@@ -58,11 +61,12 @@ async def analyze_grown(database: Database) -> list[str]:
     return grown
 
 
-async def run_maintenance(database: Database, clock: Clock, settings: Settings, stop: asyncio.Event) -> None:
+async def run_maintenance(database: Database, log: Log, clock: Clock, settings: Settings, stop: asyncio.Event) -> None:
     """Rounds of everything, and of what is due more often, until told to stop."""
     await asyncio.gather(
         _repeat(lambda: maintain(database, clock, settings), EVERY_S, stop),
         _repeat(lambda: analyze_grown(database), ANALYZE_EVERY_S, stop),
+        _repeat(lambda: recheck_lists(database, log, clock), settings.list_recheck_s, stop),
     )
 
 
@@ -71,7 +75,7 @@ async def _repeat(work: Callable[[], Awaitable[object]], every_s: float, stop: a
         wait_s = every_s
         try:
             await work()
-        except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError) as error:
+        except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError, Unavailable) as error:
             logger.warning("maintenance did not finish; trying again", error=str(error))
             wait_s = RETRY_S
         with suppress(TimeoutError):

@@ -27,6 +27,8 @@ from kith.model.rules.properties import find_surveyed
 from kith.model.state import Ref, State, Survey
 from kith.model.workspaces import Workspace
 
+APPLIED_WAIT_S = 5.0
+
 
 class PropertyListing(Listing, frozen=True, kw_only=True):
     """What the list of properties is asked for."""
@@ -130,12 +132,18 @@ async def _change(engine: Engine, request: WriteRequest, ref: str, make_command:
         state = foresee(
             engine.pending, workspace.id, await engine.loader.load(workspace.shard, workspace.id, refs), refs
         )
+    # Outside of the reading: it may take long, and what is applied meanwhile has to be dropped.
+    survey = None
+    if find_surveyed(state, command) is not None:
+        # What was accepted before counts, and a survey sees what is committed.
+        heads = await engine.log.load_heads()
+        await engine.progress.wait(workspace.shard, heads[workspace.shard], APPLIED_WAIT_S)
         survey = await survey_for(engine, workspace, state, command)
 
     def make_surveyed(_: Attempt, state: State) -> Command:
         if (surveyed := find_surveyed(state, command)) is not None:
             # Without one the property changed meanwhile: then the writer's survey has the only word.
-            state.know_survey(surveyed.identity, survey or Survey())
+            state.know_survey(surveyed.after.identity, survey or Survey())
         return command
 
     return await write(engine, request, refs, make_surveyed)

@@ -226,7 +226,7 @@ class RowMaker:
         if after is None:
             if before is not None:
                 self.rows["delete_lists"].append({"workspace_id": workspace, "number": before.number})
-        elif before is None or before.version != after.version:
+        elif before is None or (before.version, before.evaluated_at) != (after.version, after.evaluated_at):
             row = _extend(ListRow, after, workspace_id=workspace, name_key=to_name_key(after.name))
             self.rows["insert_lists" if before is None else "update_lists"].append(row)
 

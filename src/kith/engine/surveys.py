@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kith.model.properties import Property
+from kith.model.rules.properties import Surveyed
 from kith.model.slots import has_index, to_copy, to_marks, to_prefix
 from kith.model.state import Survey
-from kith.model.typed_values import convert_value, show_value
+from kith.model.typed_values import convert_value, fits, show_value
 from kith.model.values import same_json
 from kith.store.batch import to_documents
 from kith.store.database import Connection
@@ -37,9 +38,9 @@ _HOLDERS: Mapping[str, _Holder] = {
 }
 
 
-async def survey_values(connection: Connection, shard: int, workspace_id: int, one: Property) -> Survey:
+async def survey_values(connection: Connection, shard: int, workspace_id: int, surveyed: Surveyed) -> Survey:
     """How the values under the property's key fit it. Changes nothing."""
-    return await _walk(connection, shard, workspace_id, one, None)
+    return await _walk(connection, shard, workspace_id, surveyed, None)
 
 
 async def convert_values(
@@ -55,7 +56,7 @@ async def convert_values(
     if not one.active and not was_marked:
         return Survey()
     marks = to_prefix(one, workspace_id) if was_marked or one.type == "MULTI_SELECT" else ""
-    return await _walk(connection, shard, workspace_id, one, marks)
+    return await _walk(connection, shard, workspace_id, Surveyed(one, None), marks)
 
 
 async def _clear_slot(connection: Connection, shard: int, workspace_id: int, entity: str, slot: str) -> None:
@@ -66,11 +67,12 @@ async def _clear_slot(connection: Connection, shard: int, workspace_id: int, ent
         after = await connection.fetchval(statement, shard, workspace_id, slot, after, WINDOW_RECORDS)
 
 
-async def _walk(connection: Connection, shard: int, workspace_id: int, one: Property, marks: str | None) -> Survey:
+async def _walk(connection: Connection, shard: int, workspace_id: int, surveyed: Surveyed, marks: str | None) -> Survey:
     """All records of the entity, window by window in the order of their ids, deleted ones too: they may come back.
 
     ``marks`` None surveys only; else it is what the marks of the property begin with, empty where it has none.
     """
+    one, before = surveyed
     holder = _HOLDERS[one.entity]
     after = [0] * holder.ids
     survey = Survey()
@@ -82,7 +84,9 @@ async def _walk(connection: Connection, shard: int, workspace_id: int, one: Prop
         if row["last"] is None or row["last"][0] is None:
             return survey
         after = row["last"]
-        survey, changed = _look_at(_decode(row["held"]), workspace_id, one, survey)
+        survey, changed = _look_at(
+            _decode(row["held"]), workspace_id, one, before, survey, checks=marks is None or one.active
+        )
         if marks is not None and changed:
             values = [shard, workspace_id, one.key, to_documents(changed)]
             if holder.name != "association":
@@ -91,18 +95,29 @@ async def _walk(connection: Connection, shard: int, workspace_id: int, one: Prop
 
 
 def _look_at(
-    held: list[tuple[list[int], Any]], workspace_id: int, one: Property, survey: Survey
+    held: list[tuple[list[int], Any]],
+    workspace_id: int,
+    one: Property,
+    before: Property | None,
+    survey: Survey,
+    *,
+    checks: bool,
 ) -> tuple[Survey, list[tuple[list[int], Any, Any, list[str]]]]:
-    """(the survey with these values, those to save: as they shall be, with the copy of each and its marks)."""
+    """(the survey with these values, those to save: as they shall be, with the copy of each and its marks).
+
+    ``checks``: whether they are held to the property, which an archived one asks of nobody.
+    """
     path = _HOLDERS[one.entity].path
     converted, misfits, examples = survey.converted, survey.misfits, list(survey.examples)
     changed: list[tuple[list[int], Any, Any, list[str]]] = []
     for ids, value in held:
         normal = value
-        if one.active:
+        if checks:
             try:
                 normal = convert_value(one, value)
             except ValueError as error:
+                if before is not None and not fits(before, value):
+                    continue
                 misfits += 1
                 if len(examples) < EXAMPLES_MAX:
                     examples.append((path.format(*ids), show_value(value), str(error)))

@@ -198,15 +198,23 @@ class CreateList(OnList, frozen=True, kw_only=True, tag=True, omit_defaults=True
     description: str | None = None
     is_dynamic: bool = False
     filter_criteria: dict[str, Any] | None = None
+    filter: str | None = None
+    timezone: str = "UTC"
 
 
 class UpdateList(OnList, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    """``changes`` of ``filter_criteria`` come with those of ``filter`` and ``timezone``."""
+
     changes: dict[str, Any]
     if_version: int | None = None
 
 
 class DeleteList(OnList, frozen=True, kw_only=True, tag=True, omit_defaults=True):
     if_version: int | None = None
+
+
+class EvaluateList(OnList, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    """Look again at who fits a dynamic list, as of the time of the command."""
 
 
 class _OnMembers(OnList, frozen=True, kw_only=True):
@@ -283,6 +291,7 @@ Command = (
     | CreateList
     | UpdateList
     | DeleteList
+    | EvaluateList
     | AddMembers
     | RemoveMembers
     | LogActivity

@@ -19,6 +19,7 @@ from kith.model.commands import (
     DeleteContact,
     DeleteList,
     DeleteTag,
+    EvaluateList,
     LogActivity,
     MergeContacts,
     RemoveAssociation,
@@ -40,7 +41,7 @@ from kith.model.rules.associations import associate_company, remove_association,
 from kith.model.rules.companies import create_company, delete_company, restore_company, update_company
 from kith.model.rules.contacts import create_contact, delete_contact, restore_contact, update_contact
 from kith.model.rules.decisions import Accepted, Decision, Rejected
-from kith.model.rules.lists import add_members, create_list, delete_list, remove_members, update_list
+from kith.model.rules.lists import add_members, create_list, delete_list, evaluate_list, remove_members, update_list
 from kith.model.rules.merge import merge_contacts
 from kith.model.rules.properties import archive_property, create_property, update_property
 from kith.model.rules.tags import assign_tag, create_tag, delete_tag, remove_tag, update_tag
@@ -70,6 +71,7 @@ RULES: Mapping[type[Command], Callable[[State, Any, datetime], Decision]] = {
     CreateList: create_list,
     UpdateList: update_list,
     DeleteList: delete_list,
+    EvaluateList: evaluate_list,
     AddMembers: add_members,
     RemoveMembers: remove_members,
     LogActivity: log_activity,

@@ -29,6 +29,7 @@ EventType = Literal[
     "list.created",
     "list.updated",
     "list.deleted",
+    "list.evaluated",
     "list.entered",
     "list.left",
     "property.created",

@@ -14,11 +14,16 @@ from kith.model.records import Record
 from kith.model.values import PROPERTY_DEPTH_MAX, check_json, find_overflow, normalise_name, normalise_text
 
 EntityType = Literal["CONTACT", "COMPANY"]
+ListStatus = Literal["ACTIVE", "BROKEN"]
 MEMBERS_PER_CALL_MAX = 1000
 
 
 class List(Record, frozen=True, kw_only=True):
-    """A list as the engine holds it. ``member_count`` counts its members that are not deleted."""
+    """A list as the engine holds it. ``member_count`` counts its members that are not deleted.
+
+    ``filter`` is the filter of a dynamic list as text, ``timezone`` where its days begin. One that is BROKEN, for the
+    ``reason``, keeps its members until its filter can be evaluated again.
+    """
 
     kind = "list"
 
@@ -32,6 +37,10 @@ class List(Record, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     version: int
+    filter: str | None = None
+    timezone: str = "UTC"
+    status: ListStatus = "ACTIVE"
+    reason: str | None = None
 
     @property
     def entity(self) -> Literal["contact", "company"]:
@@ -104,6 +113,9 @@ class ListView(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     entity_type: EntityType
     is_dynamic: bool
     filter_criteria: dict[str, Any] | None
+    filter: str | None
+    status: ListStatus
+    reason: str | None
     member_count: int
     evaluated_at: str | None
     created_at: str
@@ -121,6 +133,9 @@ def to_view(one: List, *, pending: bool) -> ListView:
         entity_type=one.entity_type,
         is_dynamic=one.is_dynamic,
         filter_criteria=one.filter_criteria,
+        filter=one.filter,
+        status=one.status,
+        reason=one.reason,
         member_count=one.member_count,
         evaluated_at=to_iso(one.evaluated_at) if one.evaluated_at else None,
         created_at=to_iso(one.created_at),

@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
 
 import phonenumbers
 
@@ -14,6 +15,21 @@ WORD_CHARACTERS_MAX = 100
 QUERY_TERMS_MAX = 10
 KEY_CHARACTERS_MAX = 256
 
+# How a word says which field it is from. There are four weights: given and family name share one.
+WEIGHTS: Mapping[str, str] = {
+    "name": "A",
+    "email": "B",
+    "domain": "B",
+    "phone": "C",
+    "givenName": "D",
+    "familyName": "D",
+}
+# A word's weights as a tsvector has them: one position for each.
+_POSITIONS: Mapping[str, str] = {
+    "".join(weights): ",".join(f"{n}{weight}" for n, weight in enumerate(weights, 1))
+    for count in range(1, 5)
+    for weights in combinations("ABCD", count)
+}
 _WORD = re.compile(r"[^\W_]+")
 _PHONE = re.compile(r"^(?=.*\d)[+(\d][\d\s().\-/]{2,}$")
 _NOT_DIGIT = re.compile(r"\D")
@@ -36,48 +52,73 @@ def to_name_key(name: str | None) -> str | None:
 
 def list_words(contact: Contact) -> set[str]:
     """The words of name, email and phone that a search may begin with."""
-    texts = [name for name in (contact.name, contact.given_name, contact.family_name) if name]
-    words: set[str] = set()
-    if contact.email:
-        email = fold_letters(contact.email)
-        local, _, domain = email.rpartition("@")
-        words.update((email[:WORD_CHARACTERS_MAX], local[:WORD_CHARACTERS_MAX], domain[:WORD_CHARACTERS_MAX]))
-        texts.append(local)
-    words.update(_split(" ".join(texts)))
-    if contact.phone:
-        words.update(_list_phone_words(contact.phone, contact.phone_e164))
-    return words
+    return set(weigh_words(contact))
 
 
 def list_company_words(company: Company) -> set[str]:
     """The words of name, domain and phone that a search may begin with."""
-    words = set(_split(company.name or ""))
+    return set(weigh_company_words(company))
+
+
+def weigh_words(contact: Contact) -> dict[str, str]:
+    """The words, each with the weights of the fields that it is from."""
+    weighed: dict[str, str] = {}
+    if contact.name:
+        _add(weighed, _split(contact.name), "A")
+    if contact.email:
+        email = fold_letters(contact.email)
+        local, _, domain = email.rpartition("@")
+        whole = (email[:WORD_CHARACTERS_MAX], local[:WORD_CHARACTERS_MAX], domain[:WORD_CHARACTERS_MAX])
+        _add(weighed, (*whole, *_split(local)), "B")
+    if contact.phone:
+        _add(weighed, _list_phone_words(contact.phone, contact.phone_e164), "C")
+    if contact.given_name or contact.family_name:
+        _add(weighed, _split(f"{contact.given_name or ''} {contact.family_name or ''}"), "D")
+    return weighed
+
+
+def weigh_company_words(company: Company) -> dict[str, str]:
+    """Likewise."""
+    weighed: dict[str, str] = {}
+    if company.name:
+        _add(weighed, _split(company.name), "A")
     if company.domain:
-        words.update((company.domain[:WORD_CHARACTERS_MAX], *_split(company.domain)))
+        _add(weighed, (company.domain[:WORD_CHARACTERS_MAX], *_split(company.domain)), "B")
     if company.phone:
-        words.update(_list_phone_words(company.phone, company.phone_e164))
-    return words
+        _add(weighed, _list_phone_words(company.phone, company.phone_e164), "C")
+    return weighed
+
+
+def _add(weighed: dict[str, str], words: Iterable[str], weight: str) -> None:
+    for word in words:
+        held = weighed.get(word, "")
+        if weight not in held:
+            weighed[word] = held + weight
 
 
 def to_lexemes(contact: Contact, workspace_id: int) -> str:
     """The words as the text of a tsvector, each with the workspace in front."""
-    return _write_words(list_words(contact), workspace_id)
+    return _write_words(weigh_words(contact), workspace_id)
 
 
 def to_company_lexemes(company: Company, workspace_id: int) -> str:
-    return _write_words(list_company_words(company), workspace_id)
+    return _write_words(weigh_company_words(company), workspace_id)
 
 
-def _write_words(words: set[str], workspace_id: int) -> str:
-    return " ".join([f"'{workspace_id}:{_escape(word)}'" for word in words])
+def _write_words(weighed: dict[str, str], workspace_id: int) -> str:
+    return " ".join([f"'{workspace_id}:{_escape(word)}':{_POSITIONS[weights]}" for word, weights in weighed.items()])
 
 
-def to_tsquery(query: str, workspace_id: int) -> str | None:
-    """The tsquery that wants each term of the query to begin some word; None where there is no term."""
+def to_tsquery(query: str, workspace_id: int, fields: Iterable[str] = ()) -> str | None:
+    """The tsquery that wants each term of the query to begin some word; None where there is no term.
+
+    ``fields`` are those whose words count, all where there are none.
+    """
+    weights = "".join(sorted({WEIGHTS[field] for field in fields}))
     terms = [
         alternatives
         for term in list_terms(query)
-        if (alternatives := " | ".join(f"({_to_clause(words, workspace_id)})" for words in term))
+        if (alternatives := " | ".join(f"({_to_clause(words, workspace_id, weights)})" for words in term))
     ]
     return " & ".join(f"({term})" for term in terms) or None
 
@@ -129,8 +170,8 @@ def _cut_country_code(digits: str) -> str:
     return digits
 
 
-def _to_clause(words: tuple[str, ...], workspace_id: int) -> str:
-    return " & ".join(f"'{workspace_id}:{_escape(word)}':*" for word in words)
+def _to_clause(words: tuple[str, ...], workspace_id: int, weights: str) -> str:
+    return " & ".join(f"'{workspace_id}:{_escape(word)}':*{weights}" for word in words)
 
 
 def _escape(word: str) -> str:

@@ -55,6 +55,15 @@ def convert_value(definition: Property, value: Any) -> Any:
         return check(definition, converted)
 
 
+def fits(definition: Property, value: Any) -> bool:
+    """Whether a value that was there before can be brought into the property's form."""
+    try:
+        convert_value(definition, value)
+    except ValueError:
+        return False
+    return True
+
+
 def find_day(value: Any) -> date | None:
     """The day of a text that is one in the form in which days are kept."""
     try:
@@ -181,7 +190,11 @@ def _check_option(definition: Property, value: Any) -> str:
 def _check_options(definition: Property, value: Any) -> list[str] | None:
     if not isinstance(value, list):
         raise ValueError(f"must be a list of its options; {show_value(value)} is not.")
-    return list(dict.fromkeys(_check_option(definition, one) for one in value)) or None
+    chosen: dict[str, None] = {}
+    for one in value:
+        if not isinstance(one, str) or one not in chosen:
+            chosen[_check_option(definition, one)] = None
+    return list(chosen) or None
 
 
 _CHECKS: Mapping[PropertyType, Callable[[Property, Any], Any]] = {

@@ -172,7 +172,9 @@ def check_number(value: int | float | Decimal) -> None:
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     if not number.is_finite():
         raise ValueError("is not a finite number.")
-    if abs(number.adjusted()) > NUMBER_EXPONENT_MAX or len(number.as_tuple().digits) > NUMBER_DIGITS_MAX:
+    # The database shows 1e100 as an integer with all its zeros, which are no digits that say anything.
+    digits = len(str(abs(value)).rstrip("0") if isinstance(value, int) else number.as_tuple().digits)
+    if abs(number.adjusted()) > NUMBER_EXPONENT_MAX or digits > NUMBER_DIGITS_MAX:
         raise ValueError(
             f"is out of range: at most {NUMBER_DIGITS_MAX} digits, and 10 to the power of ±{NUMBER_EXPONENT_MAX}."
         )

@@ -92,7 +92,11 @@ async def run_worker(settings: Settings) -> None:
     async with _open_patiently(lambda: _open_database(settings, url, "worker")) as database:
         stop = listen_for_stop()
         _announce("Kith's worker is ready")
-        await run_maintenance(database, SystemClock(), settings, stop)
+        log = PostgresLog(database, url, settings)
+        try:
+            await run_maintenance(database, log, SystemClock(), settings, stop)
+        finally:
+            await log.close()
 
 
 def listen_for_stop() -> asyncio.Event:

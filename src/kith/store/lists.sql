@@ -12,25 +12,28 @@ WITH found AS (
 SELECT workspace_id, json_build_object(
   'external_id', external_id, 'number', id, 'name', name, 'description', description, 'entity_type', entity_type,
   'is_dynamic', is_dynamic, 'filter_criteria', filter_criteria, 'member_count', member_count,
-  'evaluated_at', evaluated_at, 'created_at', created_at, 'updated_at', updated_at, 'version', version
+  'evaluated_at', evaluated_at, 'created_at', created_at, 'updated_at', updated_at, 'version', version,
+  'filter', filter, 'timezone', timezone, 'status', status, 'reason', reason
   )::text AS document
 FROM found;
 
 -- name: insert_lists
 INSERT INTO lists (shard, workspace_id, id, external_id, name, name_key, description, entity_type, is_dynamic,
-  filter_criteria, member_count, evaluated_at, created_at, updated_at, version)
+  filter_criteria, member_count, evaluated_at, created_at, updated_at, version, filter, timezone, status, reason)
 SELECT $1, workspace_id, number, external_id, name, name_key, description, entity_type, is_dynamic,
-  nullif(filter_criteria, 'null'), 0, evaluated_at, created_at, updated_at, version
+  nullif(filter_criteria, 'null'), 0, evaluated_at, created_at, updated_at, version, filter, timezone, status, reason
 FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, external_id text, name text,
   name_key text, description text, entity_type text, is_dynamic boolean, filter_criteria jsonb,
-  evaluated_at timestamptz, created_at timestamptz, updated_at timestamptz, version int);
+  evaluated_at timestamptz, created_at timestamptz, updated_at timestamptz, version int, filter text, timezone text,
+  status text, reason text);
 
 -- name: update_lists
 UPDATE lists SET name = row.name, name_key = row.name_key, description = row.description,
   filter_criteria = nullif(row.filter_criteria, 'null'), evaluated_at = row.evaluated_at, updated_at = row.updated_at,
-  version = row.version
+  version = row.version, filter = row.filter, timezone = row.timezone, status = row.status, reason = row.reason
 FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, name text, name_key text,
-  description text, filter_criteria jsonb, evaluated_at timestamptz, updated_at timestamptz, version int)
+  description text, filter_criteria jsonb, evaluated_at timestamptz, updated_at timestamptz, version int,
+  filter text, timezone text, status text, reason text)
 WHERE lists.shard = $1 AND lists.workspace_id = row.workspace_id AND lists.id = row.number;
 
 -- name: delete_lists
@@ -66,6 +69,34 @@ CROSS JOIN LATERAL (
 ON CONFLICT DO NOTHING;
 
 -- name: find_list_ids
-SELECT id, external_id, member_count FROM lists WHERE shard = $1 AND workspace_id = $2 AND id = ANY ($3::bigint[])
+SELECT id, external_id, is_dynamic, member_count FROM lists WHERE shard = $1 AND workspace_id = $2 AND id = ANY ($3::bigint[])
 UNION
-SELECT id, external_id, member_count FROM lists WHERE shard = $1 AND workspace_id = $2 AND external_id = ANY ($4::text[]);
+SELECT id, external_id, is_dynamic, member_count FROM lists WHERE shard = $1 AND workspace_id = $2 AND external_id = ANY ($4::text[]);
+
+-- name: load_dynamic_lists
+-- Those of the workspaces whose filters can be evaluated, or could be when they were set.
+SELECT workspace_id, json_build_object('workspace_id', workspace_id, 'number', id, 'external_id', external_id,
+  'name', name, 'entity', lower(entity_type), 'filter_criteria', filter_criteria, 'timezone', timezone,
+  'status', status)::text AS document
+FROM lists
+WHERE shard = $1 AND workspace_id = ANY ($2::int[]) AND is_dynamic AND filter_criteria IS NOT NULL
+ORDER BY workspace_id, id;
+
+-- name: mark_lists
+-- What became of filters when a property changed.
+UPDATE lists SET status = row.status, reason = row.reason
+FROM jsonb_to_recordset($3::jsonb) AS row (number bigint, status text, reason text)
+WHERE lists.shard = $1 AND lists.workspace_id = $2 AND lists.id = row.number;
+
+-- name: load_last_ids
+-- The last id of each entity: how far an evaluation has to go.
+SELECT coalesce((SELECT max(id) FROM contacts WHERE shard = $1 AND workspace_id = $2), 0) AS contact,
+  coalesce((SELECT max(id) FROM companies WHERE shard = $1 AND workspace_id = $2), 0) AS company;
+
+-- name: find_member_count
+SELECT member_count FROM lists WHERE shard = $1 AND workspace_id = $2 AND id = $3;
+
+-- name: list_timed
+-- Workspaces with dynamic lists whose filters may depend on the time, by the words that do.
+SELECT DISTINCT shard, workspace_id FROM lists
+WHERE is_dynamic AND status = 'ACTIVE' AND filter ~ '(now|today|yesterday|tomorrow|startOf)';

@@ -8,13 +8,14 @@ from msgspec import Meta
 from kith.api import shapes
 from kith.api.calls import ReadCall, WriteCall
 from kith.api.queries import Count, PageQuery
-from kith.api.responses import Answer, make_page_answer, make_record_answer, make_write_answer
+from kith.api.responses import Answer, make_data_answer, make_page_answer, make_record_answer, make_write_answer
 from kith.api.routing import route
 from kith.engine import lists
 from kith.engine.listing import Listing
 from kith.engine.lists import ListListing
 from kith.model.lists import EntityType, ListInput, ListPatch, MembersInput
 
+EVALUATION_WAIT_S = 30.0
 EXAMPLE = {"name": "Friends of the house", "entityType": "CONTACT"}
 MEMBERS = {"entityIds": [1, 2]}
 
@@ -55,7 +56,8 @@ async def get_list(call: ReadCall, list_id: str) -> Answer:
 async def create_list(call: WriteCall, body: ListInput) -> Answer:
     """Create a list
 
-    A static list has members that are added by hand. A dynamic one keeps its filter; nobody enters it in this version.
+    A static list has members that are added by hand. A dynamic one has those that fit its filter, exactly: a record
+    enters or leaves it with the very change that makes it so.
     """
     return make_write_answer(await lists.create_list(call.engine, call.request, body), call.request)
 
@@ -83,6 +85,26 @@ async def delete_list(call: WriteCall, list_id: str) -> Answer:
     It goes for good; its members stay where they are.
     """
     return make_write_answer(await lists.delete_list(call.engine, call.request, list_id), call.request)
+
+
+@route(
+    "POST",
+    "/crm/lists/{list_id}/evaluate",
+    tag="Lists",
+    kind="evaluation",
+    data=shapes.Evaluation,
+)
+async def evaluate_list(call: WriteCall, list_id: str) -> Answer:
+    """Evaluate a dynamic list
+
+    Its members are kept by themselves; this looks at all records again, and waits for that up to 30 seconds. What takes
+    longer answers 202, and its operation tells the result.
+    """
+    request = msgspec.structs.replace(call.request, wait_s=call.request.wait_s or EVALUATION_WAIT_S)
+    written = await lists.evaluate_list(call.engine, request, list_id)
+    if written.waited and written.operation.result is not None:
+        return make_data_answer(written.operation.result)
+    return make_write_answer(written, request)
 
 
 @route("GET", "/crm/lists/{list_id}/members", tag="Lists", kind="page")

@@ -11,7 +11,7 @@ from kith.api.queries import Count
 from kith.api.responses import Answer, deprecate, make_data_answer, make_page_answer
 from kith.api.routing import route
 from kith.cql.vocabulary import EntityName
-from kith.engine.cql import Asked, explain_cql, run_cql
+from kith.engine.cql import Asked, explain_cql, run_cql, run_groups
 from kith.engine.fields import list_fields
 from kith.errors import InvalidRequest
 
@@ -65,6 +65,14 @@ class QueryInput(msgspec.Struct, rename="camel", kw_only=True, forbid_unknown_fi
     limit: int | None = None
     cursor: str | None = None
     count: Count = "default"
+    aggregate: Annotated[
+        list[Any] | None,
+        Meta(description="Figures instead of rows: a list of {fn, field, as}; fn is count, sum, avg, min or max."),
+    ] = None
+    group_by: Annotated[
+        list[Any] | None,
+        Meta(description="At most three fields to group by: names, or {field, by} with by day, week or month."),
+    ] = None
     explain: Annotated[bool, Meta(description="true: say how it is understood, and run nothing.")] = False
 
 
@@ -102,7 +110,8 @@ async def run_query(call: ReadCall, body: QueryInput) -> Answer:
 
     Of contacts, of companies, or of both: then each row tells its entity, and filter, sort and select name what both
     have. A filter that does not name the status is of ACTIVE and ARCHIVED records. With `explain` nothing runs: the
-    answer has the canonical text, the tree, the cost, and the conditions that an index serves.
+    answer has the canonical text, the tree, the cost, and the conditions that an index serves. With `aggregate` the
+    rows are groups and their figures, at most 10,000.
     """
     entities = read_entities(body.entity)
     filter_, name = pick_filter(body.where, body.filter, body.dsl)
@@ -119,8 +128,12 @@ async def run_query(call: ReadCall, body: QueryInput) -> Answer:
         limit=20 if limit is None else limit,
         cursor=cursor,
         count=body.count,
+        aggregate=body.aggregate,
+        group_by=body.group_by,
         tier=call.tier,
     )
+    if body.aggregate is not None or body.group_by is not None:
+        return mark_legacy(make_page_answer(await run_groups(call.engine, call.workspace, asked)), body.dsl)
     if body.explain:
         return mark_legacy(make_data_answer(await explain_cql(call.engine, call.workspace, asked)), body.dsl)
     return mark_legacy(make_page_answer(await run_cql(call.engine, call.workspace, asked)), body.dsl)

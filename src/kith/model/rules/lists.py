@@ -6,7 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from kith.model.commands import AddMembers, CreateList, DeleteList, RemoveMembers, UpdateList
+from kith.clock import to_iso
+from kith.model.commands import AddMembers, CreateList, DeleteList, EvaluateList, RemoveMembers, UpdateList
 from kith.model.companies import Company
 from kith.model.contacts import Contact
 from kith.model.events import Event
@@ -36,10 +37,12 @@ def create_list(state: State, command: CreateList, at: datetime) -> Decision:
         is_dynamic=command.is_dynamic,
         filter_criteria=command.filter_criteria,
         member_count=0,
-        evaluated_at=None,
+        evaluated_at=at if command.is_dynamic else None,
         created_at=at,
         updated_at=at,
         version=1,
+        filter=command.filter,
+        timezone=command.timezone,
     )
     return Accepted((Event(type="list.created", record=made),))
 
@@ -52,7 +55,10 @@ def update_list(state: State, command: UpdateList, at: datetime) -> Decision:
         return mismatch
     if "filter_criteria" in command.changes and not held.is_dynamic:
         return Rejected("INVALID_REQUEST", f"The list {held.name!r} is static; it has members, not a filter.")
-    changed = change_record(held, command.changes, at)
+    fields = dict(command.changes)
+    if "filter_criteria" in fields:
+        fields |= {"status": "ACTIVE", "reason": None, "evaluated_at": at}
+    changed = change_record(held, fields, at)
     if isinstance(changed, Rejected):
         return changed
     after, changes = changed
@@ -66,6 +72,19 @@ def delete_list(state: State, command: DeleteList, at: datetime) -> Decision:
     if mismatch := find_mismatch(held, command.if_version):
         return mismatch
     return Accepted((Event(type="list.deleted", record=held, told={"name": held.name}, removed=True),))
+
+
+def evaluate_list(state: State, command: EvaluateList, at: datetime) -> Decision:
+    """Who enters and leaves is found when it is applied."""
+    held = state.find(List, command.list_id)
+    if held is None:
+        return not_found("list", command.list_id)
+    if not held.is_dynamic:
+        return Rejected("INVALID_REQUEST", f"The list {held.name!r} is static; there is no filter to evaluate.")
+    if held.status == "BROKEN":
+        return Rejected("INVALID_REQUEST", f"The filter of {held.name!r} cannot be evaluated: {held.reason}")
+    evaluated = msgspec.structs.replace(held, evaluated_at=at)
+    return Accepted((Event(type="list.evaluated", record=evaluated, told={"evaluatedAt": to_iso(at)}),))
 
 
 def add_members(state: State, command: AddMembers, at: datetime) -> Decision:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -144,8 +144,15 @@ def to_form(one: Property) -> Any:
     return (one.type, one.options, one.slot) if one.active else None
 
 
-def find_surveyed(state: State, command: Command) -> Property | None:
-    """The property as the command makes it, where deciding needs to know whether what records hold fits that."""
+class Surveyed(NamedTuple):
+    """A property as a command makes it. What did not fit ``before`` either is no misfit; None: every value must fit."""
+
+    after: Property
+    before: Property | None
+
+
+def find_surveyed(state: State, command: Command) -> Surveyed | None:
+    """The property where deciding needs to know whether what records hold fits what the command makes of it."""
     if not isinstance(command, UpdateProperty):
         return None
     before = find_schema(state, command.entity).find(command.property_id)
@@ -153,11 +160,12 @@ def find_surveyed(state: State, command: Command) -> Property | None:
     changed = change_property(schema, before, command, before.updated_at) if before is not None else None
     if before is None or changed is None or isinstance(changed, Rejected):
         return None
-    return changed[0] if asks_survey(before, changed[0]) else None
+    after = changed[0]
+    return Surveyed(after, before if before.type == after.type else None) if asks_survey(before, after) else None
 
 
 def asks_survey(before: Property, after: Property) -> bool:
-    """Another type, or an option less: only where every value fits."""
+    """Another type: only where every value fits. An option less: only where no value is that one."""
     dropped = {option.value for option in before.options} - {option.value for option in after.options}
     return before.type != after.type or bool(dropped)
 

@@ -1,0 +1,55 @@
+"""Asking a running server, as any client does."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from kith.errors import CODES, Exposed, StartError
+from kith.settings import Settings
+
+TIMEOUT_S = 60
+ADMIN_KEY = "admin.key"
+
+
+def find_key(settings: Settings) -> str:
+    """KITH_KEY, else the admin key of the data folder. Raises StartError where there is neither."""
+    if settings.key:
+        return settings.key
+    kept = Path(settings.data) / ADMIN_KEY
+    try:
+        return kept.read_text("utf-8").strip()
+    except OSError:
+        raise StartError(
+            f"There is no API key: set KITH_KEY, or run this where the data folder is ({kept} is not there)."
+        ) from None
+
+
+def ask(settings: Settings, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The server's answer. Raises its refusal as the error that it is, StartError where no server answers."""
+    url = settings.url.rstrip("/") + path
+    if not url.startswith(("http://", "https://")):
+        raise StartError(f"KITH_URL is {settings.url!r}; it must begin with http:// or https://.")
+    headers = {"Authorization": f"Bearer {find_key(settings)}", "Content-Type": "application/json"}
+    data = json.dumps(body).encode() if body is not None else None
+    request = Request(url, data, headers, method=method)  # noqa: S310 - http and https only
+    try:
+        with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            found: dict[str, Any] = json.load(answer)
+            return found
+    except HTTPError as error:
+        raise to_error(error) from None
+    except (URLError, TimeoutError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise StartError(f"No server answers at {settings.url} ({reason}). Is `kith serve` running?") from None
+
+
+def to_error(answer: HTTPError) -> Exception:
+    try:
+        told = json.load(answer)["error"]
+        code, message, details = told["code"], told["message"], told["details"]
+    except (ValueError, KeyError, TypeError):
+        return StartError(f"{answer.url} answered {answer.code}, and not as Kith does.")
+    return Exposed(code if code in CODES else "INTERNAL", message, details)

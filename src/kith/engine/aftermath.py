@@ -1,0 +1,198 @@
+"""What some commands do beyond the rows that were decided, in the writer's transaction, when those rows are there.
+
+Values are brought into the form of a property; dynamic lists are evaluated, whole or for the records that changed. It
+is told of by events that follow the command's own, and by its operation.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from kith.clock import to_iso
+from kith.cql.compile import Candidates
+from kith.engine.decisions import Decided
+from kith.engine.dynamic_lists import DynamicList, DynamicLists, ListRow, find_fault, make_dynamic_list
+from kith.engine.evaluation import SCHEMAS, Change, evaluate_list, load_windows
+from kith.engine.surveys import convert_values
+from kith.engine.vocabularies import Vocabularies, make_vocabularies
+from kith.model.commands import (
+    Command,
+    CreateList,
+    DeleteList,
+    DeleteTag,
+    Envelope,
+    EvaluateList,
+    OnProperty,
+    UpdateList,
+    to_resource,
+)
+from kith.model.lists import List
+from kith.model.properties import Property
+from kith.model.state import Survey
+from kith.store import batch as store
+from kith.store.database import Connection
+from kith.store.queries import load_queries
+
+_LISTS = load_queries("lists")
+
+
+def stands_alone(command: Command, lists: DynamicLists) -> bool:
+    """Whether all that was accepted before a command must be stored before it is decided: it is about all records."""
+    match command:
+        case OnProperty() | EvaluateList():
+            return True
+        case CreateList():
+            return command.is_dynamic
+        case UpdateList():
+            return "filter_criteria" in command.changes
+        case DeleteTag():
+            return bool(lists.list_reading("tags"))
+        case DeleteList():
+            return bool(lists.list_reading("lists"))
+    return False
+
+
+class Aftermath:
+    """That of one batch."""
+
+    def __init__(
+        self, connection: Connection, shard: int, decided: Decided, find_lists: Callable[[int], DynamicLists]
+    ) -> None:
+        self._connection = connection
+        self._shard = shard
+        self._decided = decided
+        self._find_lists = find_lists
+
+    async def run(self) -> None:
+        for envelope, before, one in self._decided.list_conversions():
+            survey = await convert_values(self._connection, self._shard, envelope.workspace_id, before, one)
+            if one.active:
+                self._decided.note_result(envelope, to_result(survey))
+        last: dict[int, Envelope] = {}
+        for envelope, events in self._decided.list_accepted():
+            last[envelope.workspace_id] = envelope
+            await self._follow(envelope, [event.record for event in events])
+        for workspace_id, touched in self._decided.list_touched().items():
+            for wide in self._find_lists(workspace_id).list_wide():
+                other = "company" if wide.row.entity == "contact" else "contact"
+                which = Candidates(records=tuple(touched[wide.row.entity]), related=tuple(touched[other]))
+                if which.records or which.related:
+                    await self._evaluate(last[workspace_id], wide, [which])
+
+    async def _follow(self, envelope: Envelope, records: Sequence[Any]) -> None:
+        """What follows from one command for whole lists."""
+        lists = self._find_lists(envelope.workspace_id)
+        match envelope.command:
+            case OnProperty():
+                for record in records:
+                    if isinstance(record, Property):
+                        await self._define(envelope, record, lists)
+            case CreateList() | UpdateList() | EvaluateList():
+                for record in records:
+                    if isinstance(record, List) and record.is_dynamic and stands_alone(envelope.command, lists):
+                        await self._evaluate_defined(envelope, record)
+            case DeleteTag():
+                await self._evaluate_all(envelope, lists.list_reading("tags"))
+            case DeleteList():
+                await self._evaluate_all(envelope, lists.list_reading("lists"))
+
+    async def _define(self, envelope: Envelope, one: Property, lists: DynamicLists) -> None:
+        """A property changed under filters: they are evaluated anew, or say that they cannot be."""
+        marks: list[dict[str, Any]] = []
+        again: list[DynamicList] = []
+        for row in lists.rows:
+            if row.status == "ACTIVE" and not lists.reads_property(row, one.entity, one.key):
+                continue
+            vocabularies = self._make_vocabularies(envelope.workspace_id, row.timezone)
+            fault = find_fault(row, vocabularies)
+            status = "ACTIVE" if fault is None else "BROKEN"
+            if status != row.status or fault is not None:
+                marks.append({"number": row.number, "status": status, "reason": fault})
+            if (made := make_dynamic_list(row, vocabularies)) is not None:
+                again.append(made)
+        if marks:
+            documents = store.to_documents(marks)
+            await self._connection.execute(_LISTS["mark_lists"], self._shard, envelope.workspace_id, documents)
+        await self._evaluate_all(envelope, again)
+
+    async def _evaluate_defined(self, envelope: Envelope, held: List) -> None:
+        """The list that the command makes, changes or names."""
+        assert held.number is not None
+        if held.filter_criteria is None:
+            return
+        row = ListRow(
+            workspace_id=envelope.workspace_id,
+            number=held.number,
+            external_id=held.external_id,
+            name=held.name,
+            entity=held.entity,
+            filter_criteria=held.filter_criteria,
+            timezone=held.timezone,
+            status=held.status,
+        )
+        vocabularies = self._make_vocabularies(envelope.workspace_id, held.timezone)
+        made = make_dynamic_list(row, vocabularies)
+        if made is None:
+            mark = {"number": held.number, "status": "BROKEN", "reason": find_fault(row, vocabularies)}
+            documents = store.to_documents([mark])
+            await self._connection.execute(_LISTS["mark_lists"], self._shard, envelope.workspace_id, documents)
+            return
+        added, removed = await self._evaluate_whole(envelope, made)
+        count = await self._connection.fetchval(
+            _LISTS["find_member_count"], self._shard, envelope.workspace_id, held.number
+        )
+        result = {"memberCount": count, "added": added, "removed": removed, "evaluatedAt": to_iso(envelope.at)}
+        self._decided.note_result(envelope, result)
+
+    async def _evaluate_all(self, envelope: Envelope, lists: Iterable[DynamicList]) -> None:
+        for one in lists:
+            await self._evaluate_whole(envelope, one)
+
+    async def _evaluate_whole(self, envelope: Envelope, one: DynamicList) -> tuple[int, int]:
+        return await self._evaluate(envelope, one, await load_windows(self._connection, self._shard, one))
+
+    async def _evaluate(self, envelope: Envelope, one: DynamicList, windows: Iterable[Candidates]) -> tuple[int, int]:
+        """(how many entered, how many left)."""
+        added = removed = 0
+        for which in windows:
+            changes = await evaluate_list(self._connection, self._shard, one, envelope.at, which)
+            if changes:
+                await self._save(envelope, one, changes)
+            added += sum(change.entered for change in changes)
+            removed += sum(not change.entered for change in changes)
+        return added, removed
+
+    async def _save(self, envelope: Envelope, one: DynamicList, changes: Sequence[Change]) -> None:
+        workspace_id = envelope.workspace_id
+        first = self._decided.take_sequences(workspace_id, len(changes))
+        events = [
+            store.EventRow(
+                workspace_id=workspace_id,
+                sequence=first + n,
+                type="list.entered" if change.entered else "list.left",
+                resource=to_resource(envelope.command),
+                operation_id=envelope.operation_id,
+                at=envelope.at,
+                data={"id": change.record, "externalId": change.external_id, **one.tell()},
+            )
+            for n, change in enumerate(changes)
+        ]
+        count = sum((1 if change.entered else -1) for change in changes if change.live)
+        rows = {"insert_events": store.to_documents(events)}
+        if count:
+            counted = {"workspace_id": workspace_id, "number": one.row.number, "count": count}
+            rows["add_list_counts"] = store.to_documents([counted])
+        await store.save(self._connection, self._shard, rows)
+
+    def _make_vocabularies(self, workspace_id: int, timezone: str) -> Vocabularies:
+        """Of what is defined when the batch is applied."""
+        return make_vocabularies([self._decided.get_schema(workspace_id, entity) for entity in SCHEMAS], timezone)
+
+
+def to_result(survey: Survey) -> dict[str, Any]:
+    """What came of a conversion."""
+    return {
+        "values": survey.values,
+        "converted": survey.converted,
+        "misfits": survey.misfits,
+        "examples": [{"record": path, "value": value, "message": message} for path, value, message in survey.examples],
+    }
