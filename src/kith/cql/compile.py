@@ -22,6 +22,7 @@ from kith.cql.conditions import (
 )
 from kith.cql.vocabulary import PROPERTIES, Vocabulary
 from kith.model.search import KEY_CHARACTERS_MAX, to_tsquery
+from kith.model.values import lower_case
 
 COUNTED_ROWS_MAX = 10_000
 SEARCH_CANDIDATES_MAX = 1000
@@ -219,7 +220,7 @@ def compile_typeahead(entity: Entity, query: str, limit: int, shard: int, worksp
     if tsquery is None:
         return None
     values = Values(shard, workspace_id)
-    typed = query.strip().lower()
+    typed = lower_case(query.strip())
     start, end, words = values.add(typed), values.add(typed + LAST_CHARACTER), values.add(tsquery)
     most = int(limit)
     columns = make_columns(entity)
