@@ -110,3 +110,15 @@ async def test_too_many_groups_are_refused(
         "/crm/query", json={"entity": "contact", "aggregate": [{"fn": "count"}], "groupBy": ["id"]}
     )
     assert find_code(answer) == (400, "QUERY_TOO_COMPLEX")
+
+
+async def test_an_explanation_of_groups_runs_nothing(
+    filled: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kith.engine.cql.GROUPS_MAX", 0)
+    body = {"entity": "contact", "explain": True, "aggregate": [{"fn": "count"}], "groupBy": ["name"]}
+    answer = await filled.post("/crm/query", json=body | {"where": "name = ada"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["data"].keys() == {"canonical", "ast", "cost", "indexed"}
+    wrong = await filled.post("/crm/query", json=body | {"groupBy": ["nmae"]})
+    assert find_code(wrong) == (400, "UNKNOWN_FIELD")

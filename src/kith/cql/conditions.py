@@ -22,6 +22,8 @@ from kith.model.values import lower_case
 
 NOTHING = "false"
 LAST_CODE_POINT = 0x10FFFF
+# How many links to others are joined: what planning costs grows with the square of that.
+JOINS_MAX = 8
 _SIGNS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _BIGINT = range(-(2**63), 2**63)
 _ALIAS = re.compile(r"\bc\.")
@@ -121,6 +123,7 @@ class _Writer:
         self.values = values
         self.context = context
         self._alternative = False
+        self._joins = 0
 
     def write(self, tree: Condition, scope: Scope) -> str:
         match tree:
@@ -305,7 +308,11 @@ class _Writer:
         if operator == "has_all":
             if any(member not in known for member in members):
                 return NOTHING
-            return " AND ".join(f"EXISTS ({source} AND g.{column} = {self.values.add(one)}::bigint)" for one in ids)
+            one = self._exist(f"{source} AND g.{column} = {self.values.add(ids[0])}::bigint")
+            if len(ids) == 1:
+                return one
+            held = f"{source} AND g.{column} = ANY ({self.values.add(ids)}::bigint[])"
+            return f"{one} AND (SELECT count(*) FROM ({held}) held) = {len(ids)}"
         if not ids:
             return NOTHING
         if self._alternative and scope.alias == "c" and all((name, one) in self.context.rare for one in ids):
@@ -316,8 +323,13 @@ class _Writer:
             )
             return f"{scope.alias}.id = ANY (ARRAY({records}))"
         if len(ids) == 1:
-            return f"EXISTS ({source} AND g.{column} = {self.values.add(ids[0])}::bigint)"
-        return f"EXISTS ({source} AND g.{column} = ANY ({self.values.add(ids)}::bigint[]))"
+            return self._exist(f"{source} AND g.{column} = {self.values.add(ids[0])}::bigint")
+        return self._exist(f"{source} AND g.{column} = ANY ({self.values.add(ids)}::bigint[])")
+
+    def _exist(self, source: str) -> str:
+        """Whether there are such rows: by a join while planning that is cheap, then row by row, as OFFSET has it."""
+        self._joins += 1
+        return f"EXISTS ({source}{'' if self._joins <= JOINS_MAX else ' OFFSET 0'})"
 
     def _relate(self, related: Related, scope: Scope) -> str:
         beyond = scope.beyond[related.relation]
@@ -326,11 +338,11 @@ class _Writer:
             if beyond.entity == "company"
             else ("contacts", "company_id", "contact_id")
         )
-        return (
-            f"EXISTS (SELECT 1 FROM associations a JOIN {table} r"
+        return self._exist(
+            f"SELECT 1 FROM associations a JOIN {table} r"
             f" ON r.shard = a.shard AND r.workspace_id = a.workspace_id AND r.id = a.{other}"
             f" WHERE a.shard = $1 AND a.workspace_id = $2 AND r.shard = $1 AND r.workspace_id = $2"
-            f" AND a.{own} = {scope.alias}.id AND r.status <> 'DELETED' AND {self.write(related.where, beyond)})"
+            f" AND a.{own} = {scope.alias}.id AND r.status <> 'DELETED' AND {self.write(related.where, beyond)}"
         )
 
     def _count(self, asked: Activities, scope: Scope) -> str:

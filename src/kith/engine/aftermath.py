@@ -43,11 +43,24 @@ def stands_alone(command: Command, lists: DynamicLists) -> bool:
         case CreateList():
             return command.is_dynamic
         case UpdateList():
-            return "filter_criteria" in command.changes
+            # What is told of who enters and leaves has the list's name.
+            return "filter_criteria" in command.changes or ("name" in command.changes and lists.has(command.list_id))
         case DeleteTag():
             return bool(lists.list_reading("tags"))
         case DeleteList():
-            return bool(lists.list_reading("lists"))
+            return lists.has(command.list_id) or bool(lists.list_reading("lists"))
+    return False
+
+
+def evaluates(command: Command) -> bool:
+    """Whether the list that the command makes, changes or names is evaluated."""
+    match command:
+        case EvaluateList():
+            return True
+        case CreateList():
+            return command.is_dynamic
+        case UpdateList():
+            return "filter_criteria" in command.changes
     return False
 
 
@@ -88,7 +101,7 @@ class Aftermath:
                         await self._define(envelope, record, lists)
             case CreateList() | UpdateList() | EvaluateList():
                 for record in records:
-                    if isinstance(record, List) and record.is_dynamic and stands_alone(envelope.command, lists):
+                    if isinstance(record, List) and record.is_dynamic and evaluates(envelope.command):
                         await self._evaluate_defined(envelope, record)
             case DeleteTag():
                 await self._evaluate_all(envelope, lists.list_reading("tags"))

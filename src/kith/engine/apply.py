@@ -182,7 +182,16 @@ class Writer:
             return _Portion(entries, None)
 
     async def _apply(self, shard: int, entries: Sequence[Entry], plan: _Plan | None = None) -> None:
-        """Apply the entries; where they cannot be applied together, halve until the one that fails stands alone."""
+        """Apply the entries, in as many batches as they make."""
+        while entries:
+            entries = await self._apply_first(shard, entries, plan)
+            plan = None
+
+    async def _apply_first(self, shard: int, entries: Sequence[Entry], plan: _Plan | None) -> Sequence[Entry]:
+        """Apply the first batch of the entries, and answer the rest.
+
+        Where they cannot be applied together, halve until the one that fails stands alone.
+        """
         tries = 1 if len(entries) > 1 else TRIES_ALONE_MAX
         for remaining in range(tries - 1, -1, -1):
             try:
@@ -197,14 +206,12 @@ class Writer:
                 logger.warning("a batch failed", shard=shard, entries=len(entries), error=repr(error))
                 if remaining == 0 and len(entries) == 1:
                     await self._set_aside(shard, entries[0], repr(error))
-                    return
+                    return ()
         else:
             middle = len(entries) // 2
             await self._apply(shard, entries[:middle])
-            await self._apply(shard, entries[middle:])
-            return
-        if rest := entries[len(list_up_to(plan.last, entries)) :]:
-            await self._apply(shard, rest)
+            return entries[middle:]
+        return entries[len(list_up_to(plan.last, entries)) :]
 
     async def _cut(self, shard: int, entries: Sequence[Entry]) -> _Batch:
         """The first of the entries, as many as make a batch."""

@@ -1,5 +1,6 @@
 """What a query is expected to cost, by the planner's own estimate, and how much of that each tier may ask for."""
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,10 +23,12 @@ class Costs:
 
     def __init__(self, queries: Database) -> None:
         self._queries = queries
-        self._kept: dict[Any, tuple[float, int]] = {}
+        self._kept: dict[bytes, tuple[float, int]] = {}
 
     async def estimate(self, key: Any, make_statement: Callable[[], Statement]) -> int:
         """In units, at least 1. ``key`` says which query of which workspace it is."""
+        # A filter may take a megabyte; what is kept of it does not.
+        key = hashlib.sha256(msgspec.json.encode(key)).digest()
         kept = self._kept.get(key)
         if kept is not None and time.monotonic() - kept[0] < KEPT_S:
             return kept[1]

@@ -11,7 +11,7 @@ import msgspec
 from kith.cql.ast import And, Comparison, Condition, Or, Query, Sort, conjoin
 from kith.cql.catalogue import COMPANY, CONTACT, Entity, Field
 from kith.cql.clauses import resolve_search, resolve_select, resolve_sort
-from kith.cql.compile import Source, compile_page, make_source
+from kith.cql.compile import Source, Statement, compile_page, make_source
 from kith.cql.conditions import Context, list_members
 from kith.cql.faults import refuse_size
 from kith.cql.grouping import GROUPS_MAX, compile_groups, resolve_grouping
@@ -31,6 +31,8 @@ from kith.errors import InvalidRequest
 from kith.model.workspaces import Workspace
 
 RESOLVED_KEPT_MAX = 2048
+# Of a text that is longer than filters are, the tree may take a megabyte.
+KEPT_CHARACTERS_MAX = 1000
 LIMIT_MAX = 100
 _ENTITIES: dict[str, Entity] = {"contact": CONTACT, "company": COMPANY}
 _DEFAULT_SORT = (Sort("createdAt", True),)
@@ -54,6 +56,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     group_by: Any = None
     tier: str = "enterprise"
 
+    @property
+    def has_groups(self) -> bool:
+        return self.aggregate is not None or self.group_by is not None
+
 
 class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked, understood: its sources, its first page as a query, and what that means here and now."""
@@ -62,6 +68,12 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     tree: Condition
     query: Query
     context: Context
+
+    @property
+    def sorted_by(self) -> list[str]:
+        """The kinds of the fields that rows are sorted by: a property may get another type between two pages."""
+        fields = [self.sources[0].scope.find(sort.field) for sort in self.query.sort]
+        return [field.kind for field in fields if field is not None]
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +88,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
     """A page of what fits. Raises the refusals of the language, QUERY_TOO_EXPENSIVE, INVALID_CURSOR, InvalidRequest."""
     resolved = await resolve_asked(engine, workspace, asked)
-    query = place_page(engine, workspace, asked, resolved.query)
+    query = place_page(engine, workspace, asked, resolved)
     cost = await _estimate(engine, workspace, resolved)
     check_cost(cost, asked.tier)
     statement = compile_page(resolved.sources, query, workspace.shard, workspace.id, resolved.context)
@@ -94,20 +106,14 @@ async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
     meta["queryTimeMs"] = round((perf_counter() - began_s) * 1000)
     meta["estimatedCost"] = cost
     last = find_last(dict(row)) if row["more"] else None
-    meta["nextCursor"] = make_cursor(engine, workspace, query, last) if last is not None else None
+    meta["nextCursor"] = make_cursor(engine, workspace, query, last, resolved.sorted_by) if last is not None else None
     return Page(row["page"].encode(), meta)
 
 
 async def run_groups(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
     """The figures of each group of what fits. Raises as ``run_cql``, QUERY_TOO_COMPLEX beyond ``GROUPS_MAX``."""
-    if len(asked.entities) > 1:
-        raise InvalidRequest("aggregate is of one entity; ask for each by itself.", {"parameter": "entity"})
-    vocabulary = (await engine.vocabularies.get(workspace)).pick(asked.entities)
-    grouping = resolve_grouping(asked.aggregate, asked.group_by, vocabulary)
     resolved = await resolve_asked(engine, workspace, asked)
-    where = resolved.query.where
-    statement = compile_groups(resolved.sources[0], where, grouping, workspace.shard, workspace.id, resolved.context)
-    cost = await engine.costs.estimate((workspace.id, asked.entities, where, grouping), lambda: statement)
+    cost, statement = await _estimate_groups(engine, workspace, asked, resolved)
     check_cost(cost, asked.tier)
     began_s = perf_counter()
     row = await engine.queries.fetchrow(statement.sql, *statement.values)
@@ -118,13 +124,31 @@ async def run_groups(engine: Engine, workspace: Workspace, asked: Asked) -> Page
     return Page(row["rows"].encode(), {"total": row["count"], "queryTimeMs": took_ms, "estimatedCost": cost})
 
 
+async def _estimate_groups(
+    engine: Engine, workspace: Workspace, asked: Asked, resolved: Resolved
+) -> tuple[int, Statement]:
+    """(what the groups are expected to cost, the statement that makes them)."""
+    if len(asked.entities) > 1:
+        raise InvalidRequest("aggregate is of one entity; ask for each by itself.", {"parameter": "entity"})
+    vocabulary = (await engine.vocabularies.get(workspace)).pick(asked.entities)
+    grouping = resolve_grouping(asked.aggregate, asked.group_by, vocabulary)
+    where = resolved.query.where
+    statement = compile_groups(resolved.sources[0], where, grouping, workspace.shard, workspace.id, resolved.context)
+    cost = await engine.costs.estimate((workspace.id, asked.entities, where, grouping), lambda: statement)
+    return cost, statement
+
+
 async def explain_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Explanation:
     """How the query is understood and what it is expected to cost; nothing runs."""
     resolved = await resolve_asked(engine, workspace, asked)
+    if asked.has_groups:
+        cost, _ = await _estimate_groups(engine, workspace, asked, resolved)
+    else:
+        cost = await _estimate(engine, workspace, resolved)
     return Explanation(
         canonical=to_text(resolved.tree),
         ast=to_json(resolved.tree),
-        cost=await _estimate(engine, workspace, resolved),
+        cost=cost,
         indexed=list_indexed(resolved.tree, resolved.sources[0]),
     )
 
@@ -159,9 +183,10 @@ async def resolve_asked(engine: Engine, workspace: Workspace, asked: Asked) -> R
 def read_filter(asked: Asked, vocabulary: Vocabulary) -> Condition:
     """The typed tree of whichever notation was used; of none, the one that everything fits."""
     if asked.dsl is not None:
-        return _read_legacy(asked.dsl, vocabulary)
+        return resolve(parse_legacy(asked.dsl), vocabulary)
     if isinstance(asked.filter, str) or asked.filter is None:
-        return read_text(asked.filter or "", vocabulary)
+        text = asked.filter or ""
+        return read_text(text, vocabulary) if len(text) <= KEPT_CHARACTERS_MAX else resolve(parse(text), vocabulary)
     return resolve(read_json(asked.filter, asked.filter_name), vocabulary)
 
 
@@ -169,11 +194,6 @@ def read_filter(asked: Asked, vocabulary: Vocabulary) -> Condition:
 def read_text(text: str, vocabulary: Vocabulary) -> Condition:
     """A text is often asked again. A vocabulary is equal only to itself, and made anew when anything is defined."""
     return resolve(parse(text), vocabulary)
-
-
-@lru_cache(RESOLVED_KEPT_MAX)
-def _read_legacy(text: str, vocabulary: Vocabulary) -> Condition:
-    return resolve(parse_legacy(text), vocabulary)
 
 
 def make_sources(entities: Sequence[EntityName], vocabularies: Vocabularies) -> list[Source]:
@@ -190,12 +210,14 @@ async def make_context(engine: Engine, workspace: Workspace, where: Condition, v
     return Context(now=engine.clock.now(), zone=vocabulary.zone, tags=named.tags, lists=named.lists, rare=named.rare)
 
 
-def place_page(engine: Engine, workspace: Workspace, asked: Asked, query: Query) -> Query:
+def place_page(engine: Engine, workspace: Workspace, asked: Asked, resolved: Resolved) -> Query:
     """The query at the page or behind the cursor. Raises InvalidRequest, INVALID_CURSOR."""
+    query = resolved.query
     if asked.cursor is not None:
         if asked.page is not None:
             raise InvalidRequest("page and cursor exclude each other; send one of them.", {"parameter": "page"})
-        return msgspec.structs.replace(query, after=read_cursor(engine, workspace, query, asked.cursor))
+        after = read_cursor(engine, workspace, query, asked.cursor, resolved.sorted_by)
+        return msgspec.structs.replace(query, after=after)
     page = 1 if asked.page is None else asked.page
     if page < 1:
         raise InvalidRequest(f"page is {page}; it must be 1 or more.", {"parameter": "page"})

@@ -224,9 +224,7 @@ class Decided:
         """Whether the list's definition changed, and not just who is on it."""
         before, after = self._loaded[workspace, (kind, external_id)], self._states[workspace].peek((kind, external_id))
         assert (before is None or isinstance(before, List)) and (after is None or isinstance(after, List))
-        was = None if before is None or not before.is_dynamic else (before.filter_criteria, before.name)
-        now = None if after is None or not after.is_dynamic else (after.filter_criteria, after.name)
-        return was != now
+        return bool(to_definition(before) != to_definition(after))
 
     def get_schema(self, workspace: int, entity: str) -> Schema:
         """As the batch leaves it."""
@@ -303,6 +301,13 @@ class Decided:
             for (_, envelope), decision in self._outcomes
             for event_type, data in list_told(envelope, decision, self._find_result(envelope))
         ]
+
+
+def to_definition(one: List | None) -> Any:
+    """What who is on a list depends on, and what is told of it; None where it is not dynamic."""
+    if one is None or not one.is_dynamic:
+        return None
+    return one.filter_criteria, one.timezone, one.name, one.status
 
 
 def make_operation(

@@ -165,6 +165,10 @@ class DynamicLists:
     def list_wide(self) -> list[DynamicList]:
         return self._wide
 
+    def has(self, external_id: str) -> bool:
+        """Whether the list is one of them."""
+        return any(row.external_id == external_id for row in self.rows)
+
     def reads_property(self, row: ListRow, entity: str, key: str) -> bool:
         """Whether the list's filter reads a property, of its own records, of related ones, or of the link to them."""
         one = next((one for one in self.all[row.entity] if one.row.number == row.number), None)
@@ -195,7 +199,7 @@ class DynamicLists:
             return []
         values = {name: get_value(after, name) for name in near.fields}
         if before is not None and not anew and not near.has_relative:
-            if all(get_value(before, name) == value for name, value in values.items()):
+            if not any(_differs(get_value(before, name), value) for name, value in values.items()):
                 return []
         # How times are read from texts depends on no zone: those that are kept have their offset.
         vocabularies = next(iter(near.by_number.values())).vocabularies
@@ -266,6 +270,11 @@ def get_value(record: Contact | Company, name: str) -> Any:
             assert isinstance(record, Contact)
             return record.email is not None or record.phone is not None
     return getattr(record, _FIELDS.get(name, name))
+
+
+def _differs(one: Any, other: Any) -> bool:
+    """Whether a value may have become another to a filter: Python takes 1 for true, a filter does not."""
+    return type(one) is not type(other) or bool(one != other)
 
 
 def enter(record: Contact | Company, one: DynamicList) -> Contact | Company:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
@@ -23,6 +24,8 @@ RARE_MAX = 1000
 KEPT_MAX = 5000
 SCHEMAS = ("CONTACT", "COMPANY", "CONTACT_COMPANY")
 _LISTS, _TAGS = load_queries("lists"), load_queries("tags")
+# The numbers of a filter keep their digits.
+_decode = msgspec.json.Decoder(ListRow, float_hook=Decimal).decode
 
 
 class Change(NamedTuple):
@@ -73,7 +76,7 @@ async def load_dynamic_lists(
     """By workspace; most have none."""
     rows: dict[int, list[ListRow]] = {}
     for row in await connection.fetch(_LISTS["load_dynamic_lists"], shard, workspace_ids):
-        one = msgspec.json.decode(row["document"], type=ListRow)
+        one = _decode(row["document"])
         rows.setdefault(one.workspace_id, []).append(one)
     refs = [(workspace, Ref("schema", "external_id", entity)) for workspace in rows for entity in SCHEMAS]
     defined = {

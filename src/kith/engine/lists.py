@@ -96,7 +96,8 @@ async def understand_filter(
 ) -> dict[str, Any]:
     """The filter as text, and where its days begin. Raises the refusals of the language, InvalidRequest.
 
-    A dynamic list cannot depend on another: which of them would be looked at first?
+    A dynamic list cannot depend on another: which of them would be looked at first? Nor on one that is not there yet,
+    and may turn out to be dynamic, or to be this one.
     """
     vocabulary = (await engine.vocabularies.get(workspace)).pick((entity,))
     tree = resolve(read_json(criteria, "filterCriteria"), vocabulary)
@@ -112,6 +113,12 @@ async def understand_filter(
                     " ones only.",
                     {"path": "filterCriteria", "list": row["external_id"]},
                 )
+        known = {name for row in rows for name in (str(row["id"]), row["external_id"])}
+        if missing := next((name for name in names if name not in known), None):
+            raise InvalidRequest(
+                f"filterCriteria names the list {missing[:40]}, which is not there.",
+                {"path": "filterCriteria", "list": missing[:40]},
+            )
     return {"filter": to_text(tree), "timezone": workspace.timezone}
 
 

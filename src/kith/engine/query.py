@@ -138,17 +138,18 @@ def check_depth(page: int, limit: int) -> int:
     return offset
 
 
-def make_cursor(engine: Engine, workspace: Workspace, query: Query, after: After) -> str:
+def make_cursor(engine: Engine, workspace: Workspace, query: Query, after: After, kinds: Sequence[str] = ()) -> str:
+    """``kinds`` are those of the fields that rows are sorted by, where they may become others."""
     payload = msgspec.json.encode(after)
-    return base64.urlsafe_b64encode(_sign(engine, workspace, query, payload) + payload).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(_sign(engine, workspace, query, kinds, payload) + payload).rstrip(b"=").decode()
 
 
-def read_cursor(engine: Engine, workspace: Workspace, query: Query, cursor: str) -> After:
+def read_cursor(engine: Engine, workspace: Workspace, query: Query, cursor: str, kinds: Sequence[str] = ()) -> After:
     """Raises INVALID_CURSOR where it was not made for this query in this workspace."""
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         mac, payload = raw[:MAC_BYTES], raw[MAC_BYTES:]
-        if "=" not in cursor and hmac.compare_digest(mac, _sign(engine, workspace, query, payload)):
+        if "=" not in cursor and hmac.compare_digest(mac, _sign(engine, workspace, query, kinds, payload)):
             return msgspec.json.decode(payload, type=After)
     except (ValueError, msgspec.MsgspecError):
         pass
@@ -160,9 +161,9 @@ def read_cursor(engine: Engine, workspace: Workspace, query: Query, cursor: str)
     )
 
 
-def _sign(engine: Engine, workspace: Workspace, query: Query, payload: bytes) -> bytes:
+def _sign(engine: Engine, workspace: Workspace, query: Query, kinds: Sequence[str], payload: bytes) -> bytes:
     """What binds a cursor to its workspace, filter and order; not to its limit."""
-    asked = msgspec.json.encode((workspace.id, query.entities, query.where, query.sort, query.select))
+    asked = msgspec.json.encode((workspace.id, query.entities, query.where, query.sort, query.select, kinds))
     return hmac.digest(engine.installation.secret, asked + b"\x00" + payload, hashlib.sha256)[:MAC_BYTES]
 
 

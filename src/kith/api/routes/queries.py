@@ -132,10 +132,10 @@ async def run_query(call: ReadCall, body: QueryInput) -> Answer:
         group_by=body.group_by,
         tier=call.tier,
     )
-    if body.aggregate is not None or body.group_by is not None:
-        return mark_legacy(make_page_answer(await run_groups(call.engine, call.workspace, asked)), body.dsl)
     if body.explain:
         return mark_legacy(make_data_answer(await explain_cql(call.engine, call.workspace, asked)), body.dsl)
+    if asked.has_groups:
+        return mark_legacy(make_page_answer(await run_groups(call.engine, call.workspace, asked)), body.dsl)
     return mark_legacy(make_page_answer(await run_cql(call.engine, call.workspace, asked)), body.dsl)
 
 

@@ -122,7 +122,7 @@ def choose_slot(schema: Schema, before: Property, after: Property, wanted: bool 
     if wanted is None and not (had and after.type in UNASKED):
         return None
     slot = find_free_slot(schema, after.type)
-    if slot is None and wanted and not has_index(after):
+    if slot is None and wanted and not has_index(msgspec.structs.replace(after, slot=None)):
         return refuse_index(schema, after)
     return slot
 

@@ -1,0 +1,86 @@
+"""Dynamic lists where it is easy to be nearly right: digits, kinds of values, names, lists that are not there."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx2
+import msgspec
+
+from kith.model.workspaces import Workspace
+from tests.api.definitions import define
+from tests.api.test_dynamic_lists import list_members, make_list, one
+from tests.kit import Kit
+
+Drain = Callable[[], Awaitable[None]]
+
+
+async def load_events(kit: Kit, workspace: Workspace, type_: str) -> list[Any]:
+    rows = await kit.engine.database.fetch(
+        "SELECT data FROM events WHERE workspace_id = $1 AND type = $2 ORDER BY sequence", workspace.id, type_
+    )
+    return [msgspec.json.decode(row["data"]) for row in rows]
+
+
+async def test_a_filter_keeps_every_digit_of_its_numbers(client: httpx2.AsyncClient, drain: Drain) -> None:
+    await define(client, "mrr", "NUMBER")
+    await drain()
+    body = (
+        b'{"name": "x", "entityType": "CONTACT", "isDynamic": true, "filterCriteria": {"logic": "AND", "conditions":'
+        b' [{"field": "mrr", "operator": "gt", "value": 1.00000000000000000000000002}]}}'
+    )
+    made = await client.post("/crm/lists", content=body, headers={"content-type": "application/json"})
+    assert made.status_code == 202, made.text
+    await drain()
+    for last in (1, 2, 3):
+        raw = b'{"name": "x", "properties": {"mrr": 1.0000000000000000000000000%d}}' % last
+        await client.post("/crm/contacts", content=raw, headers={"content-type": "application/json"})
+    await drain()
+    assert await list_members(client, "lists/1") == [3]
+
+
+async def test_a_value_of_another_kind_is_another_value_though_python_takes_them_for_equal(
+    client: httpx2.AsyncClient, drain: Drain
+) -> None:
+    await client.post("/crm/contacts", json={"name": "Ada", "properties": {"vip": 1}})
+    await define(client, "vip", "BOOLEAN")
+    await drain()
+    path = await make_list(client, one("vip", "eq", True))
+    await drain()
+    assert await list_members(client, path) == []
+    await client.patch("/crm/contacts/1", json={"properties": {"vip": True}})
+    await drain()
+    assert await list_members(client, path) == [1]
+
+
+async def test_a_list_tells_its_new_name_from_the_next_command_on(
+    client: httpx2.AsyncClient, drain: Drain, kit: Kit, workspace: Workspace
+) -> None:
+    path = await make_list(client, one("name", "eq", "ada"))
+    await drain()
+    await client.patch(f"/crm/{path}", json={"name": "Renamed"})
+    await client.post("/crm/contacts", json={"name": "Ada"})
+    await drain()
+    (told,) = await load_events(kit, workspace, "list.entered")
+    assert told["list"]["name"] == "Renamed"
+
+
+async def test_nobody_enters_a_list_that_was_deleted_before(
+    client: httpx2.AsyncClient, drain: Drain, kit: Kit, workspace: Workspace
+) -> None:
+    path = await make_list(client, one("name", "eq", "ada"))
+    await drain()
+    await client.delete(f"/crm/{path}")
+    await client.post("/crm/contacts", json={"name": "Ada"})
+    await drain()
+    assert await load_events(kit, workspace, "list.entered") == []
+
+
+async def test_a_filter_cannot_name_a_list_that_may_turn_out_to_be_dynamic(
+    client: httpx2.AsyncClient, drain: Drain
+) -> None:
+    for name in (1, "1", "lst_01h2xcejqtf2nbrexx3vqjhp41"):
+        criteria = {"logic": "AND", "conditions": [{"field": "lists", "operator": "has_none", "value": [name]}]}
+        body = {"name": "x", "entityType": "CONTACT", "isDynamic": True, "filterCriteria": criteria}
+        refused = await client.post("/crm/lists", json=body)
+        assert refused.status_code == 400, refused.text
+        assert refused.json()["error"]["code"] == "INVALID_REQUEST"

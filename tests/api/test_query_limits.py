@@ -1,0 +1,88 @@
+"""Queries as large as the limits allow are planned and run in no time to speak of."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+from kith.engine.context import Engine
+from kith.model.workspaces import Workspace
+from tests.api.definitions import define, find_code
+from tests.kit import Kit
+
+Drain = Callable[[], Awaitable[None]]
+TAGS = 300
+
+
+@pytest.fixture
+async def tagged(client: httpx2.AsyncClient, drain: Drain, kit: Kit, workspace: Workspace) -> httpx2.AsyncClient:
+    """Contact 1 has every tag, contact 2 all but one, contact 3 none; all are of company 1."""
+    for n in range(TAGS):
+        await client.post("/crm/tags", json={"key": f"t{n}"})
+    for name in ("Ada", "Bob", "Eve"):
+        await client.post("/crm/contacts", json={"name": name})
+    await client.post("/crm/companies", json={"name": "Acme", "plan": "Pro"})
+    await drain()
+    for n in range(TAGS):
+        await client.post("/crm/contacts/1/tags", json={"tagId": n + 1})
+        if n:
+            await client.post("/crm/contacts/2/tags", json={"tagId": n + 1})
+    for number in (1, 2, 3):
+        await client.post(f"/crm/contacts/{number}/companies", json={"companyId": 1})
+    await drain()
+    return client
+
+
+async def find(client: httpx2.AsyncClient, conditions: list[Any]) -> tuple[list[int], int]:
+    """(who fits, how long the database took for it in milliseconds)."""
+    body = {"entity": "contact", "sort": "id:asc", "filter": {"logic": "AND", "conditions": conditions}}
+    answer = await client.post("/crm/query", json=body)
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    return [row["id"] for row in told["data"]], told["meta"]["queryTimeMs"]
+
+
+async def test_all_of_many_tags_are_counted_and_not_joined(tagged: httpx2.AsyncClient) -> None:
+    keys = [f"t{n}" for n in range(TAGS)]
+    everyone, _ = await find(tagged, [{"field": "tags", "operator": "has_all", "value": keys}])
+    assert everyone == [1]
+    without, took_ms = await find(tagged, [{"field": "tags", "operator": "has_all", "value": keys[1:]}])
+    assert without == [1, 2] and took_ms < 1000
+    some = {"field": "tags", "operator": "has_all", "value": keys[1:]}
+    negated, _ = await find(tagged, [{"type": "group", "logic": "AND", "conditions": [some], "not": True}])
+    assert negated == [3]
+
+
+async def test_many_conditions_on_links_are_planned_in_time(tagged: httpx2.AsyncClient) -> None:
+    links = [{"field": "tags", "operator": "has_any", "value": [f"t{n}"]} for n in range(50)]
+    companies = [{"field": "company.plan", "operator": "starts_with", "value": "Pro"[: n % 4]} for n in range(50)]
+    found, took_ms = await find(tagged, [*links, *companies])
+    assert found == [1] and took_ms < 1000
+    assert (await find(tagged, [*links[1:], *companies]))[0] == [1, 2]
+
+
+async def test_what_is_kept_of_a_query_is_small_however_large_it_is(client: httpx2.AsyncClient, engine: Engine) -> None:
+    names = [f"{n:0100}" for n in range(1000)]
+    condition = {"field": "name", "operator": "in", "value": names}
+    for logic in ("AND", "OR"):
+        body = {"entity": "contact", "filter": {"logic": logic, "conditions": [condition] * 5}}
+        assert (await client.post("/crm/query", json=body)).status_code == 200
+    assert all(isinstance(key, bytes) and len(key) <= 32 for key in engine.costs._kept)
+
+
+async def test_a_cursor_does_not_outlive_the_type_of_what_it_sorts_by(client: httpx2.AsyncClient, drain: Drain) -> None:
+    made = await define(client, "level", "TEXT")
+    await drain()
+    for level in ("abc", "abd"):
+        await client.post("/crm/contacts", json={"name": "x", "properties": {"level": level}})
+    await drain()
+    body = {"entity": "contact", "sort": "level:asc", "limit": 1}
+    cursor = (await client.post("/crm/query", json=body)).json()["meta"]["nextCursor"]
+    assert (await client.post("/crm/query", json=body | {"cursor": cursor})).status_code == 200
+    for number in (1, 2):
+        await client.patch(f"/crm/contacts/{number}", json={"properties": {"level": None}})
+    await drain()
+    await client.patch(made.headers["location"], json={"type": "NUMBER"})
+    await drain()
+    assert find_code(await client.post("/crm/query", json=body | {"cursor": cursor})) == (400, "INVALID_CURSOR")

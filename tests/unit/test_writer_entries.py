@@ -1,0 +1,35 @@
+"""What the writer does with entries that make many batches."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kith.clock import SystemClock
+from kith.engine.apply import Writer
+from kith.log.port import Entry
+from kith.settings import Settings
+
+
+class OneByOne(Writer):
+    """A writer whose every batch is one entry, and which stores nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(None, None, SystemClock(), Settings())  # type: ignore[arg-type]
+        self.stored: list[int] = []
+
+    async def _cut(self, shard: int, entries: Sequence[Entry]) -> Any:
+        return entries[0]
+
+    async def _make_plan(self, shard: int, batch: Any, before: Any = None) -> Any:
+        class Plan:
+            last = batch.position
+
+        return Plan
+
+    async def _store(self, shard: int, plan: Any) -> None:
+        self.stored.append(plan.last)
+
+
+async def test_entries_may_make_any_number_of_batches() -> None:
+    writer = OneByOne()
+    await writer._apply(0, [Entry(position, 1, b"") for position in range(1, 3001)])
+    assert writer.stored == list(range(1, 3001))
