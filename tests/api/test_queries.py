@@ -355,3 +355,18 @@ async def test_another_workspace_finds_nothing_of_it(filled: httpx2.AsyncClient,
         for where in ("status = ACTIVE", "name is not null OR name is null", "id = 1"):
             assert await find(other, where) == []
         assert (await ask(other, None, ["contact", "company"]))["data"] == []
+
+
+async def test_case_means_nothing_at_the_end_of_a_word_either(client: httpx2.AsyncClient, drain: Drain) -> None:
+    """A sigma there has a form of its own."""
+    await define(client, "tier", "SELECT", options=["ΦΩΣ"])
+    await drain()
+    person = {"email": "ΝΙΚΟΣ@example.com", "familyName": "ΣΟΦΟΣ", "properties": {"tier": "ΦΩΣ"}}
+    assert (await client.post("/crm/contacts", json=person)).status_code == 202
+    await drain()
+    for email in ("ΝΙΚΟΣ@example.com", "νικοσ@example.com"):
+        assert await find(client, f"email = '{email}'") == [1]
+    for where in ("email starts with 'ΝΙΚΟΣ'", "familyName = 'σοφοσ'", "familyName starts with 'ΣΟΦΟΣ'", "tier = φωσ"):
+        assert await find(client, where) == [1]
+    for typed in ("νικοσ", "ΝΙΚΟΣ", "ΣΟΦΟΣ"):
+        assert len((await client.get("/crm/contacts/search", params={"q": typed})).json()["data"]) == 1

@@ -299,6 +299,18 @@ async def test_pages_in_the_order_of_an_index_read_little_more_than_themselves(
         assert count_rows_read(plan, "contacts") <= 400, filtered
 
 
+@pytest.mark.parametrize(
+    "sort", ["createdAt:desc,name", "mrr:desc,name", "nickname,createdAt:desc", "name,mrr,id:desc"]
+)
+async def test_the_first_of_several_keys_is_read_from_its_index(crowd: Crowd, reader: Reader, sort: str) -> None:
+    """The rest is sorted within its values, up to 250 of which are the same."""
+    asked = Asked(entities=("contact",), sort=sort, count="none")
+    page = await run_cql(crowd.engine, crowd.workspace, asked)
+    for one in (asked, msgspec.structs.replace(asked, cursor=page.meta["nextCursor"])):
+        plan = (await reader.analyze(one))[0]
+        assert count_rows_read(plan, "contacts") <= 500, plan
+
+
 @pytest.mark.parametrize("sort", ["mrr", "mrr:desc", "nickname", "since:desc", "email", "lastActivityAt:desc", "name"])
 async def test_those_without_a_value_come_last_and_are_not_sorted(crowd: Crowd, reader: Reader, sort: str) -> None:
     """Of contacts nearly none of which has one."""

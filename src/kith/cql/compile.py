@@ -22,6 +22,7 @@ from kith.cql.conditions import (
 )
 from kith.cql.vocabulary import PROPERTIES, Vocabulary
 from kith.model.search import KEY_CHARACTERS_MAX, to_tsquery
+from kith.model.values import lower_case
 
 COUNTED_ROWS_MAX = 10_000
 SEARCH_CANDIDATES_MAX = 1000
@@ -219,7 +220,7 @@ def compile_typeahead(entity: Entity, query: str, limit: int, shard: int, worksp
     if tsquery is None:
         return None
     values = Values(shard, workspace_id)
-    typed = query.strip().lower()
+    typed = lower_case(query.strip())
     start, end, words = values.add(typed), values.add(typed + LAST_CHARACTER), values.add(tsquery)
     most = int(limit)
     columns = make_columns(entity)
@@ -367,28 +368,21 @@ def _compile_rows(source: Source, query: Query, values: Values, context: Context
     most = _write_count(query, query.offset + query.limit + 1, values)
     columns = ", ".join([make_columns(source.entity), *(f"{key.sql} AS key_{n}" for n, key in enumerate(keys))])
     rows = f"SELECT {columns} {write_from(source, query.where, values, context)}"
-    if len(keys) == 1:
-        parts = _split_at_missing(rows, keys[0], _find_after(source, query, several=several), most, values)
-        rows = parts[0] if len(parts) == 1 else " UNION ALL ".join(f"({part})" for part in parts)
-        if several or not query.offset:
-            return rows if len(parts) == 1 else f"SELECT * FROM ({rows}) c LIMIT {most}"
-    else:
-        after = _find_after(source, query, several=several)
-        behind = f" AND ({_compile_behind(keys, after, values)})" if after is not None else ""
-        order = [f"{key.sql} {key.direction} NULLS LAST" for key in keys]
-        if not keys[-1].is_id:
-            order.append(f"c.id {keys[-1].direction}")
-        rows = f"{rows}{behind} ORDER BY {', '.join(order)} LIMIT {most}"
-        if several or not query.offset:
-            return rows
+    after = _find_after(source, query, several=several)
+    divide = _split_at_missing if len(keys) == 1 else _split_order
+    parts = divide(rows, keys, after, most, values)
+    rows = parts[0] if len(parts) == 1 else " UNION ALL ".join(f"({part})" for part in parts)
+    if several or not query.offset:
+        return rows if len(parts) == 1 else f"SELECT * FROM ({rows}) c LIMIT {most}"
     return f"SELECT * FROM ({rows}) c OFFSET {values.add(query.offset)} LIMIT {values.add(query.limit + 1)}"
 
 
-def _split_at_missing(rows: str, key: Key, after: After | None, most: str, values: Values) -> list[str]:
+def _split_at_missing(rows: str, keys: Sequence[Key], after: After | None, most: str, values: Values) -> list[str]:
     """A nullable key is read in two parts, values and then missing ones: an index holds nulls at one end only.
 
     PostgreSQL does not begin the second part when the first fills the page.
     """
+    [key] = keys
     sign = "<" if key.descending else ">"
     # A sort by the number itself has no ties.
     order = f"{key.sql} {key.direction}" + ("" if key.is_id else f", c.id {key.direction}")
@@ -412,6 +406,36 @@ def _split_at_missing(rows: str, key: Key, after: After | None, most: str, value
             behind = f" AND c.id {sign} {values.add(after.id)}::bigint"
         parts.append(f"{rows} AND {key.sql} IS NULL{behind} ORDER BY {nulls} LIMIT {most}")
     return parts
+
+
+def _split_order(rows: str, keys: Sequence[Key], after: After | None, most: str, values: Values) -> list[str]:
+    """As ``_split_at_missing``, by the first of several keys: the rest is sorted within its values only."""
+    first, rest = keys[0], keys[1:]
+    if not first.nullable:
+        return [_write_ordered(rows, keys, after, most, values)]
+    parts: list[str] = []
+    if after is None or after.keys[0] is not None:
+        there = [msgspec.structs.replace(first, nullable=False), *rest]
+        parts.append(_write_ordered(f"{rows} AND {first.sql} IS NOT NULL", there, after, most, values))
+    missing = after is not None and after.keys[0] is None
+    behind = After(after.keys[1:], after.id, after.entity) if after is not None and missing else None
+    parts.append(_write_ordered(f"{rows} AND {first.sql} IS NULL", rest, behind, most, values))
+    return parts
+
+
+def _write_ordered(rows: str, keys: Sequence[Key], after: After | None, most: str, values: Values) -> str:
+    behind = ""
+    if after is not None:
+        if not keys[0].nullable:
+            # What follows says so too, but not so that an index can begin there.
+            sign = "<=" if keys[0].descending else ">="
+            behind = f" AND {keys[0].sql} {sign} {_add_key(keys[0], after.keys[0], values)}"
+        behind += f" AND ({_compile_behind(keys, after, values)})"
+    # An index read backwards has the missing ones first.
+    order = [f"{key.sql} {key.direction}{' NULLS LAST' if key.nullable else ''}" for key in keys]
+    if not keys[-1].is_id:
+        order.append(f"c.id {keys[-1].direction}")
+    return f"{rows}{behind} ORDER BY {', '.join(order)} LIMIT {most}"
 
 
 def _compile_behind(keys: Sequence[Key], after: After, values: Values) -> str:

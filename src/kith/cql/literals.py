@@ -11,7 +11,7 @@ from kith.cql.ast import Moment, Scalar
 from kith.cql.catalogue import Field, Kind
 from kith.cql.faults import list_names, show, suggest
 from kith.cql.moments import EXAMPLE, read_moment
-from kith.model.values import NUMBER_DIGITS_MAX, check_number, check_storable
+from kith.model.values import NUMBER_DIGITS_MAX, check_number, check_storable, lower_case
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")
 _BOOLEANS = {"true": True, "false": False}
@@ -39,7 +39,7 @@ def read_option(name: str, options: tuple[str, ...], value: Any) -> str:
     if isinstance(value, str):
         if value in options:
             return value
-        if (option := _index_options(options).get(value.strip().lower())) is not None:
+        if (option := _index_options(options).get(lower_case(value.strip()))) is not None:
             return option
     meant = suggest(value, options) if isinstance(value, str) else None
     hint = f" Did you mean {meant}?" if meant is not None else ""
@@ -49,7 +49,7 @@ def read_option(name: str, options: tuple[str, ...], value: Any) -> str:
 @lru_cache(maxsize=1024)
 def _index_options(options: tuple[str, ...]) -> dict[str, str]:
     """By lower-cased option the first that is spelled so."""
-    return {option.lower(): option for option in reversed(options)}
+    return {lower_case(option): option for option in reversed(options)}
 
 
 def read_moment_of(name: str, value: Any, zone: tzinfo) -> Moment:

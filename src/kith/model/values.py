@@ -66,7 +66,7 @@ def normalise_email(text: str) -> str | None:
         checked = validate_email(trimmed, check_deliverability=False, strict=True)
     except EmailNotValidError as error:
         raise ValueError(f"{trimmed[:80]!r} is not an email address: {error}") from None
-    return checked.normalized.lower()
+    return lower_case(checked.normalized)
 
 
 def normalise_phone(text: str) -> tuple[str | None, str | None]:

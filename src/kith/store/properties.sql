@@ -87,6 +87,7 @@ FROM (
 
 -- name: save_contact_values
 -- [[[id], value, copy for the slot $5, [marks]], …] under the key; null takes it away. $6 is the prefix of its marks.
+-- The OFFSET keeps the planner from turning the join round while the table is young and it takes it for empty.
 UPDATE contacts
 SET properties = CASE item -> 1 WHEN 'null' THEN properties - $3 ELSE jsonb_set(properties, ARRAY[$3], item -> 1) END,
   options = CASE WHEN $6 = '' THEN options ELSE nullif(ARRAY(
@@ -116,13 +117,15 @@ SET properties = CASE item -> 1 WHEN 'null' THEN properties - $3 ELSE jsonb_set(
   time_2 = CASE $5 WHEN 'time_2' THEN (item ->> 2)::timestamptz ELSE time_2 END,
   time_3 = CASE $5 WHEN 'time_3' THEN (item ->> 2)::timestamptz ELSE time_3 END,
   time_4 = CASE $5 WHEN 'time_4' THEN (item ->> 2)::timestamptz ELSE time_4 END
-FROM jsonb_array_elements($4::jsonb) AS item
-WHERE shard = $1 AND workspace_id = $2 AND id = (item -> 0 ->> 0)::bigint;
+FROM (
+  SELECT $2::int AS of, (item -> 0 ->> 0)::bigint AS number, item
+  FROM jsonb_array_elements($4::jsonb) AS item OFFSET 0) row
+WHERE shard = $1 AND workspace_id = row.of AND id = row.number;
 
 -- name: clear_contact_slot
 -- A window of the records that have something in the slot $3, which no property has any more; how many there were.
-WITH held AS (
-  SELECT id FROM contacts
+WITH held AS MATERIALIZED (
+  SELECT $2::int AS of, id FROM contacts
   WHERE shard = $1 AND workspace_id = $2 AND id > $4 AND CASE $3
     WHEN 'text_1' THEN text_1 IS NOT NULL
     WHEN 'text_2' THEN text_2 IS NOT NULL
@@ -175,7 +178,7 @@ WITH held AS (
   time_2 = CASE $3 WHEN 'time_2' THEN NULL ELSE contacts.time_2 END,
   time_3 = CASE $3 WHEN 'time_3' THEN NULL ELSE contacts.time_3 END,
   time_4 = CASE $3 WHEN 'time_4' THEN NULL ELSE contacts.time_4 END
-  FROM held WHERE shard = $1 AND workspace_id = $2 AND contacts.id = held.id
+  FROM held WHERE shard = $1 AND workspace_id = held.of AND contacts.id = held.id
 )
 SELECT max(id) FROM held;
 
@@ -209,13 +212,15 @@ SET properties = CASE item -> 1 WHEN 'null' THEN properties - $3 ELSE jsonb_set(
   time_2 = CASE $5 WHEN 'time_2' THEN (item ->> 2)::timestamptz ELSE time_2 END,
   time_3 = CASE $5 WHEN 'time_3' THEN (item ->> 2)::timestamptz ELSE time_3 END,
   time_4 = CASE $5 WHEN 'time_4' THEN (item ->> 2)::timestamptz ELSE time_4 END
-FROM jsonb_array_elements($4::jsonb) AS item
-WHERE shard = $1 AND workspace_id = $2 AND id = (item -> 0 ->> 0)::bigint;
+FROM (
+  SELECT $2::int AS of, (item -> 0 ->> 0)::bigint AS number, item
+  FROM jsonb_array_elements($4::jsonb) AS item OFFSET 0) row
+WHERE shard = $1 AND workspace_id = row.of AND id = row.number;
 
 -- name: clear_company_slot
 -- A window of the records that have something in the slot $3, which no property has any more; how many there were.
-WITH held AS (
-  SELECT id FROM companies
+WITH held AS MATERIALIZED (
+  SELECT $2::int AS of, id FROM companies
   WHERE shard = $1 AND workspace_id = $2 AND id > $4 AND CASE $3
     WHEN 'text_1' THEN text_1 IS NOT NULL
     WHEN 'text_2' THEN text_2 IS NOT NULL
@@ -268,13 +273,14 @@ WITH held AS (
   time_2 = CASE $3 WHEN 'time_2' THEN NULL ELSE companies.time_2 END,
   time_3 = CASE $3 WHEN 'time_3' THEN NULL ELSE companies.time_3 END,
   time_4 = CASE $3 WHEN 'time_4' THEN NULL ELSE companies.time_4 END
-  FROM held WHERE shard = $1 AND workspace_id = $2 AND companies.id = held.id
+  FROM held WHERE shard = $1 AND workspace_id = held.of AND companies.id = held.id
 )
 SELECT max(id) FROM held;
 
 -- name: save_association_values
 UPDATE associations
 SET properties = CASE item -> 1 WHEN 'null' THEN properties - $3 ELSE jsonb_set(properties, ARRAY[$3], item -> 1) END
-FROM jsonb_array_elements($4::jsonb) AS item
-WHERE shard = $1 AND workspace_id = $2 AND contact_id = (item -> 0 ->> 0)::bigint
-  AND company_id = (item -> 0 ->> 1)::bigint;
+FROM (
+  SELECT $2::int AS of, (item -> 0 ->> 0)::bigint AS contact, (item -> 0 ->> 1)::bigint AS company, item
+  FROM jsonb_array_elements($4::jsonb) AS item OFFSET 0) row
+WHERE shard = $1 AND workspace_id = row.of AND contact_id = row.contact AND company_id = row.company;
