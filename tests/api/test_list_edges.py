@@ -105,3 +105,22 @@ async def test_a_filter_cannot_ask_for_any_list_as_that_would_be_itself_too(
     made = await client.post("/crm/lists", json=body | {"filterCriteria": one("name", "eq", "x")})
     changed = await client.patch(made.headers["location"], json={"filterCriteria": criteria})
     assert find_code(changed) == (400, "INVALID_REQUEST")
+
+
+async def test_a_name_that_comes_to_mean_another_property_means_it_for_all_at_once(
+    client: httpx2.AsyncClient, drain: Drain
+) -> None:
+    await define(client, "level", "TEXT", entity="CONTACT_COMPANY")
+    for level in ("of the company", "of the link"):
+        await client.post("/crm/companies", json={"name": "Acme", "properties": {"level": level}})
+        await client.post("/crm/contacts", json={"name": "Ada"})
+    await drain()
+    for number in (1, 2):
+        link = {"companyId": number, "properties": {"level": "of the link" if number == 1 else "x"}}
+        await client.post(f"/crm/contacts/{number}/companies", json=link)
+    path = await make_list(client, one("company.level", "eq", "of the link"))
+    await drain()
+    assert await list_members(client, path) == [1]
+    await define(client, "level", "TEXT", entity="COMPANY")
+    await drain()
+    assert await list_members(client, path) == [2]

@@ -112,15 +112,22 @@ class Aftermath:
         """A property changed under filters: they are evaluated anew, or say that they cannot be."""
         marks: list[dict[str, Any]] = []
         again: list[DynamicList] = []
+        zones = {
+            zone: self._make_vocabularies(envelope.workspace_id, zone)
+            for zone in sorted({row.timezone for row in lists.rows})
+        }
         for row in lists.rows:
-            if row.status == "ACTIVE" and not lists.reads_property(row, one.entity, one.key):
+            vocabularies = zones[row.timezone]
+            made, held = make_dynamic_list(row, vocabularies), lists.find(row)
+            # A name may have come to mean another property than it did.
+            same = made is not None and held is not None and made.tree == held.tree
+            if row.status == "ACTIVE" and same and not lists.reads_property(row, one.entity, one.key):
                 continue
-            vocabularies = self._make_vocabularies(envelope.workspace_id, row.timezone)
             fault = find_fault(row, vocabularies)
             status = "ACTIVE" if fault is None else "BROKEN"
             if status != row.status or fault is not None:
                 marks.append({"number": row.number, "status": status, "reason": fault})
-            if (made := make_dynamic_list(row, vocabularies)) is not None:
+            if made is not None:
                 again.append(made)
         if marks:
             documents = store.to_documents(marks)

@@ -169,9 +169,13 @@ class DynamicLists:
         """Whether the list is one of them."""
         return any(row.external_id == external_id for row in self.rows)
 
+    def find(self, row: ListRow) -> DynamicList | None:
+        """The list, where its filter could be understood."""
+        return next((one for one in self.all[row.entity] if one.row.number == row.number), None)
+
     def reads_property(self, row: ListRow, entity: str, key: str) -> bool:
         """Whether the list's filter reads a property, of its own records, of related ones, or of the link to them."""
-        one = next((one for one in self.all[row.entity] if one.row.number == row.number), None)
+        one = self.find(row)
         if one is None:
             return False
         if entity == "CONTACT_COMPANY":
