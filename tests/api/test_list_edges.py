@@ -7,6 +7,7 @@ import httpx2
 import msgspec
 import pytest
 
+from kith.engine import aftermath, evaluation
 from kith.model.workspaces import Workspace
 from tests.api.definitions import define, find_code
 from tests.api.test_dynamic_lists import list_members, make_list, one
@@ -124,3 +125,31 @@ async def test_a_name_that_comes_to_mean_another_property_means_it_for_all_at_on
     await define(client, "level", "TEXT", entity="COMPANY")
     await drain()
     assert await list_members(client, path) == [2]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+async def test_an_evaluation_in_windows_of_any_size_is_the_same(
+    client: httpx2.AsyncClient, drain: Drain, kit: Kit, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    for n in range(7):
+        await client.post("/crm/contacts", json={"name": "Ada" if n % 2 else "Bob"})
+    path = await make_list(client, one("name", "eq", "ada"))
+    await drain()
+    monkeypatch.setattr(aftermath, "WINDOW_FIRST", size)
+    monkeypatch.setattr(evaluation, "WINDOW_MAX", size)
+    await client.patch(f"/crm/{path}", json={"filterCriteria": one("name", "eq", "bob")})
+    await drain()
+    assert await list_members(client, path) == [1, 3, 5, 7]
+    rows = await kit.engine.database.fetch(
+        "SELECT type, data ->> 'id' AS id FROM events WHERE workspace_id = $1 AND type IN ('list.entered', 'list.left')"
+        " ORDER BY sequence",
+        workspace.id,
+    )
+    told = [(row["type"], int(row["id"])) for row in rows]
+    assert told[:3] == [("list.entered", 2), ("list.entered", 4), ("list.entered", 6)]
+    assert told[3:] == [("list.left" if n % 2 == 0 else "list.entered", n) for n in range(1, 8)]
+
+
+def test_windows_grow_while_they_are_quick_and_shrink_when_they_are_not() -> None:
+    assert [evaluation.size_window(size, 0.1) for size in (1, 100, 19_000, 20_000)] == [4, 400, 20_000, 20_000]
+    assert [evaluation.size_window(size, 9.0) for size in (1, 100, 20_000)] == [1, 25, 5000]

@@ -171,7 +171,7 @@ def compile_evaluation(
         f" SELECT changed.id, c.external_id, {LIVE} AS live, changed.entered"
         f" FROM (SELECT id, false AS entered FROM gone UNION ALL SELECT id, true FROM come) changed"
         f" CROSS JOIN LATERAL (SELECT * FROM {entity.source} WHERE {GUARD} AND c.id = changed.id OFFSET 0) c"
-        f" ORDER BY changed.entered, changed.id",
+        f" ORDER BY changed.id",
         tuple(values.values),
     )
 

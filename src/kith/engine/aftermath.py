@@ -5,13 +5,14 @@ is told of by events that follow the command's own, and by its operation.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from time import perf_counter
 from typing import Any
 
 from kith.clock import to_iso
 from kith.cql.compile import Candidates
 from kith.engine.decisions import Decided
 from kith.engine.dynamic_lists import DynamicList, DynamicLists, ListRow, find_fault, make_dynamic_list
-from kith.engine.evaluation import SCHEMAS, Change, evaluate_list, load_windows
+from kith.engine.evaluation import SCHEMAS, WINDOW_FIRST, Change, evaluate_list, load_last_id, size_window
 from kith.engine.surveys import convert_values
 from kith.engine.vocabularies import Vocabularies, make_vocabularies
 from kith.model.commands import (
@@ -89,7 +90,7 @@ class Aftermath:
                 other = "company" if wide.row.entity == "contact" else "contact"
                 which = Candidates(records=tuple(touched[wide.row.entity]), related=tuple(touched[other]))
                 if which.records or which.related:
-                    await self._evaluate(last[workspace_id], wide, [which])
+                    await self._evaluate(last[workspace_id], wide, which)
 
     async def _follow(self, envelope: Envelope, records: Sequence[Any]) -> None:
         """What follows from one command for whole lists."""
@@ -168,18 +169,24 @@ class Aftermath:
             await self._evaluate_whole(envelope, one)
 
     async def _evaluate_whole(self, envelope: Envelope, one: DynamicList) -> tuple[int, int]:
-        return await self._evaluate(envelope, one, await load_windows(self._connection, self._shard, one))
-
-    async def _evaluate(self, envelope: Envelope, one: DynamicList, windows: Iterable[Candidates]) -> tuple[int, int]:
-        """(how many entered, how many left)."""
-        added = removed = 0
-        for which in windows:
-            changes = await evaluate_list(self._connection, self._shard, one, envelope.at, which)
-            if changes:
-                await self._save(envelope, one, changes)
-            added += sum(change.entered for change in changes)
-            removed += sum(not change.entered for change in changes)
+        """(how many entered, how many left), in windows whose statements end long before their timeout."""
+        last = await load_last_id(self._connection, self._shard, one)
+        added = removed = after = 0
+        size = WINDOW_FIRST
+        while after <= last:
+            began_s = perf_counter()
+            come, gone = await self._evaluate(envelope, one, Candidates(after=after, until=after + size))
+            added, removed, after = added + come, removed + gone, after + size
+            size = size_window(size, perf_counter() - began_s)
         return added, removed
+
+    async def _evaluate(self, envelope: Envelope, one: DynamicList, which: Candidates) -> tuple[int, int]:
+        """(how many of them entered, how many left)."""
+        changes = await evaluate_list(self._connection, self._shard, one, envelope.at, which)
+        if changes:
+            await self._save(envelope, one, changes)
+        come = sum(change.entered for change in changes)
+        return come, len(changes) - come
 
     async def _save(self, envelope: Envelope, one: DynamicList, changes: Sequence[Change]) -> None:
         workspace_id = envelope.workspace_id

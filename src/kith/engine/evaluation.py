@@ -18,7 +18,9 @@ from kith.model.state import Ref
 from kith.store.database import Connection
 from kith.store.queries import load_queries
 
-WINDOW_RECORDS = 20_000
+# How many records a statement looks at: few at first, as nobody knows how large they are.
+WINDOW_FIRST, WINDOW_MAX = 100, 20_000
+WINDOW_S = 1.0
 # A tag or a list that so few have is looked up whole where it is one of several alternatives.
 RARE_MAX = 1000
 KEPT_MAX = 5000
@@ -95,7 +97,7 @@ async def load_dynamic_lists(
 async def evaluate_list(
     connection: Connection, shard: int, one: DynamicList, at: datetime, which: Candidates
 ) -> list[Change]:
-    """Who of the candidates enters and leaves, as of that time; in the order left, entered, by number."""
+    """Who of the candidates enters and leaves, as of that time; by number."""
     workspace_id = one.row.workspace_id
     context = await make_context(connection, shard, workspace_id, one, at)
     statement = compile_evaluation(to_source(one), one.tree, one.row.number, shard, workspace_id, context, which)
@@ -111,13 +113,17 @@ async def differs(connection: Connection, shard: int, one: DynamicList, at: date
     return bool(await connection.fetchval(statement.sql, *statement.values))
 
 
-async def load_windows(connection: Connection, shard: int, one: DynamicList) -> list[Candidates]:
-    """All records of the list's entity, in windows."""
+async def load_last_id(connection: Connection, shard: int, one: DynamicList) -> int:
+    """How far an evaluation of all records of the list's entity has to go."""
     row = await connection.fetchrow(_LISTS["load_last_ids"], shard, one.row.workspace_id)
     assert row is not None
     last: int = row[one.row.entity]
-    starts = range(0, last + 1, WINDOW_RECORDS)
-    return [Candidates(after=start, until=start + WINDOW_RECORDS) for start in starts]
+    return last
+
+
+def size_window(size: int, took_s: float) -> int:
+    """That of the next window: what comes of an evaluation is the same in windows of any size."""
+    return min(size * 4, WINDOW_MAX) if took_s < WINDOW_S else max(size // 4, 1)
 
 
 async def make_context(
