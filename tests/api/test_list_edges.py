@@ -150,6 +150,30 @@ async def test_an_evaluation_in_windows_of_any_size_is_the_same(
     assert told[3:] == [("list.left" if n % 2 == 0 else "list.entered", n) for n in range(1, 8)]
 
 
+async def test_a_window_that_takes_too_long_is_made_smaller(
+    client: httpx2.AsyncClient, drain: Drain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate, windows = aftermath.evaluate_list, []
+
+    async def evaluate_slowly(connection: Any, shard: int, one: Any, at: Any, which: Any) -> Any:
+        windows.append(size := which.until - which.after)
+        if size > 1:
+            await connection.execute("SET LOCAL statement_timeout = 1")
+            await connection.execute("SELECT pg_sleep(10)")
+        return await evaluate(connection, shard, one, at, which)
+
+    for _ in range(3):
+        await client.post("/crm/contacts", json={"name": "Ada"})
+    await drain()
+    monkeypatch.setattr(aftermath, "evaluate_list", evaluate_slowly)
+    monkeypatch.setattr(aftermath, "WINDOW_FIRST", 3)
+    monkeypatch.setattr(aftermath, "size_window", lambda _size, _took_s: 1)
+    path = await make_list(client, one("name", "eq", "ada"))
+    await drain()
+    assert await list_members(client, path) == [1, 2, 3]
+    assert windows == [3, 1, 1, 1, 1]
+
+
 def test_windows_grow_while_they_are_quick_and_shrink_when_they_are_not() -> None:
     assert [evaluation.size_window(size, 0.1) for size in (1, 100, 19_000, 20_000)] == [4, 400, 20_000, 20_000]
     assert [evaluation.size_window(size, 9.0) for size in (1, 100, 20_000)] == [1, 25, 5000]

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from typing import Any
 
+import asyncpg
+
 from kith.clock import to_iso
 from kith.cql.compile import Candidates
 from kith.engine.decisions import Decided
@@ -90,7 +92,9 @@ class Aftermath:
                 other = "company" if wide.row.entity == "contact" else "contact"
                 which = Candidates(records=tuple(touched[wide.row.entity]), related=tuple(touched[other]))
                 if which.records or which.related:
-                    await self._evaluate(last[workspace_id], wide, which)
+                    envelope = last[workspace_id]
+                    changes = await evaluate_list(self._connection, self._shard, wide, envelope.at, which)
+                    await self._save(envelope, wide, changes)
 
     async def _follow(self, envelope: Envelope, records: Sequence[Any]) -> None:
         """What follows from one command for whole lists."""
@@ -174,21 +178,24 @@ class Aftermath:
         added = removed = after = 0
         size = WINDOW_FIRST
         while after <= last:
-            began_s = perf_counter()
-            come, gone = await self._evaluate(envelope, one, Candidates(after=after, until=after + size))
-            added, removed, after = added + come, removed + gone, after + size
+            began_s, which = perf_counter(), Candidates(after=after, until=after + size)
+            try:
+                async with self._connection.transaction():
+                    changes = await evaluate_list(self._connection, self._shard, one, envelope.at, which)
+            except asyncpg.QueryCanceledError:
+                # The records here are much larger than those before.
+                if size == 1:
+                    raise
+            else:
+                await self._save(envelope, one, changes)
+                come = sum(change.entered for change in changes)
+                added, removed, after = added + come, removed + len(changes) - come, after + size
             size = size_window(size, perf_counter() - began_s)
         return added, removed
 
-    async def _evaluate(self, envelope: Envelope, one: DynamicList, which: Candidates) -> tuple[int, int]:
-        """(how many of them entered, how many left)."""
-        changes = await evaluate_list(self._connection, self._shard, one, envelope.at, which)
-        if changes:
-            await self._save(envelope, one, changes)
-        come = sum(change.entered for change in changes)
-        return come, len(changes) - come
-
     async def _save(self, envelope: Envelope, one: DynamicList, changes: Sequence[Change]) -> None:
+        if not changes:
+            return
         workspace_id = envelope.workspace_id
         first = self._decided.take_sequences(workspace_id, len(changes))
         events = [
