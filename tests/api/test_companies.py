@@ -1,5 +1,6 @@
 """Companies over HTTP: one domain, one company; found by all that names them; deleted and restored."""
 
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -228,3 +229,22 @@ async def test_a_hostile_body_is_refused_and_leaves_nothing(
     assert answer.status_code in (400, 422), answer.text
     await drain()
     assert await list_names(client) == []
+
+
+async def test_texts_may_be_as_long_as_they_are_allowed_to_be(client: httpx2.AsyncClient, drain: Drain) -> None:
+    chance = random.Random(1)
+    long = "".join(chr(chance.randrange(0x20000, 0x2A000)) for _ in range(1000))
+    for name in ("industry", "size", "plan", "website", "phone"):
+        await client.post("/crm/companies", json={"name": name, name: long})
+        await client.post("/crm/companies", json={"name": f"not {name}", name: long[:999] + "x"})
+    await drain()
+    for name in ("industry", "size", "plan"):
+        body = {"entity": "company", "sort": "id:asc"}
+        same = {"filter": {"field": name, "operator": "eq", "value": long}}
+        found = (await client.post("/crm/query", json=body | same)).json()["data"]
+        assert [row["name"] for row in found] == [name]
+        begun = {"filter": {"field": name, "operator": "starts_with", "value": long[:999]}}
+        found = (await client.post("/crm/query", json=body | begun)).json()["data"]
+        assert [row["name"] for row in found] == [name, f"not {name}"]
+    listed = (await client.get("/crm/companies", params={"industry": "SaaS"})).json()["data"]
+    assert listed == []

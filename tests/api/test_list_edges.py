@@ -5,9 +5,10 @@ from typing import Any
 
 import httpx2
 import msgspec
+import pytest
 
 from kith.model.workspaces import Workspace
-from tests.api.definitions import define
+from tests.api.definitions import define, find_code
 from tests.api.test_dynamic_lists import list_members, make_list, one
 from tests.kit import Kit
 
@@ -84,3 +85,23 @@ async def test_a_filter_cannot_name_a_list_that_may_turn_out_to_be_dynamic(
         refused = await client.post("/crm/lists", json=body)
         assert refused.status_code == 400, refused.text
         assert refused.json()["error"]["code"] == "INVALID_REQUEST"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"field": "lists", "operator": "is_null"},
+        {"field": "lists", "operator": "is_not_null"},
+        {"field": "company.lists", "operator": "is_null"},
+        {"type": "related", "relation": "company", "filter": {"field": "lists", "operator": "is_not_null"}},
+    ],
+)
+async def test_a_filter_cannot_ask_for_any_list_as_that_would_be_itself_too(
+    client: httpx2.AsyncClient, condition: Any
+) -> None:
+    criteria = {"logic": "AND", "conditions": [{"field": "name", "operator": "eq", "value": "x"}, condition]}
+    body = {"name": "x", "entityType": "CONTACT", "isDynamic": True, "filterCriteria": criteria}
+    assert find_code(await client.post("/crm/lists", json=body)) == (400, "INVALID_REQUEST")
+    made = await client.post("/crm/lists", json=body | {"filterCriteria": one("name", "eq", "x")})
+    changed = await client.patch(made.headers["location"], json={"filterCriteria": criteria})
+    assert find_code(changed) == (400, "INVALID_REQUEST")

@@ -1,5 +1,6 @@
 """Which properties an index serves, and that queries answer the same with it and without."""
 
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -126,3 +127,21 @@ async def test_an_index_that_there_is_not_is_refused(
     refused = await client.patch(path, json={"isIndexed": True} | more)
     assert refused.status_code == 422, refused.text
     assert list_fields(refused) == ["isIndexed"]
+
+
+async def test_a_text_too_long_for_an_option_keeps_nobody_from_a_definition(
+    client: httpx2.AsyncClient, drain: Drain, kit: Kit, workspace: Workspace
+) -> None:
+    long = random.Random(1).randbytes(4000).hex()
+    await client.post("/crm/contacts", json={"name": "x", "properties": {"colors": [long, "red"]}})
+    made = await define(client, "colors", "MULTI_SELECT", options=["red"])
+    await drain()
+    assert (await read(client, f"operations/{made.headers['operation-location'].split('/')[-1]}"))[
+        "status"
+    ] == "APPLIED"
+    await client.patch("/crm/contacts/1", json={"name": "y"})
+    await drain()
+    assert (await read(client, "contacts/1"))["name"] == "y"
+    assert await ask(client, "colors has any (red)") == [1]
+    ((mark,),) = await load_column(kit, workspace, "options")
+    assert mark.endswith(":red")

@@ -173,7 +173,7 @@ class Reader:
         """The plans of the page and of its count, as they ran, both checked."""
         engine, workspace = self.crowd.engine, self.crowd.workspace
         resolved = await resolve_asked(engine, workspace, asked)
-        query = place_page(engine, workspace, asked, resolved.query)
+        query = place_page(engine, workspace, asked, resolved)
         where, context, shard = query.where, resolved.context, workspace.shard
         statements = [compile_page(resolved.sources, query, shard, workspace.id, context)]
         statements += [

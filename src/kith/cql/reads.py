@@ -44,6 +44,16 @@ def has_relative(tree: Condition) -> bool:
     )
 
 
+def asks_for_any_list(tree: Condition) -> bool:
+    """Whether the filter asks if a record is on some list, whichever."""
+    return any(
+        asks_for_any_list(term.where)
+        if isinstance(term, Related)
+        else isinstance(term, Comparison) and (term.field, term.operator) == ("lists", "is_null")
+        for term in _walk(tree)
+    )
+
+
 def _list_values(term: Condition) -> Sequence[object]:
     if isinstance(term, Activities):
         return term.since, term.before

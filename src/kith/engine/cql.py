@@ -249,7 +249,7 @@ def is_served(field: Field, operator: str) -> bool:
         return field.finds_missing
     if operator in ("contains", "ends_with"):
         return False
-    return field.key is not None or field.name in ("id", "externalId", "industry", "size")
+    return field.key is not None or field.name in ("id", "externalId")
 
 
 async def _estimate(engine: Engine, workspace: Workspace, resolved: Resolved) -> int:

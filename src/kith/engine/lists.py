@@ -10,6 +10,7 @@ from kith.cql.catalogue import COMPANY_OF_LIST, CONTACT_OF_LIST, LIST
 from kith.cql.conditions import list_members as find_members_of
 from kith.cql.json_form import read_json
 from kith.cql.printer import to_text
+from kith.cql.reads import asks_for_any_list
 from kith.cql.resolve import resolve
 from kith.cql.vocabulary import EntityName
 from kith.engine.contacts import make_status
@@ -101,6 +102,11 @@ async def understand_filter(
     """
     vocabulary = (await engine.vocabularies.get(workspace)).pick((entity,))
     tree = resolve(read_json(criteria, "filterCriteria"), vocabulary)
+    if asks_for_any_list(tree):
+        raise InvalidRequest(
+            "filterCriteria asks whether a record is on any list, which this one would be too; name the lists.",
+            {"path": "filterCriteria"},
+        )
     if names := [*find_members_of(tree, "lists")]:
         numbers = [
             int(name) for name in names if name.isascii() and name.isdecimal() and len(name) <= NUMBER_DIGITS_MAX

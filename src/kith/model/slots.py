@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Literal
 
-from kith.model.properties import Property, PropertyType, Schema
+from kith.model.properties import OPTION_CHARACTERS_MAX, Property, PropertyType, Schema
 from kith.model.search import KEY_CHARACTERS_MAX
 from kith.model.typed_values import find_day, find_instant
 from kith.model.values import lower_case
@@ -93,10 +93,14 @@ def to_options(schema: Schema, workspace_id: int, properties: Mapping[str, Any])
 
 
 def to_marks(one: Property, workspace_id: int, value: Any) -> list[str]:
-    """The options of one property, each with the workspace and the property in front."""
+    """The options of one property, each with the workspace and the property in front.
+
+    A text that is too long to be one is left out: values may be older than the property, and no index takes it.
+    """
     if not isinstance(value, list):
         return []
-    return [f"{to_prefix(one, workspace_id)}{option}" for option in value if isinstance(option, str)]
+    options = [option for option in value if isinstance(option, str) and len(option) <= OPTION_CHARACTERS_MAX]
+    return [f"{to_prefix(one, workspace_id)}{option}" for option in options]
 
 
 def to_prefix(one: Property, workspace_id: int) -> str:
