@@ -180,6 +180,17 @@ async def test_rows_are_those_of_lists_and_meta_tells_what_it_took(filled: httpx
     assert (await ask(filled, limit=1))["meta"]["total"] == 4
 
 
+async def test_the_total_of_a_tag_or_of_a_list_is_the_one_that_is_kept(
+    filled: httpx2.AsyncClient, drain: Drain
+) -> None:
+    for where, total in (("tags has any (vip)", 1), ("lists has any (1)", 2), ("tags has any (nobody)", 0)):
+        assert (await ask(filled, where))["meta"]["total"] == total, where
+    await filled.delete("/crm/contacts/3")
+    await drain()
+    assert (await ask(filled, "tags has any (vip)"))["meta"]["total"] == 0
+    assert (await ask(filled, "tags has any (vip)", "company"))["meta"]["total"] == 1
+
+
 SORTS = [
     ("name:asc", [1, 2, 4, 3]),
     ("name:desc", [3, 4, 2, 1]),

@@ -110,6 +110,7 @@ async def test_options_of_a_property_that_selects_no_more_are_marked_no_more(
     assert await ask(client, "colors has any (red)") == []
     assert await ask(client, "colors has all (blue)") == [1]
     await client.patch("/crm/contacts/1", json={"properties": {"colors": None}})
+    await drain()
     await client.patch(colors, json={"type": "TEXT"})
     await drain()
     assert await load_column(kit, workspace, "options") == [[mark]]

@@ -21,6 +21,12 @@ async def check_settled(kit: Kit, *all_acts: Acts) -> None:
         assert acts.engine.pending._records == acts.engine.pending._holders == {}
 
 
+@pytest.fixture(autouse=True)
+def without_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No writer is at work: what is pending stays so."""
+    monkeypatch.setattr("kith.engine.properties.APPLIED_WAIT_S", 0)
+
+
 async def test_after_a_restart_a_key_that_is_pending_is_taken_and_its_property_is_read(
     own_kit: Kit, own_acts: Acts
 ) -> None:

@@ -27,6 +27,7 @@ from kith.model.commands import (
     DeleteList,
     DeleteTag,
     Envelope,
+    EvaluateList,
     Idempotency,
     LogActivity,
     MergeContacts,
@@ -276,6 +277,21 @@ RECORDED = {
             occurred_at=datetime(2026, 1, 1, tzinfo=UTC),
         )
     ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"CreateList","list_id":"lst_1","name":"Some","entity_type":"CONTACT","is_dynamic":true,'
+    b'"filter_criteria":{"logic":"AND"},"filter":"name = x","timezone":"Europe/Berlin"}}': make_envelope(
+        CreateList(
+            list_id="lst_1",
+            name="Some",
+            entity_type="CONTACT",
+            is_dynamic=True,
+            filter_criteria={"logic": "AND"},
+            filter="name = x",
+            timezone="Europe/Berlin",
+        )
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"EvaluateList","list_id":"lst_1"}}': make_envelope(EvaluateList(list_id="lst_1")),
     b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
     b'"command":{"type":"CreateProperty","property_id":"prp_1","entity":"CONTACT","key":"tier","property_type":"SELECT",'
     b'"label":"Tier","group":"BASIC","description":"All","is_required":true,"options":[{"value":"a","label":"A",'

@@ -20,9 +20,10 @@ from kith.cql.compile import (
     compile_page,
     make_source,
 )
-from kith.cql.conditions import PLAIN, Context
+from kith.cql.conditions import PLAIN, Context, to_many
 from kith.engine.context import Engine
 from kith.errors import Exposed, InvalidRequest
+from kith.model.records import LIVE
 from kith.model.workspaces import Workspace
 from kith.store.queries import load_queries
 
@@ -95,6 +96,14 @@ async def _count_source(
             _TOTALS["sum"], workspace.shard, workspace.id, source.entity.name, statuses, stages
         )
         return int(total), False
+    if (linked := find_kept_link(source, where)) is not None:
+        name, member = linked
+        known = context.tags if name == "tags" else context.lists
+        if member not in known:
+            return 0, False
+        statement = _TOTALS["find_tag_total" if name == "tags" else "find_list_total"]
+        total = await engine.database.fetchval(statement, workspace.shard, workspace.id, known[member])
+        return int(total or 0), False
     counting = compile_count(source, where, workspace.shard, workspace.id, context, exact=exact)
     counted = int(await engine.queries.fetchval(counting.sql, *counting.values))
     if exact or counted <= COUNTED_ROWS_MAX:
@@ -124,6 +133,20 @@ def to_kept_total(where: Condition) -> tuple[list[str], list[str] | None] | None
         else:
             return None
     return (statuses, stages) if statuses else None
+
+
+def find_kept_link(source: Source, where: Condition) -> tuple[str, str] | None:
+    """(tags or lists, the one) where the writer counts how many live records have it, and that is all that is asked."""
+    terms = list_terms(where)
+    if len(terms) != 2 or source.entity.name not in ("contact", "company"):
+        return None
+    status, link = terms
+    if status != Comparison("status", "in", LIVE) or not isinstance(link, Comparison) or link.operator != "has_any":
+        return None
+    if link.field != "lists" and (link.field, source.entity.name) != ("tags", "contact"):
+        return None
+    members = to_many(link.value)
+    return (link.field, str(members[0])) if len(members) == 1 else None
 
 
 def check_depth(page: int, limit: int) -> int:
