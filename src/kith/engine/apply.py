@@ -34,6 +34,7 @@ RECONNECT_S = 0.25
 # After a batch of this size there is load: let the next one grow, each costs a dozen round trips however small.
 BUSY_COMMANDS = 16
 GATHER_S = 0.01
+READ_MIN = 16
 # What PostgreSQL may hold against an entry itself: its values, a constraint, a size. All else is the state of things.
 ENTRYS_FAULT = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 POISON_IN_A_ROW_MAX = 20
@@ -91,6 +92,7 @@ class Writer:
         self._clock = clock
         self._batch_max = settings.batch_commands_max
         self._poll_s = settings.poll_ms / 1000
+        self._read_max = settings.batch_commands_max
         self._positions: dict[int, int] = {}
         self._schema_positions: dict[int, int] = {}
         self._schemas = Schemas()
@@ -164,7 +166,7 @@ class Writer:
 
     async def _make_ready(self, shard: int, after: int, before: Decided | None) -> _Portion:
         """The portion behind a position, decided on top of ``before``, the batch that is being stored meanwhile."""
-        entries = await self._log.read(shard, after, self._batch_max)
+        entries = await self._log.read(shard, after, min(self._read_max, self._batch_max))
         if [entry.position for entry in entries] != list(range(after + 1, after + 1 + len(entries))) or not entries:
             raise BrokenLog(
                 f"Partition {shard} is applied up to {after}, and its log does not go on at {after + 1}. Was it trimmed"
@@ -172,6 +174,9 @@ class Writer:
             )
         try:
             batch = await self._cut(shard, entries)
+            # Where batches are short, entries would be read and decoded again for each of them.
+            used = len(list_up_to(batch.last, entries))
+            self._read_max = min(2 * used + READ_MIN, self._batch_max)
             if before is not None and batch.alone:
                 return _Portion(list_up_to(batch.last, entries), None)
             plan = await self._make_plan(shard, batch, before)
