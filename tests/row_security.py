@@ -75,7 +75,7 @@ async def lock_engine(engine: Engine, url: str, workspace: Workspace) -> AsyncIt
             queries=queries,
             loader=loader,
             vocabularies=VocabularyCache(loader),
-            costs=Costs(queries),
+            costs=Costs(queries, engine.clock),
         )
     finally:
         await database.close()

@@ -13,6 +13,8 @@ from typeid import TypeID
 from typeid.errors import TypeIDException
 
 Prefix = Literal["ctc", "cmp", "tag", "lst", "prp", "act", "op", "int"]
+# Of the number that a record is given: it fits a bigint.
+NUMBER_DIGITS_MAX = 18
 PREFIXES: frozenset[str] = frozenset(get_args(Prefix))
 
 

@@ -25,7 +25,6 @@ LAST_CODE_POINT = 0x10FFFF
 # How many links to others are joined: what planning costs grows with the square of that.
 JOINS_MAX = 8
 _SIGNS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-_BIGINT = range(-(2**63), 2**63)
 _ALIAS = re.compile(r"\bc\.")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -369,7 +368,7 @@ class _Writer:
         )
 
 
-def list_members(tree: Condition, field: str) -> Iterator[str]:
+def list_named(tree: Condition, field: str) -> Iterator[str]:
     """The members of a set that the filter names, on the record itself or beyond a relation."""
     match tree:
         case Comparison():
@@ -377,11 +376,11 @@ def list_members(tree: Condition, field: str) -> Iterator[str]:
                 yield from map(str, to_many(tree.value))
         case And() | Or():
             for term in tree.terms:
-                yield from list_members(term, field)
+                yield from list_named(term, field)
         case Not():
-            yield from list_members(tree.term, field)
+            yield from list_named(tree.term, field)
         case Related():
-            yield from list_members(tree.where, field)
+            yield from list_named(tree.where, field)
 
 
 def find_successor(text: str) -> str | None:

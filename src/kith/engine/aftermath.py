@@ -13,7 +13,7 @@ import asyncpg
 from kith.clock import to_iso
 from kith.cql.compile import Candidates
 from kith.engine.decisions import Decided
-from kith.engine.dynamic_lists import DynamicList, DynamicLists, ListRow, find_fault, make_dynamic_list
+from kith.engine.dynamic_lists import DynamicList, DynamicLists, ListRow, understand
 from kith.engine.evaluation import SCHEMAS, WINDOW_FIRST, Change, evaluate_list, load_last_id, size_window
 from kith.engine.surveys import convert_values
 from kith.engine.vocabularies import Vocabularies, make_vocabularies
@@ -122,21 +122,18 @@ class Aftermath:
             for zone in sorted({row.timezone for row in lists.rows})
         }
         for row in lists.rows:
-            vocabularies = zones[row.timezone]
-            made, held = make_dynamic_list(row, vocabularies), lists.find(row)
+            made, held = understand(row, zones[row.timezone]), lists.find(row)
+            if isinstance(made, str):
+                marks.append({"number": row.number, "status": "BROKEN", "reason": made})
+                continue
             # A name may have come to mean another property than it did.
-            same = made is not None and held is not None and made.tree == held.tree
+            same = held is not None and made.tree == held.tree
             if row.status == "ACTIVE" and same and not lists.reads_property(row, one.entity, one.key):
                 continue
-            fault = find_fault(row, vocabularies)
-            status = "ACTIVE" if fault is None else "BROKEN"
-            if status != row.status or fault is not None:
-                marks.append({"number": row.number, "status": status, "reason": fault})
-            if made is not None:
-                again.append(made)
-        if marks:
-            documents = store.to_documents(marks)
-            await self._connection.execute(_LISTS["mark_lists"], self._shard, envelope.workspace_id, documents)
+            if row.status != "ACTIVE":
+                marks.append({"number": row.number, "status": "ACTIVE", "reason": None})
+            again.append(made)
+        await self._mark(envelope, marks)
         await self._evaluate_all(envelope, again)
 
     async def _evaluate_defined(self, envelope: Envelope, held: List) -> None:
@@ -154,12 +151,9 @@ class Aftermath:
             timezone=held.timezone,
             status=held.status,
         )
-        vocabularies = self._make_vocabularies(envelope.workspace_id, held.timezone)
-        made = make_dynamic_list(row, vocabularies)
-        if made is None:
-            mark = {"number": held.number, "status": "BROKEN", "reason": find_fault(row, vocabularies)}
-            documents = store.to_documents([mark])
-            await self._connection.execute(_LISTS["mark_lists"], self._shard, envelope.workspace_id, documents)
+        made = understand(row, self._make_vocabularies(envelope.workspace_id, held.timezone))
+        if isinstance(made, str):
+            await self._mark(envelope, [{"number": held.number, "status": "BROKEN", "reason": made}])
             return
         added, removed = await self._evaluate_whole(envelope, made)
         count = await self._connection.fetchval(
@@ -167,6 +161,12 @@ class Aftermath:
         )
         result = {"memberCount": count, "added": added, "removed": removed, "evaluatedAt": to_iso(envelope.at)}
         self._decided.note_result(envelope, result)
+
+    async def _mark(self, envelope: Envelope, marks: Sequence[dict[str, Any]]) -> None:
+        """Which lists can be evaluated, and which cannot."""
+        if marks:
+            documents = store.to_documents(marks)
+            await self._connection.execute(_LISTS["mark_lists"], self._shard, envelope.workspace_id, documents)
 
     async def _evaluate_all(self, envelope: Envelope, lists: Iterable[DynamicList]) -> None:
         for one in lists:

@@ -85,7 +85,7 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
             progress=progress,
             loader=loader,
             vocabularies=VocabularyCache(loader),
-            costs=Costs(queries),
+            costs=Costs(queries, clock),
             keys=KeyCache(partial(find_key, database), clock, settings.key_cache_ms),
         )
         yield engine

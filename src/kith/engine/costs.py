@@ -1,19 +1,20 @@
 """What a query is expected to cost, by the planner's own estimate, and how much of that each tier may ask for."""
 
 import hashlib
-import time
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from kith.clock import Clock
 from kith.cql.compile import Statement, compile_plan
 from kith.errors import Exposed
 from kith.store.database import Database
 
 # The planner's cost of a page of 20 that an index serves: the unit of ``estimatedCost``.
 UNIT = 400.0
-KEPT_S = 60.0
+KEPT = timedelta(minutes=1)
 KEPT_MAX = 10_000
 TIER_COSTS_MAX: Mapping[str, int] = {"starter": 1_000, "growth": 10_000, "scale": 100_000}
 
@@ -21,16 +22,18 @@ TIER_COSTS_MAX: Mapping[str, int] = {"starter": 1_000, "growth": 10_000, "scale"
 class Costs:
     """Estimates, kept for a minute, so that a query that comes again does not pay for one."""
 
-    def __init__(self, queries: Database) -> None:
+    def __init__(self, queries: Database, clock: Clock) -> None:
         self._queries = queries
-        self._kept: dict[bytes, tuple[float, int]] = {}
+        self._clock = clock
+        self._kept: dict[bytes, tuple[datetime, int]] = {}
 
     async def estimate(self, key: Any, make_statement: Callable[[], Statement]) -> int:
         """In units, at least 1. ``key`` says which query of which workspace it is."""
         # A filter may take a megabyte; what is kept of it does not.
         key = hashlib.sha256(msgspec.json.encode(key)).digest()
         kept = self._kept.get(key)
-        if kept is not None and time.monotonic() - kept[0] < KEPT_S:
+        now = self._clock.now()
+        if kept is not None and now - kept[0] < KEPT:
             return kept[1]
         planning = compile_plan(make_statement())
         plan = msgspec.json.decode(await self._queries.fetchval(planning.sql, *planning.values))
@@ -38,7 +41,7 @@ class Costs:
         cost: int = max(1, round((float(top["Total Cost"]) - find_excess(top)) / UNIT))
         while len(self._kept) >= KEPT_MAX:
             del self._kept[next(iter(self._kept))]
-        self._kept[key] = (time.monotonic(), cost)
+        self._kept[key] = (now, cost)
         return cost
 
 

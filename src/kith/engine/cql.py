@@ -1,6 +1,5 @@
 """The verbs of the query language: run a query, explain it, list what it may name."""
 
-import asyncio
 from collections.abc import Sequence
 from functools import lru_cache
 from time import perf_counter
@@ -12,7 +11,7 @@ from kith.cql.ast import And, Comparison, Condition, Or, Query, Sort, conjoin
 from kith.cql.catalogue import COMPANY, CONTACT, Entity, Field
 from kith.cql.clauses import resolve_search, resolve_select, resolve_sort
 from kith.cql.compile import Source, Statement, compile_page, make_source
-from kith.cql.conditions import Context, list_members
+from kith.cql.conditions import Context, list_named
 from kith.cql.faults import refuse_size
 from kith.cql.grouping import GROUPS_MAX, compile_groups, resolve_grouping
 from kith.cql.json_form import read_json
@@ -25,7 +24,7 @@ from kith.cql.vocabulary import EntityName, Vocabulary
 from kith.engine.context import Engine
 from kith.engine.costs import check_cost
 from kith.engine.evaluation import find_named
-from kith.engine.query import Count, Page, check_depth, count_rows, find_last, make_cursor, read_cursor
+from kith.engine.query import Count, Page, place_page, run_query
 from kith.engine.vocabularies import Vocabularies
 from kith.errors import InvalidRequest
 from kith.model.workspaces import Workspace
@@ -88,26 +87,16 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
     """A page of what fits. Raises the refusals of the language, QUERY_TOO_EXPENSIVE, INVALID_CURSOR, InvalidRequest."""
     resolved = await resolve_asked(engine, workspace, asked)
-    query = place_page(engine, workspace, asked, resolved)
+    query = place_page(engine, workspace, resolved.query, asked.page, asked.cursor, resolved.sorted_by)
     cost = await _estimate(engine, workspace, resolved)
     check_cost(cost, asked.tier)
-    statement = compile_page(resolved.sources, query, workspace.shard, workspace.id, resolved.context)
+    number = None if asked.cursor is not None else asked.page or 1
     began_s = perf_counter()
-    row, total = await asyncio.gather(
-        engine.queries.fetchrow(statement.sql, *statement.values),
-        _count(engine, workspace, asked, resolved),
+    page = await run_query(
+        engine, workspace, resolved.sources, query, asked.count, number, resolved.context, resolved.sorted_by
     )
-    assert row is not None
-    meta: dict[str, Any] = {"page": None if asked.cursor is not None else asked.page or 1, "limit": query.limit}
-    if total is not None:
-        meta |= {"total": total[0], "totalPages": -(-total[0] // query.limit)}
-        if total[1]:
-            meta["totalIsEstimate"] = True
-    meta["queryTimeMs"] = round((perf_counter() - began_s) * 1000)
-    meta["estimatedCost"] = cost
-    last = find_last(dict(row)) if row["more"] else None
-    meta["nextCursor"] = make_cursor(engine, workspace, query, last, resolved.sorted_by) if last is not None else None
-    return Page(row["page"].encode(), meta)
+    took_ms = round((perf_counter() - began_s) * 1000)
+    return Page(page.data, page.meta | {"queryTimeMs": took_ms, "estimatedCost": cost})
 
 
 async def run_groups(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
@@ -203,25 +192,11 @@ def make_sources(entities: Sequence[EntityName], vocabularies: Vocabularies) -> 
 
 async def make_context(engine: Engine, workspace: Workspace, where: Condition, vocabulary: Vocabulary) -> Context:
     """What the filter means now, with the ids of the tags and lists that it names."""
-    if not (any(list_members(where, "tags")) or any(list_members(where, "lists"))):
+    if not (any(list_named(where, "tags")) or any(list_named(where, "lists"))):
         return Context(now=engine.clock.now(), zone=vocabulary.zone)
     async with engine.database.acquire() as connection:
         named = await find_named(connection, workspace.shard, workspace.id, where)
     return Context(now=engine.clock.now(), zone=vocabulary.zone, tags=named.tags, lists=named.lists, rare=named.rare)
-
-
-def place_page(engine: Engine, workspace: Workspace, asked: Asked, resolved: Resolved) -> Query:
-    """The query at the page or behind the cursor. Raises InvalidRequest, INVALID_CURSOR."""
-    query = resolved.query
-    if asked.cursor is not None:
-        if asked.page is not None:
-            raise InvalidRequest("page and cursor exclude each other; send one of them.", {"parameter": "page"})
-        after = read_cursor(engine, workspace, query, asked.cursor, resolved.sorted_by)
-        return msgspec.structs.replace(query, after=after)
-    page = 1 if asked.page is None else asked.page
-    if page < 1:
-        raise InvalidRequest(f"page is {page}; it must be 1 or more.", {"parameter": "page"})
-    return msgspec.structs.replace(query, offset=check_depth(page, query.limit))
 
 
 def list_indexed(where: Condition, source: Source) -> list[str]:
@@ -258,10 +233,3 @@ async def _estimate(engine: Engine, workspace: Workspace, resolved: Resolved) ->
     return await engine.costs.estimate(
         key, lambda: compile_page(resolved.sources, query, workspace.shard, workspace.id, resolved.context)
     )
-
-
-async def _count(engine: Engine, workspace: Workspace, asked: Asked, resolved: Resolved) -> tuple[int, bool] | None:
-    if asked.count == "none":
-        return None
-    exact = asked.count == "exact"
-    return await count_rows(engine, workspace, resolved.sources, resolved.query.where, resolved.context, exact=exact)

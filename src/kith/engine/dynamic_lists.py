@@ -149,7 +149,8 @@ class DynamicLists:
     def __init__(self, schemas: Sequence[Schema], rows: Iterable[ListRow]) -> None:
         self.rows = list(rows)
         zones = {row.timezone: make_vocabularies(schemas, row.timezone) for row in self.rows}
-        made = [one for row in self.rows if (one := make_dynamic_list(row, zones[row.timezone])) is not None]
+        understood = [understand(row, zones[row.timezone]) for row in self.rows]
+        made = [one for one in understood if isinstance(one, DynamicList)]
         self.all: dict[Kind, list[DynamicList]] = {
             "contact": [one for one in made if one.row.entity == "contact"],
             "company": [one for one in made if one.row.entity == "company"],
@@ -219,13 +220,13 @@ class DynamicLists:
         return events
 
 
-def make_dynamic_list(row: ListRow, vocabularies: Vocabularies) -> DynamicList | None:
-    """None where its filter cannot be understood any more: the list keeps its members."""
+def understand(row: ListRow, vocabularies: Vocabularies) -> DynamicList | str:
+    """The list, or why its filter cannot be understood any more: then it keeps its members."""
     vocabulary = vocabularies.pick((row.entity,))
     try:
         tree = add_default_status(resolve(read_json(row.filter_criteria), vocabulary))
-    except Exposed:
-        return None
+    except Exposed as error:
+        return error.message
     wide, relative = looks_beyond(tree), has_relative(tree)
     return DynamicList(
         row=row,
@@ -236,15 +237,6 @@ def make_dynamic_list(row: ListRow, vocabularies: Vocabularies) -> DynamicList |
         relative=relative,
         predicate=None if wide or relative else compile_predicate(tree, vocabulary, ANY_TIME),
     )
-
-
-def find_fault(row: ListRow, vocabularies: Vocabularies) -> str | None:
-    """Why a list's filter cannot be understood, None where it can."""
-    try:
-        resolve(read_json(row.filter_criteria), vocabularies.pick((row.entity,)))
-    except Exposed as error:
-        return error.message
-    return None
 
 
 def looks_beyond(tree: Condition) -> bool:

@@ -5,14 +5,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
+import asyncpg
 import msgspec
 
 from kith.cql.ast import Condition
 from kith.cql.catalogue import ENTITIES
 from kith.cql.compile import Candidates, Source, compile_difference, compile_evaluation, make_source
-from kith.cql.conditions import Context, list_members
+from kith.cql.conditions import Context, list_named
 from kith.engine.dynamic_lists import DynamicList, DynamicLists, ListRow
 from kith.engine.schemas import Schemas
+from kith.ids import NUMBER_DIGITS_MAX
 from kith.model.properties import Schema
 from kith.model.state import Ref
 from kith.store.database import Connection
@@ -148,8 +150,8 @@ class Named(NamedTuple):
 
 async def find_named(connection: Connection, shard: int, workspace_id: int, where: Condition) -> Named:
     """Those that there are."""
-    keys = list(dict.fromkeys(list_members(where, "tags")))
-    names = list(dict.fromkeys(list_members(where, "lists")))
+    keys = list(dict.fromkeys(list_named(where, "tags")))
+    names = list(dict.fromkeys(list_named(where, "lists")))
     tags: dict[str, int] = {}
     lists: dict[str, int] = {}
     rare: set[tuple[str, int]] = set()
@@ -158,11 +160,19 @@ async def find_named(connection: Connection, shard: int, workspace_id: int, wher
         tags = {row["key"]: row["id"] for row in rows}
         rare |= {("tags", row["id"]) for row in rows if row["contact_count"] <= RARE_MAX}
     if names:
-        numbers = [int(name) for name in names if name.isascii() and name.isdecimal() and len(name) <= 18]
-        rows = await connection.fetch(_LISTS["find_list_ids"], shard, workspace_id, numbers, names)
+        rows = await find_lists(connection, shard, workspace_id, names)
         lists = {name: row["id"] for row in rows for name in (str(row["id"]), row["external_id"])}
         rare |= {("lists", row["id"]) for row in rows if row["member_count"] <= RARE_MAX}
     return Named(tags, lists, frozenset(rare))
+
+
+async def find_lists(
+    connection: Connection, shard: int, workspace_id: int, names: Sequence[str]
+) -> list[asyncpg.Record]:
+    """Those that there are, by number or external id: ``id``, ``external_id``, ``is_dynamic``, ``member_count``."""
+    numbers = [int(name) for name in names if name.isascii() and name.isdecimal() and len(name) <= NUMBER_DIGITS_MAX]
+    found: list[asyncpg.Record] = await connection.fetch(_LISTS["find_lists"], shard, workspace_id, numbers, names)
+    return found
 
 
 def to_source(one: DynamicList) -> Source:

@@ -10,7 +10,7 @@ from kith.cql.ast import And, Comparison, Condition, Query, Search, Sort
 from kith.cql.catalogue import Entity
 from kith.cql.compile import compile_typeahead, make_source
 from kith.engine.context import Engine
-from kith.engine.query import Count, Page, check_depth, read_cursor, run_query
+from kith.engine.query import Count, Page, place_page, run_query
 from kith.errors import InvalidRequest
 from kith.model.workspaces import Workspace
 
@@ -36,14 +36,8 @@ async def list_page(engine: Engine, workspace: Workspace, entity: Entity, where:
         sort=(Sort(listing.sort_by, listing.sort_order == "desc"),),
         limit=listing.limit,
     )
-    if listing.cursor is not None:
-        if listing.page is not None:
-            raise InvalidRequest("page and cursor exclude each other; send one of them.", {"parameter": "page"})
-        after = read_cursor(engine, workspace, query, listing.cursor)
-        query = msgspec.structs.replace(query, after=after)
-        return await run_query(engine, workspace, [make_source(entity)], query, listing.count, None)
-    page = listing.page or 1
-    query = msgspec.structs.replace(query, offset=check_depth(page, listing.limit))
+    query = place_page(engine, workspace, query, listing.page, listing.cursor)
+    page = None if listing.cursor is not None else listing.page or 1
     return await run_query(engine, workspace, [make_source(entity)], query, listing.count, page)
 
 

@@ -1,13 +1,13 @@
 """The verbs on lists and their members."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from kith.cql.ast import And, Comparison, Condition
 from kith.cql.catalogue import COMPANY_OF_LIST, CONTACT_OF_LIST, LIST
-from kith.cql.conditions import list_members as find_members_of
+from kith.cql.conditions import list_named
 from kith.cql.json_form import read_json
 from kith.cql.printer import to_text
 from kith.cql.reads import asks_for_any_list
@@ -15,19 +15,17 @@ from kith.cql.resolve import resolve
 from kith.cql.vocabulary import EntityName
 from kith.engine.contacts import make_status
 from kith.engine.context import Engine
+from kith.engine.evaluation import find_lists
 from kith.engine.listing import Listing, list_page
 from kith.engine.query import Page
-from kith.engine.records import NUMBER_DIGITS_MAX, Found, get_record, get_target, parse_body_id, parse_ref, write
+from kith.engine.records import Found, get_record, get_target, parse_body_id, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written
 from kith.errors import Exposed, InvalidId, InvalidRequest, NotFound
 from kith.model.commands import AddMembers, Command, CreateList, DeleteList, EvaluateList, RemoveMembers, UpdateList
-from kith.model.lists import MEMBERS_PER_CALL_MAX, EntityType, ListInput, ListPatch, make_list_changes
+from kith.model.lists import ENTITIES, MEMBERS_PER_CALL_MAX, EntityType, ListInput, ListPatch, make_list_changes
 from kith.model.rules.lists import refuse_members
 from kith.model.state import Ref, State
 from kith.model.workspaces import Workspace
-from kith.store.queries import load_queries
-
-_LISTS = load_queries("lists")
 
 
 class ListListing(Listing, frozen=True, kw_only=True):
@@ -49,7 +47,7 @@ class _Head(msgspec.Struct, rename="camel"):
 async def create_list(engine: Engine, request: WriteRequest, fields: ListInput) -> Written:
     changes = {field: value for field, value in make_list_changes(fields).items() if value is not None}
     if "filter_criteria" in changes:
-        entity: EntityName = "contact" if fields.entity_type == "CONTACT" else "company"
+        entity = ENTITIES[fields.entity_type]
         changes |= await understand_filter(engine, request.workspace, entity, changes["filter_criteria"])
 
     def make_command(attempt: Attempt, _: State) -> Command:
@@ -62,8 +60,8 @@ async def update_list(engine: Engine, request: WriteRequest, ref: str, fields: L
     parsed, changes = parse_ref("list", ref), make_list_changes(fields)
     if "filter_criteria" in changes:
         head = await _get_head(engine, request.workspace, ref)
-        entity: EntityName = "contact" if head.entity_type == "CONTACT" else "company"
         if head.is_dynamic:
+            entity = ENTITIES[head.entity_type]
             changes |= await understand_filter(engine, request.workspace, entity, changes["filter_criteria"])
 
     def make_command(_: Attempt, state: State) -> Command:
@@ -107,11 +105,9 @@ async def understand_filter(
             "filterCriteria asks whether a record is on any list, which this one would be too; name the lists.",
             {"path": "filterCriteria"},
         )
-    if names := [*find_members_of(tree, "lists")]:
-        numbers = [
-            int(name) for name in names if name.isascii() and name.isdecimal() and len(name) <= NUMBER_DIGITS_MAX
-        ]
-        rows = await engine.database.fetch(_LISTS["find_list_ids"], workspace.shard, workspace.id, numbers, names)
+    if names := [*list_named(tree, "lists")]:
+        async with engine.database.acquire() as connection:
+            rows = await find_lists(connection, workspace.shard, workspace.id, names)
         for row in rows:
             if row["is_dynamic"]:
                 raise InvalidRequest(
@@ -172,7 +168,7 @@ async def _change_members(
     command: type[AddMembers] | type[RemoveMembers],
 ) -> Written:
     head = await _get_head(engine, request.workspace, ref)
-    entity: Literal["contact", "company"] = "contact" if head.entity_type == "CONTACT" else "company"
+    entity = ENTITIES[head.entity_type]
     members = parse_members(entity, ids)
 
     def make_command(_: Attempt, state: State) -> Command:

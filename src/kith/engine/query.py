@@ -1,5 +1,6 @@
 """The one way out: a page of a query, its totals, and cursors that are signed and bound to their query."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -49,22 +50,49 @@ async def run_query(
     count: Count,
     page: int | None,
     context: Context = PLAIN,
+    kinds: Sequence[str] = (),
 ) -> Page:
-    """The page and its meta; ``page`` is None where a cursor led here."""
-    if context is PLAIN and len(sources) == 1:
-        statement = _compile(sources[0].entity.name, query, workspace.shard, workspace.id)
+    """The page and its meta; ``page`` is None where a cursor led here. ``kinds`` as in ``make_cursor``.
+
+    What a client's own filter fits is fetched and counted side by side.
+    """
+    counted = engine, workspace, sources, query.where, count, context
+    if context is PLAIN:
+        row = await _fetch_plain(engine, workspace, sources[0], query)
+        total = await _count_if_asked(*counted)
     else:
         statement = compile_page(sources, query, workspace.shard, workspace.id, context)
-    row = await _fetch(engine, query, statement)
+        fetching = engine.queries.fetchrow(statement.sql, *statement.values)
+        row, total = await asyncio.gather(fetching, _count_if_asked(*counted))
     meta: dict[str, Any] = {"page": page, "limit": query.limit}
-    if count != "none":
-        total, estimated = await count_rows(engine, workspace, sources, query.where, context, exact=count == "exact")
-        meta["total"] = total
-        meta["totalPages"] = -(-total // query.limit)
-        if estimated:
+    if total is not None:
+        meta |= {"total": total[0], "totalPages": -(-total[0] // query.limit)}
+        if total[1]:
             meta["totalIsEstimate"] = True
-    meta["nextCursor"] = make_cursor(engine, workspace, query, find_last(row)) if row["more"] else None
+    meta["nextCursor"] = make_cursor(engine, workspace, query, find_last(row), kinds) if row["more"] else None
     return Page(row["page"].encode(), meta)
+
+
+def place_page(
+    engine: Engine, workspace: Workspace, query: Query, page: int | None, cursor: str | None, kinds: Sequence[str] = ()
+) -> Query:
+    """The query at the page, by default the first, or behind the cursor. Raises InvalidRequest, INVALID_CURSOR."""
+    if cursor is not None:
+        if page is not None:
+            raise InvalidRequest("page and cursor exclude each other; send one of them.", {"parameter": "page"})
+        return msgspec.structs.replace(query, after=read_cursor(engine, workspace, query, cursor, kinds))
+    page = 1 if page is None else page
+    if page < 1:
+        raise InvalidRequest(f"page is {page}; it must be 1 or more.", {"parameter": "page"})
+    return msgspec.structs.replace(query, offset=check_depth(page, query.limit))
+
+
+async def _count_if_asked(
+    engine: Engine, workspace: Workspace, sources: Sequence[Source], where: Condition, count: Count, context: Context
+) -> tuple[int, bool] | None:
+    if count == "none":
+        return None
+    return await count_rows(engine, workspace, sources, where, context, exact=count == "exact")
 
 
 def find_last(row: Mapping[str, Any]) -> After:
@@ -196,7 +224,8 @@ def _compile(entity: str, query: Query, shard: int, workspace_id: int) -> Statem
     return compile_page([make_source(ENTITIES[entity])], query, shard, workspace_id)
 
 
-async def _fetch(engine: Engine, query: Query, statement: Statement) -> Any:
+async def _fetch_plain(engine: Engine, workspace: Workspace, source: Source, query: Query) -> Any:
+    statement = _compile(source.entity.name, query, workspace.shard, workspace.id)
     # A page without conditions of the client's own has the same good plan for every tenant: it is planned once.
     terms = list_terms(query.where)
     plain = all(isinstance(term, Comparison) and term.field == "status" for term in terms)

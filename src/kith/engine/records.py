@@ -9,7 +9,7 @@ from kith.cql.compile import compile_get
 from kith.engine.context import Engine
 from kith.engine.submit import Attempt, WriteRequest, Written, begin, find_replayed, submit, wait_for
 from kith.errors import InvalidId, InvalidRequest, NotFound
-from kith.ids import Prefix, parse_id
+from kith.ids import NUMBER_DIGITS_MAX, Prefix, parse_id
 from kith.model.commands import PATHS, Command
 from kith.model.companies import normalise_domain
 from kith.model.contacts import Contact
@@ -18,8 +18,6 @@ from kith.model.state import Ref, State
 from kith.model.values import normalise_email
 from kith.model.views import to_json
 from kith.model.workspaces import Workspace
-
-NUMBER_DIGITS_MAX = 18
 
 
 class Noun(msgspec.Struct, frozen=True, kw_only=True):

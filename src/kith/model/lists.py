@@ -16,6 +16,8 @@ from kith.model.values import PROPERTY_DEPTH_MAX, check_json, find_overflow, nor
 EntityType = Literal["CONTACT", "COMPANY"]
 ListStatus = Literal["ACTIVE", "BROKEN"]
 MEMBERS_PER_CALL_MAX = 1000
+# The kind of a list's members.
+ENTITIES: Mapping[EntityType, Literal["contact", "company"]] = {"CONTACT": "contact", "COMPANY": "company"}
 
 
 class List(Record, frozen=True, kw_only=True):
@@ -45,7 +47,7 @@ class List(Record, frozen=True, kw_only=True):
     @property
     def entity(self) -> Literal["contact", "company"]:
         """The kind of its members."""
-        return "contact" if self.entity_type == "CONTACT" else "company"
+        return ENTITIES[self.entity_type]
 
 
 class ListInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):

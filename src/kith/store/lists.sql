@@ -68,7 +68,7 @@ CROSS JOIN LATERAL (
   SELECT l.id FROM lists l WHERE l.shard = $1 AND l.workspace_id = row.workspace_id AND l.id = row.list OFFSET 0) l
 ON CONFLICT DO NOTHING;
 
--- name: find_list_ids
+-- name: find_lists
 SELECT id, external_id, is_dynamic, member_count FROM lists WHERE shard = $1 AND workspace_id = $2 AND id = ANY ($3::bigint[])
 UNION
 SELECT id, external_id, is_dynamic, member_count FROM lists WHERE shard = $1 AND workspace_id = $2 AND external_id = ANY ($4::text[]);
