@@ -73,6 +73,15 @@ class Kit:
         async with self.engine.database.acquire() as connection:
             return await create_workspace(connection, self.engine.clock, name or f"workspace {next(self._numbers)}")
 
+    async def make_neighbours(self) -> tuple[Workspace, Workspace]:
+        """Two workspaces of one shard: what is of one must not be found by the other."""
+        made: dict[int, Workspace] = {}
+        while True:
+            workspace = await self.make_workspace()
+            if neighbour := made.get(workspace.shard):
+                return neighbour, workspace
+            made[workspace.shard] = workspace
+
     async def make_key(
         self, workspace: Workspace, scopes: Sequence[str] = SCOPES, *, rate_per_s: int | None = 0, **more: Any
     ) -> str:

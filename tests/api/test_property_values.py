@@ -1,29 +1,17 @@
 """Values of properties: held to their type whenever they are written, and converted where they came before it."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, get_args
 
 import httpx2
 import pytest
 
+from kith.model.properties import PropertyType
 from tests.api.definitions import MRR, define, find_code, list_fields, read
 from tests.kit import Kit
 
 Drain = Callable[[], Awaitable[None]]
-TYPES = (
-    "TEXT",
-    "NUMBER",
-    "BOOLEAN",
-    "DATE",
-    "DATETIME",
-    "EMAIL",
-    "PHONE",
-    "URL",
-    "SELECT",
-    "MULTI_SELECT",
-    "CURRENCY",
-    "TEXTAREA",
-)
+TYPES = get_args(PropertyType)
 # (type, value, as it is kept); None where it is refused.
 VALUES: list[tuple[str, Any, Any]] = [
     ("TEXT", "Straße 5 — 日本", "Straße 5 — 日本"),

@@ -8,7 +8,6 @@ import pytest
 
 from kith.model.workspaces import Workspace
 from tests.api.test_queries import CASES, COMPANY_CASES, SORTS, ask, fill, find
-from tests.conftest import PARTITIONS
 from tests.kit import Kit, open_kit
 from tests.postgres import Cluster, connect
 from tests.row_security import SHARED, lock_tables, lock_url
@@ -25,11 +24,9 @@ async def locked_kit(postgres: Cluster) -> AsyncIterator[Kit]:
 
 
 @pytest.fixture(scope="module")
-async def neighbours(locked_kit: Kit) -> list[Workspace]:
+async def neighbours(locked_kit: Kit) -> tuple[Workspace, Workspace]:
     """Two workspaces of one shard that have the same."""
-    made = [await locked_kit.make_workspace() for _ in range(PARTITIONS + 1)]
-    pairs = ([one, other] for n, one in enumerate(made) for other in made[n + 1 :] if one.shard == other.shard)
-    pair = next(pairs)
+    pair = await locked_kit.make_neighbours()
     for workspace in pair:
         async with locked_kit.open_client(await locked_kit.make_key(workspace)) as client:
             await fill(client, locked_kit.drain)
@@ -37,20 +34,22 @@ async def neighbours(locked_kit: Kit) -> list[Workspace]:
 
 
 @pytest.fixture(scope="module")
-async def locked(locked_kit: Kit, neighbours: list[Workspace]) -> AsyncIterator[httpx2.AsyncClient]:
+async def locked(locked_kit: Kit, neighbours: tuple[Workspace, Workspace]) -> AsyncIterator[httpx2.AsyncClient]:
     key = await locked_kit.make_key(neighbours[0])
     async with locked_kit.open_client(key, locked=True) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-async def free(locked_kit: Kit, neighbours: list[Workspace]) -> AsyncIterator[httpx2.AsyncClient]:
+async def free(locked_kit: Kit, neighbours: tuple[Workspace, Workspace]) -> AsyncIterator[httpx2.AsyncClient]:
     key = await locked_kit.make_key(neighbours[0])
     async with locked_kit.open_client(key, locked=False) as client:
         yield client
 
 
-async def test_the_lock_holds_whatever_a_statement_asks_for(locked_kit: Kit, neighbours: list[Workspace]) -> None:
+async def test_the_lock_holds_whatever_a_statement_asks_for(
+    locked_kit: Kit, neighbours: tuple[Workspace, Workspace]
+) -> None:
     own = neighbours[0]
     locked = await asyncpg.connect(lock_url(locked_kit.url, own))
     try:

@@ -1,13 +1,16 @@
-"""Writers of contacts for the tests of the engine."""
+"""What the tests of the engine act on, and what they listen to."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from kith.engine.context import Engine
 from kith.model.workspaces import Workspace
+from kith.store.database import Database
 from tests.engine.acts import Acts
 from tests.engine.crowd import Crowd, open_crowd
+from tests.engine.plans import Sent
 from tests.kit import Kit
 from tests.postgres import Cluster
 
@@ -29,3 +32,23 @@ async def crowd(postgres: Cluster) -> AsyncIterator[Crowd]:
     """Two large workspaces; tests only read them."""
     async with open_crowd(await postgres.make_database()) as opened:
         yield opened
+
+
+@pytest.fixture
+def sent(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> list[Sent]:
+    """What is sent to the database during the test."""
+    statements: list[Sent] = []
+    roles = {id(crowd.engine.database): "reader", id(crowd.engine.queries): "query"}
+
+    def listen(name: str) -> None:
+        fetch = getattr(Database, name)
+
+        async def note_and_fetch(self: Database, sql: str, *values: Any) -> Any:
+            statements.append(Sent(roles[id(self)], sql, values))
+            return await fetch(self, sql, *values)
+
+        monkeypatch.setattr(Database, name, note_and_fetch)
+
+    for name in ("fetch", "fetchrow", "fetchval"):
+        listen(name)
+    return statements

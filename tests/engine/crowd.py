@@ -1,21 +1,25 @@
 """Two workspaces of 50,000 contacts each, in one shard: where plans and pages have to prove themselves."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from kith.engine.context import Engine
-from kith.engine.rows import RowMaker
+from kith.engine.rows import RowMaker, find_nothing_defined
 from kith.ids import derive_id
 from kith.model.contacts import Contact
+from kith.model.properties import Schema
+from kith.model.records import Record
 from kith.model.workspaces import Workspace
 from kith.store import batch as store
-from tests.conftest import PARTITIONS
+from kith.store.database import Connection
 from tests.kit import Kit, open_kit
 from tests.postgres import connect
 
+FindSchema = Callable[[int, str], Schema]
+Fill = Callable[[Connection, Workspace], Awaitable[list[Contact]]]
 CONTACTS = 50_000
 BATCH = 5_000
 GIVEN = (
@@ -51,12 +55,16 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass
 class Crowd:
-    """``contacts`` are those of ``workspace``; ``other`` has as many of its own that look the same."""
+    """``contacts`` are those of ``workspace``; ``other`` has as many of its own that look the same.
+
+    ``tables`` are those that hold them, and what comes with them.
+    """
 
     kit: Kit
     workspace: Workspace
     other: Workspace
     contacts: list[Contact]
+    tables: Sequence[str]
 
     @property
     def engine(self) -> Engine:
@@ -96,31 +104,42 @@ def make_contact(workspace_id: int, number: int, chance: random.Random) -> Conta
     )
 
 
-async def fill(url: str, workspace: Workspace) -> list[Contact]:
-    """Save contacts as the writer does, with the totals and counters that belong to them."""
+async def save(
+    connection: Connection,
+    workspace: Workspace,
+    records: Sequence[Record],
+    find_schema: FindSchema = find_nothing_defined,
+) -> None:
+    """As the writer does it, batch by batch."""
+    for first in range(0, len(records), BATCH):
+        maker = RowMaker(find_schema)
+        for record in records[first : first + BATCH]:
+            maker.add(workspace.id, None, record)
+        rows = {name: store.to_documents(some) for name, some in maker.finish().items()}
+        await store.save(connection, workspace.shard, rows)
+
+
+async def save_counter(connection: Connection, workspace: Workspace, number: int) -> None:
+    """The number that the next contact gets."""
+    counter = store.CounterRow(workspace_id=workspace.id, next_contact_number=number)
+    await store.save(connection, workspace.shard, {"save_counters": store.to_documents([counter])})
+
+
+async def fill(connection: Connection, workspace: Workspace) -> list[Contact]:
     chance = random.Random(5)
     contacts = [make_contact(workspace.id, number, chance) for number in range(1, CONTACTS + 1)]
-    counter = store.CounterRow(workspace_id=workspace.id, next_contact_number=CONTACTS + 1)
-    async with connect(url) as connection:
-        for first in range(0, CONTACTS, BATCH):
-            maker = RowMaker()
-            for contact in contacts[first : first + BATCH]:
-                maker.add(workspace.id, None, contact)
-            rows = {name: store.to_documents(some) for name, some in maker.finish().items()}
-            await store.save(connection, workspace.shard, rows)
-        await store.save(connection, workspace.shard, {"save_counters": store.to_documents([counter])})
+    await save(connection, workspace, contacts)
+    await save_counter(connection, workspace, CONTACTS + 1)
     return contacts
 
 
 @asynccontextmanager
-async def open_crowd(url: str) -> AsyncIterator[Crowd]:
+async def open_crowd(url: str, fill: Fill = fill, tables: Sequence[str] = ("contacts",)) -> AsyncIterator[Crowd]:
+    """Of what ``fill`` saves in a workspace, with the totals and counters that belong to it."""
     async with open_kit(url) as kit:
-        made = [await kit.make_workspace() for _ in range(PARTITIONS + 1)]
-        one, other = next(
-            (one, other) for n, one in enumerate(made) for other in made[n + 1 :] if one.shard == other.shard
-        )
-        contacts = await fill(url, one)
-        await fill(url, other)
+        one, other = await kit.make_neighbours()
         async with connect(url) as connection:
-            await connection.execute("VACUUM ANALYZE contacts")
-        yield Crowd(kit, one, other, contacts)
+            contacts = await fill(connection, one)
+            await fill(connection, other)
+            await connection.execute(f"VACUUM ANALYZE {', '.join(tables)}")
+        yield Crowd(kit, one, other, contacts, tables)

@@ -14,7 +14,6 @@ import msgspec
 
 from kith.cql.predicate import CountActivities, Row, make_row
 from kith.engine.dynamic_lists import get_value
-from kith.engine.rows import RowMaker
 from kith.engine.vocabularies import Vocabularies, make_vocabularies
 from kith.ids import derive_id
 from kith.model.activities import Activity
@@ -26,8 +25,8 @@ from kith.model.records import CompanyLink, ListLink, TagLink
 from kith.model.slots import FAMILIES, find_free_slot
 from kith.model.tags import Tag, to_link
 from kith.model.workspaces import Workspace
-from kith.store import batch as store
 from kith.store.database import Connection
+from tests.engine.crowd import save
 
 CONTACTS, COMPANIES, ACTIVITIES = 120, 60, 150
 NOW = datetime(2026, 3, 29, 12, 0, tzinfo=UTC)
@@ -282,14 +281,9 @@ class Population:
     async def save(self, connection: Connection, workspace: Workspace) -> None:
         """As the writer does it."""
         schemas = {schema.external_id: schema for schema in self.schemas}
-        maker = RowMaker(lambda _, entity: schemas[entity])
-        for schema in self.schemas:
-            for one in schema.properties.values():
-                maker.add(workspace.id, None, one)
-        for record in (*self.tags, *self.lists, *self.companies, *self.contacts, *self.activities):
-            maker.add(workspace.id, None, record)
-        rows = {name: store.to_documents(some) for name, some in maker.finish().items()}
-        await store.save(connection, workspace.shard, rows)
+        defined = [one for schema in self.schemas for one in schema.properties.values()]
+        records = [*defined, *self.tags, *self.lists, *self.companies, *self.contacts, *self.activities]
+        await save(connection, workspace, records, lambda _, entity: schemas[entity])
 
 
 class _Maker:

@@ -27,7 +27,6 @@ from kith.engine.vocabularies import Vocabularies
 from kith.model.values import lower_case
 from kith.model.workspaces import Workspace
 from kith.store.database import make_server_settings
-from tests.conftest import PARTITIONS
 from tests.engine.population import (
     DAYS,
     EXTREMES,
@@ -39,7 +38,7 @@ from tests.engine.population import (
     Population,
     make_population,
 )
-from tests.kit import SETTINGS, Kit, open_kit
+from tests.kit import SETTINGS, open_kit
 from tests.postgres import Cluster, connect
 from tests.unit.cql_trees import make_trees, make_values, moments
 
@@ -118,7 +117,7 @@ class World:
 async def world(postgres: Cluster) -> AsyncIterator[World]:
     url = await postgres.make_database()
     async with open_kit(url) as kit:
-        workspaces = await make_neighbours(kit)
+        workspaces = await kit.make_neighbours()
     held = []
     async with connect(url) as connection:
         for seed, workspace in enumerate(workspaces):
@@ -131,12 +130,6 @@ async def world(postgres: Cluster) -> AsyncIterator[World]:
     queries = await asyncpg.connect(url, server_settings=make_server_settings("query", SETTINGS))
     yield World(held, queries)
     await queries.close()
-
-
-async def make_neighbours(kit: Kit) -> list[Workspace]:
-    """Two workspaces of one shard: what is of one must not be found by the other."""
-    made = [await kit.make_workspace() for _ in range(PARTITIONS + 1)]
-    return next([one, other] for n, one in enumerate(made) for other in made[n + 1 :] if one.shard == other.shard)
 
 
 def cut(text: str, start: int, length: int, swapped: bool) -> str:

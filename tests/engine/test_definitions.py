@@ -10,11 +10,10 @@ import pytest
 
 from kith.engine.apply import Writer
 from kith.engine.replay import replay_check
-from kith.engine.rows import RowMaker
 from kith.model.commands import ArchiveProperty, Command, CreateContact, CreateProperty, UpdateContact, UpdateProperty
 from kith.store import batch as store
 from tests.engine.acts import Acts
-from tests.engine.crowd import make_contact
+from tests.engine.crowd import make_contact, save, save_counter
 from tests.kit import SETTINGS, Kit
 from tests.postgres import connect
 
@@ -265,15 +264,15 @@ async def test_a_definition_converts_all_of_very_many_contacts_window_by_window(
 ) -> None:
     monkeypatch.setattr("kith.engine.surveys.WINDOW_RECORDS", 1500)
     workspace, chance = own_acts.workspace, random.Random(3)
-    maker = RowMaker()
-    for n in range(1, CONTACTS + 1):
-        contact = make_contact(workspace.id, n, chance)
-        held = {"mrr": MIXED[n % len(MIXED)](n), "kept": n}
-        maker.add(workspace.id, None, msgspec.structs.replace(contact, properties=held))
-    counter = store.CounterRow(workspace_id=workspace.id, next_contact_number=CONTACTS + 1)
-    rows = maker.finish() | {"save_counters": [counter]}
+    contacts = [
+        msgspec.structs.replace(
+            make_contact(workspace.id, n, chance), properties={"mrr": MIXED[n % len(MIXED)](n), "kept": n}
+        )
+        for n in range(1, CONTACTS + 1)
+    ]
     async with connect(own_kit.url) as connection:
-        await store.save(connection, workspace.shard, {name: store.to_documents(some) for name, some in rows.items()})
+        await save(connection, workspace, contacts)
+        await save_counter(connection, workspace, CONTACTS + 1)
     (operation_id,) = await append(own_acts, DEFINE)
     await own_kit.drain()
     of_a_kind = [len(range(kind or len(MIXED), CONTACTS + 1, len(MIXED))) for kind in range(len(MIXED))]

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import re
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from itertools import product
@@ -18,7 +17,6 @@ from kith.engine.contacts import get_contact, make_status
 from kith.engine.listing import Listing
 from kith.engine.lists import ListListing, get_list, list_lists, list_members
 from kith.engine.query import make_cursor
-from kith.engine.rows import RowMaker
 from kith.engine.summary import get_summary
 from kith.engine.tags import get_tag, list_tags
 from kith.ids import derive_id
@@ -31,18 +29,15 @@ from kith.model.state import Ref
 from kith.model.tags import Tag, to_link
 from kith.model.workspaces import Workspace
 from kith.store import batch as store
-from tests.conftest import PARTITIONS
-from tests.engine.crowd import EPOCH, FAMILY, Crowd, make_contact
-from tests.engine.test_plans import Node, Sent, explain, sent, sorts_at_most, walk
-from tests.kit import open_kit
-from tests.postgres import Cluster, connect
+from kith.store.database import Connection
+from tests.engine.crowd import EPOCH, FAMILY, Crowd, make_contact, open_crowd, save
+from tests.engine.plans import Node, Sent, check, check_all, explain, sorts_at_most, walk
+from tests.postgres import Cluster
 
-__all__ = ["sent"]
 CONTACTS = 20_000
 COMPANIES = 4_000
 TAGS = 1_000
 LISTS = 300
-BATCH = 5_000
 BUSY = 5_000  # activities of the busiest contact
 TABLES = ("contacts", "companies", "associations", "tags", "taggings", "activities", "lists", "list_members")
 SIZES = ("1-10", "11-50", "51-200")
@@ -144,8 +139,7 @@ def link(contact: Contact, companies: list[Company], tags: list[TagLink], chance
     return msgspec.structs.replace(contact, companies=tuple(links), tags=tuple(carried), lists=lists)
 
 
-async def fill(url: str, workspace: Workspace) -> list[Contact]:
-    """Save records as the writer does."""
+async def fill(connection: Connection, workspace: Workspace) -> list[Contact]:
     chance = random.Random(7)
     tags = [make_tag(workspace.id, number) for number in range(1, TAGS + 1)]
     carried = [to_link(tag) for tag in tags]
@@ -163,56 +157,15 @@ async def fill(url: str, workspace: Workspace) -> list[Contact]:
     busy = next(contact for contact in contacts if contact.live)
     owners = [busy] * BUSY + contacts
     activities = [make_activity(workspace.id, number, owner, chance) for number, owner in enumerate(owners, 1)]
-    records: list[Record] = [*tags, *lists, *companies, *contacts, *activities]
-    async with connect(url) as connection:
-        for first in range(0, len(records), BATCH):
-            maker = RowMaker()
-            for record in records[first : first + BATCH]:
-                maker.add(workspace.id, None, record)
-            rows = {name: store.to_documents(some) for name, some in maker.finish().items()}
-            await store.save(connection, workspace.shard, rows)
+    await save(connection, workspace, [*tags, *lists, *companies, *contacts, *activities])
     return contacts
 
 
 @pytest.fixture(scope="module")
 async def crowd(postgres: Cluster) -> AsyncIterator[Crowd]:
     """Two workspaces with all nouns, in one shard; tests only read them."""
-    url = await postgres.make_database()
-    async with open_kit(url) as kit:
-        made = [await kit.make_workspace() for _ in range(PARTITIONS + 1)]
-        one, other = next(
-            (one, other) for n, one in enumerate(made) for other in made[n + 1 :] if one.shard == other.shard
-        )
-        contacts = await fill(url, one)
-        await fill(url, other)
-        async with connect(url) as connection:
-            await connection.execute(f"VACUUM ANALYZE {', '.join(TABLES)}")
-        yield Crowd(kit, one, other, contacts)
-
-
-def check(plan: Node, workspace: Workspace) -> None:
-    """Every table of records is reached by an index only, and only the workspace's part of it."""
-    salted = re.compile(rf"'{workspace.id}:")
-    for node in walk(plan):
-        if node.get("Relation Name") in TABLES:
-            assert node["Node Type"] in ("Index Scan", "Index Only Scan", "Bitmap Heap Scan"), node
-        if index := node.get("Index Name"):
-            condition = node.get("Index Cond", "")
-            if index.endswith("_words"):
-                assert salted.search(condition), node
-            else:
-                assert "shard = " in condition and "workspace_id = " in condition, node
-
-
-async def check_all(crowd: Crowd, sent: list[Sent]) -> list[Node]:
-    """The plans of what was sent, each of which is checked."""
-    statements = [one for one in sent if any(f"FROM {table}" in one.sql for table in TABLES)]
-    sent.clear()
-    assert statements
-    plans = [plan for statement in statements for plan in await explain(crowd, statement)]
-    for plan in plans:
-        check(plan, crowd.workspace)
-    return plans
+    async with open_crowd(await postgres.make_database(), fill, TABLES) as opened:
+        yield opened
 
 
 def list_indexes(plan: Node) -> set[str]:
@@ -444,7 +397,7 @@ async def test_loading_for_a_batch_looks_each_record_up(crowd: Crowd, kind: str,
     assert {record.number for _, record in found} >= set(range(1, min(size, LISTS) + 1))
     (statement,) = [one for one in noted if "json_build_object" in one.sql]
     for plan in await explain(crowd, statement):
-        check(plan, crowd.workspace)
+        check(plan, crowd)
 
 
 async def test_a_scan_over_all_workspaces_would_be_noticed(crowd: Crowd) -> None:
@@ -456,4 +409,4 @@ async def test_a_scan_over_all_workspaces_would_be_noticed(crowd: Crowd) -> None
     ):
         for plan in await explain(crowd, Sent("query", sql, values)):
             with pytest.raises(AssertionError):
-                check(plan, crowd.workspace)
+                check(plan, crowd)

@@ -1,13 +1,9 @@
 """Every read that the API makes is served by an index that begins with the workspace, whichever plan is chosen."""
 
 import asyncio
-import re
-from collections.abc import Iterator
-from datetime import datetime
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
-import asyncpg
 import msgspec
 import pytest
 
@@ -15,11 +11,9 @@ from kith.cql.ast import After, Query, Sort
 from kith.engine.contacts import ContactListing, get_contact, list_contacts, make_condition, search_contacts
 from kith.engine.query import make_cursor
 from kith.model.state import Ref
-from kith.model.workspaces import Workspace
 from kith.store.batch import load_records
-from kith.store.database import Database, make_server_settings
 from tests.engine.crowd import Crowd
-from tests.kit import SETTINGS
+from tests.engine.plans import Sent, check, check_all, explain, sorts_at_most, walk
 
 SORTS = ("createdAt", "lastActivityAt", "email", "name")
 ORDERS = list(product(SORTS, ("asc", "desc")))
@@ -29,111 +23,6 @@ AFTER = {
     "email": "d.500@example0.com",
     "name": "frances hopper",
 }
-Node = dict[str, Any]
-
-
-class Sent(NamedTuple):
-    """A statement, and the role of the connections that it goes to."""
-
-    role: str
-    sql: str
-    values: tuple[Any, ...]
-
-
-@pytest.fixture
-def sent(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> list[Sent]:
-    """What is sent to the database during the test."""
-    statements: list[Sent] = []
-    roles = {id(crowd.engine.database): "reader", id(crowd.engine.queries): "query"}
-
-    def listen(name: str) -> None:
-        fetch = getattr(Database, name)
-
-        async def note_and_fetch(self: Database, sql: str, *values: Any) -> Any:
-            statements.append(Sent(roles[id(self)], sql, values))
-            return await fetch(self, sql, *values)
-
-        monkeypatch.setattr(Database, name, note_and_fetch)
-
-    for name in ("fetch", "fetchrow", "fetchval"):
-        listen(name)
-    return statements
-
-
-def to_literal(value: Any) -> str:
-    """A value as it stands in the text of an EXECUTE."""
-    match value:
-        case None:
-            return "NULL"
-        case bool() | int():
-            return str(value).lower()
-        case list():
-            items = ",".join("NULL" if item is None else '"{}"'.format(str(item).replace('"', r"\"")) for item in value)
-            return to_literal("{" + items + "}")
-        case datetime():
-            return to_literal(value.isoformat())
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-async def explain(crowd: Crowd, statement: Sent) -> list[Node]:
-    """The plans that a connection of its role may choose: one for these values, and one for any where it caches."""
-    modes = ["force_custom_plan"] + (["force_generic_plan"] if statement.role == "reader" else [])
-    plans = []
-    settings = make_server_settings(statement.role, SETTINGS)  # type: ignore[arg-type]
-    connection = await asyncpg.connect(crowd.kit.url, server_settings=settings)
-    try:
-        sql = statement.sql.removeprefix("EXPLAIN (FORMAT JSON) ")
-        await connection.execute(f"PREPARE tried AS {sql}")
-        values = ", ".join(to_literal(value) for value in statement.values)
-        for mode in modes:
-            await connection.execute(f"SET plan_cache_mode = {mode}")
-            answer = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE tried({values})")
-            plans.append(msgspec.json.decode(answer)[0]["Plan"])
-    finally:
-        await connection.close()
-    return plans
-
-
-def walk(node: Node) -> Iterator[Node]:
-    yield node
-    for child in node.get("Plans", []):
-        yield from walk(child)
-
-
-def check(plan: Node, workspace: Workspace) -> None:
-    """Contacts are reached by an index only, and only those of the workspace."""
-    salted = re.compile(rf"'{workspace.id}:")
-    for node in walk(plan):
-        index = node.get("Index Name", "")
-        scanned = node["Node Type"]
-        if node.get("Relation Name") == "contacts":
-            assert scanned in ("Index Scan", "Index Only Scan", "Bitmap Heap Scan"), node
-        if index.startswith("contacts"):
-            condition = node.get("Index Cond", "")
-            if index == "contacts_words":
-                assert salted.search(condition), node
-            else:
-                assert "shard = " in condition and "workspace_id = " in condition, node
-
-
-async def check_all(crowd: Crowd, sent: list[Sent]) -> list[Node]:
-    plans = []
-    statements = [statement for statement in sent if "FROM contacts" in statement.sql]
-    sent.clear()
-    for statement in statements:
-        for plan in await explain(crowd, statement):
-            check(plan, crowd.workspace)
-            plans.append(plan)
-    return plans
-
-
-def sorts_at_most(plan: Node, rows_max: int) -> bool:
-    """Whether no Sort of the plan is expected to take more rows: the others come in the order of an index."""
-    return all(
-        node["Plans"][0]["Plan Rows"] <= rows_max
-        for node in walk(plan)
-        if node["Node Type"] in ("Sort", "Incremental Sort")
-    )
 
 
 @pytest.mark.parametrize("by", ["number", "external id", "email"])
@@ -251,7 +140,7 @@ async def test_loading_for_a_batch_or_a_prediction_looks_each_contact_up(
     assert len({contact.number for _, contact in found}) == size
     (statement,) = [one for one in noted if "json_build_object" in one.sql]
     for plan in await explain(crowd, statement):
-        check(plan, crowd.workspace)
+        check(plan, crowd)
         indexes = {node["Index Name"] for node in walk(plan) if "Index Name" in node}
         assert indexes >= {"contacts_external_id", "contacts_pkey", "contacts_live_email"}
 
@@ -265,4 +154,4 @@ async def test_a_scan_over_all_workspaces_would_be_noticed(crowd: Crowd) -> None
     ):
         for plan in await explain(crowd, Sent("query", sql, values)):
             with pytest.raises(AssertionError):
-                check(plan, crowd.workspace)
+                check(plan, crowd)

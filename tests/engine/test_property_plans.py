@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from kith.engine.properties import PropertyListing, get_property, list_properties
-from kith.engine.rows import RowMaker
 from kith.engine.schemas import Schemas
 from kith.engine.surveys import convert_values, survey_values
 from kith.ids import derive_id
@@ -23,13 +22,12 @@ from kith.model.state import Ref
 from kith.store import batch as store
 from kith.store.database import Connection
 from tests.conftest import PARTITIONS
-from tests.engine.crowd import EPOCH, Crowd, make_contact
+from tests.engine.crowd import EPOCH, Crowd, make_contact, save
+from tests.engine.plans import Node, Sent, explain, sorts_at_most, walk
 from tests.engine.test_noun_plans import make_company
-from tests.engine.test_plans import Node, Sent, explain, sent, sorts_at_most, walk
 from tests.kit import open_kit
 from tests.postgres import Cluster, connect
 
-__all__ = ["sent"]
 CONTACTS = 6_000
 COMPANIES = 3_000
 PROPERTIES = 400  # of each entity
@@ -94,14 +92,6 @@ def make_records(workspace_id: int) -> list[Record]:
     return [*(msgspec.structs.replace(one, properties={"mrr": " 5 "}) for one in companies), *contacts]
 
 
-async def save(connection: Connection, shard: int, workspace_id: int, records: list[Record]) -> None:
-    maker = RowMaker()
-    for record in records:
-        maker.add(workspace_id, None, record)
-    rows = {name: store.to_documents(some) for name, some in maker.finish().items()}
-    await store.save(connection, shard, rows)
-
-
 @pytest.fixture(scope="module")
 async def crowd(postgres: Cluster) -> AsyncIterator[Crowd]:
     """Two workspaces with values and properties in one shard, and others with properties; tests only read them."""
@@ -111,11 +101,11 @@ async def crowd(postgres: Cluster) -> AsyncIterator[Crowd]:
         one, other, *neighbours = [workspace for workspace in made if workspace.shard == made[0].shard]
         async with connect(url) as connection:
             for workspace in (one, other):
-                await save(connection, workspace.shard, workspace.id, make_records(workspace.id))
+                await save(connection, workspace, make_records(workspace.id))
             for workspace in (one, other, *neighbours):
-                await save(connection, workspace.shard, workspace.id, make_properties(workspace.id))
+                await save(connection, workspace, make_properties(workspace.id))
             await connection.execute(f"VACUUM ANALYZE {', '.join(TABLES)}, workspaces, system_properties")
-        yield Crowd(kit, one, other, [])
+        yield Crowd(kit, one, other, [], TABLES)
 
 
 def check(plan: Node) -> None:

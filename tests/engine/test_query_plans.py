@@ -1,7 +1,6 @@
 """Every filter that an index can serve is served by it, in the workspace's own part, and reads little else."""
 
 import random
-import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -11,25 +10,22 @@ import msgspec
 import pytest
 
 from kith.cql.compile import compile_count, compile_page
-from kith.engine.cql import Asked, place_page, resolve_asked, run_cql
-from kith.engine.rows import RowMaker
+from kith.engine.cql import Asked, resolve_asked, run_cql
+from kith.engine.query import place_page
 from kith.model.contacts import Contact
 from kith.model.properties import PropertyEntity, PropertyType, Schema, make_schema
-from kith.model.records import CompanyLink, ListLink, Record, TagLink
+from kith.model.records import CompanyLink, ListLink, TagLink
 from kith.model.tags import to_link
 from kith.model.workspaces import Workspace
-from kith.store import batch as store
-from kith.store.database import make_server_settings
-from tests.conftest import PARTITIONS
-from tests.engine.crowd import EPOCH, Crowd, make_contact
+from kith.store.database import Connection, make_server_settings
+from tests.engine.crowd import EPOCH, Crowd, make_contact, open_crowd, save
+from tests.engine.plans import Node, check, walk
 from tests.engine.population import make_property
 from tests.engine.test_noun_plans import TABLES, make_activity, make_company, make_list, make_tag
-from tests.engine.test_plans import Node, walk
-from tests.kit import SETTINGS, open_kit
-from tests.postgres import Cluster, connect
+from tests.kit import SETTINGS
+from tests.postgres import Cluster
 
 CONTACTS, COMPANIES, TAGS, LISTS = 20_000, 2_000, 200, 100
-BATCH = 5_000
 OPTIONS = [f"option {n}" for n in range(200)]
 DEFINED: Sequence[tuple[PropertyEntity, str, PropertyType, str | None]] = (
     ("CONTACT", "nickname", "TEXT", "text_1"),
@@ -69,8 +65,7 @@ def make_properties(number: int, chance: random.Random) -> dict[str, Any]:
     }
 
 
-async def fill(url: str, workspace: Workspace) -> list[Contact]:
-    """Save records as the writer does."""
+async def fill(connection: Connection, workspace: Workspace) -> list[Contact]:
     chance = random.Random(11)
     schemas = make_schemas()
     tags = [make_tag(workspace.id, number) for number in range(1, TAGS + 1)]
@@ -112,45 +107,16 @@ async def fill(url: str, workspace: Workspace) -> list[Contact]:
         )
     activities = [make_activity(workspace.id, number, one, chance) for number, one in enumerate(contacts[::3], 1)]
     defined = [one for schema in schemas.values() for one in schema.properties.values()]
-    records: list[Record] = [*defined, *tags, *lists, *companies, *contacts, *activities]
-    async with connect(url) as connection:
-        for first in range(0, len(records), BATCH):
-            maker = RowMaker(lambda _, entity: schemas[entity])
-            for record in records[first : first + BATCH]:
-                maker.add(workspace.id, None, record)
-            rows = {name: store.to_documents(some) for name, some in maker.finish().items()}
-            await store.save(connection, workspace.shard, rows)
+    records = [*defined, *tags, *lists, *companies, *contacts, *activities]
+    await save(connection, workspace, records, lambda _, entity: schemas[entity])
     return contacts
 
 
 @pytest.fixture(scope="module")
 async def crowd(postgres: Cluster) -> AsyncIterator[Crowd]:
     """Two workspaces of one shard that have the same; tests only read them."""
-    url = await postgres.make_database()
-    async with open_kit(url) as kit:
-        made = [await kit.make_workspace() for _ in range(PARTITIONS + 1)]
-        one, other = next(
-            (one, other) for n, one in enumerate(made) for other in made[n + 1 :] if one.shard == other.shard
-        )
-        contacts = await fill(url, one)
-        await fill(url, other)
-        async with connect(url) as connection:
-            await connection.execute(f"VACUUM ANALYZE {', '.join(TABLES)}")
-        yield Crowd(kit, one, other, contacts)
-
-
-def check(plan: Node, workspace: Workspace) -> None:
-    """Every table of records is reached by an index only, and only the workspace's part of it."""
-    salted = re.compile(rf"'{{?\"?{workspace.id}:")
-    for node in walk(plan):
-        if node.get("Relation Name") in TABLES:
-            assert node["Node Type"] in ("Index Scan", "Index Only Scan", "Bitmap Heap Scan"), node
-        if index := node.get("Index Name"):
-            condition = node.get("Index Cond", "")
-            if index.endswith(("_words", "_options")):
-                assert salted.search(condition), node
-            else:
-                assert "shard = " in condition and "workspace_id = " in condition, node
+    async with open_crowd(await postgres.make_database(), fill, TABLES) as opened:
+        yield opened
 
 
 def list_reads(plan: Node) -> Iterator[tuple[str, int]]:
@@ -173,7 +139,7 @@ class Reader:
         """The plans of the page and of its count, as they ran, both checked."""
         engine, workspace = self.crowd.engine, self.crowd.workspace
         resolved = await resolve_asked(engine, workspace, asked)
-        query = place_page(engine, workspace, asked, resolved)
+        query = place_page(engine, workspace, resolved.query, asked.page, asked.cursor, resolved.sorted_by)
         where, context, shard = query.where, resolved.context, workspace.shard
         statements = [compile_page(resolved.sources, query, shard, workspace.id, context)]
         statements += [
@@ -183,7 +149,7 @@ class Reader:
         for statement in statements:
             sql = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.sql}"
             plan = msgspec.json.decode(await self.connection.fetchval(sql, *statement.values))[0]["Plan"]
-            check(plan, workspace)
+            check(plan, self.crowd)
             plans.append(plan)
         return plans
 
