@@ -167,7 +167,7 @@ async def test_a_window_that_takes_too_long_is_made_smaller(
     await drain()
     monkeypatch.setattr(aftermath, "evaluate_list", evaluate_slowly)
     monkeypatch.setattr(aftermath, "WINDOW_FIRST", 3)
-    monkeypatch.setattr(aftermath, "size_window", lambda _size, _took_s: 1)
+    monkeypatch.setattr(aftermath, "size_window", lambda _size, _took_s, _most: 1)
     path = await make_list(client, one("name", "eq", "ada"))
     await drain()
     assert await list_members(client, path) == [1, 2, 3]

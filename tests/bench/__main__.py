@@ -48,7 +48,7 @@ BENCHES: dict[str, Bench] = {
     "activities": lambda kith, smoke: [
         bench_activities(kith, count=20_000 if smoke else 1_000_000, seconds=0.1 if smoke else 2)
     ],
-    "lists": lambda kith, smoke: [bench_lists(kith, 20 if smoke else 1000, 2_000 if smoke else 10_000)],
+    "lists": lambda kith, smoke: bench_lists(kith, 20 if smoke else 1000, 2_000 if smoke else 10_000),
     "scale": lambda _, smoke: bench_scale(
         sizes=(2_000, 20_000) if smoke else (10_000, 1_000_000), seconds=0.1 if smoke else 2
     ),

@@ -139,7 +139,7 @@ def compile_plan(statement: Statement) -> Statement:
 
 
 class Candidates(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom an evaluation looks at: ids behind ``after`` up to ``until``; or these, and those related to some."""
+    """Whom an evaluation looks at: these; or ids behind ``after`` up to ``until``, if ``related`` to some only such."""
 
     after: int = 0
     until: int = 0
@@ -340,13 +340,16 @@ def write_from(source: Source, where: Condition, values: Values, context: Contex
 
 
 def _write_candidates(column: str, entity: str, which: Candidates, values: Values) -> str:
-    if not which.records and not which.related:
-        return f"{column} > {values.add(which.after)}::bigint AND {column} <= {values.add(which.until)}::bigint"
+    if which.records:
+        return f"{column} = ANY ({values.add(list(which.records))}::bigint[])"
+    after, until = values.add(which.after), values.add(which.until)
+    if not which.related:
+        return f"{column} > {after}::bigint AND {column} <= {until}::bigint"
     own, other = ("contact_id", "company_id") if entity == "contact" else ("company_id", "contact_id")
     return (
-        f"({column} = ANY ({values.add(list(which.records))}::bigint[]) OR {column} IN ("
-        f"SELECT a.{own} FROM associations a WHERE a.shard = $1 AND a.workspace_id = $2"
-        f" AND a.{other} = ANY ({values.add(list(which.related))}::bigint[])))"
+        f"{column} IN (SELECT a.{own} FROM associations a WHERE a.shard = $1 AND a.workspace_id = $2"
+        f" AND a.{other} = ANY ({values.add(list(which.related))}::bigint[])"
+        f" AND a.{own} > {after}::bigint AND a.{own} <= {until}::bigint)"
     )
 
 

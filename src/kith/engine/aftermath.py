@@ -4,7 +4,8 @@ Values are brought into the form of a property; dynamic lists are evaluated, who
 is told of by events that follow the command's own, and by its operation.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from time import perf_counter
 from typing import Any
 
@@ -12,9 +13,18 @@ import asyncpg
 
 from kith.clock import to_iso
 from kith.cql.compile import Candidates
-from kith.engine.decisions import Decided
-from kith.engine.dynamic_lists import DynamicList, DynamicLists, ListRow, understand
-from kith.engine.evaluation import SCHEMAS, WINDOW_FIRST, Change, evaluate_list, load_last_id, size_window
+from kith.engine.decisions import Decided, Reached
+from kith.engine.dynamic_lists import ANY_TIME, DynamicList, DynamicLists, ListRow, understand
+from kith.engine.evaluation import (
+    SCHEMAS,
+    WINDOW_FIRST,
+    WINDOW_MAX,
+    WINDOW_RELATED,
+    Change,
+    evaluate_list,
+    load_last_id,
+    size_window,
+)
 from kith.engine.surveys import convert_values
 from kith.engine.vocabularies import Vocabularies, make_vocabularies
 from kith.model.commands import (
@@ -28,6 +38,7 @@ from kith.model.commands import (
     UpdateList,
     to_resource,
 )
+from kith.model.events import EventType
 from kith.model.lists import List
 from kith.model.properties import Property
 from kith.model.state import Survey
@@ -83,18 +94,30 @@ class Aftermath:
             survey = await convert_values(self._connection, self._shard, envelope.workspace_id, before, one)
             if one.active:
                 self._decided.note_result(envelope, to_result(survey))
-        last: dict[int, Envelope] = {}
         for envelope, events in self._decided.list_accepted():
-            last[envelope.workspace_id] = envelope
             await self._follow(envelope, [event.record for event in events])
-        for workspace_id, touched in self._decided.list_touched().items():
+        for workspace_id, reached in self._decided.list_reached().items():
             for wide in self._find_lists(workspace_id).list_wide():
-                other = "company" if wide.row.entity == "contact" else "contact"
-                which = Candidates(records=tuple(touched[wide.row.entity]), related=tuple(touched[other]))
-                if which.records or which.related:
-                    envelope = last[workspace_id]
-                    changes = await evaluate_list(self._connection, self._shard, wide, envelope.at, which)
-                    await self._save(envelope, wide, changes)
+                await self._evaluate_reached(wide, reached)
+
+    async def _evaluate_reached(self, one: DynamicList, reached: Sequence[Reached]) -> None:
+        """Who enters and leaves by what the commands of the batch did; no record is reached by two of them."""
+        kind = one.row.entity
+        by_record = {
+            number: envelope
+            for envelope, reach in reached
+            for number in (reach.contacts if kind == "contact" else reach.companies)
+        }
+        for at, numbers in group_by_time(one, by_record).items():
+            which = Candidates(records=tuple(numbers))
+            changes = await evaluate_list(self._connection, self._shard, one, at, which)
+            for change in changes:
+                self._decided.note_following(by_record[change.record], [tell(one, change)])
+            await self._count(one, changes)
+        if kind == "contact":
+            for envelope, reach in reached:
+                if reach.spreads:
+                    await self._evaluate_whole(envelope, one, tuple(reach.spreads))
 
     async def _follow(self, envelope: Envelope, records: Sequence[Any]) -> None:
         """What follows from one command for whole lists."""
@@ -172,13 +195,19 @@ class Aftermath:
         for one in lists:
             await self._evaluate_whole(envelope, one)
 
-    async def _evaluate_whole(self, envelope: Envelope, one: DynamicList) -> tuple[int, int]:
-        """(how many entered, how many left), in windows whose statements end long before their timeout."""
+    async def _evaluate_whole(
+        self, envelope: Envelope, one: DynamicList, related: tuple[int, ...] = ()
+    ) -> tuple[int, int]:
+        """(how many entered, how many left), in windows whose statements end long before their timeout.
+
+        Of the records that are ``related`` to some, if any are given.
+        """
         last = await load_last_id(self._connection, self._shard, one)
         added = removed = after = 0
-        size = WINDOW_FIRST
+        # Who is related is found by an index, and mostly few are.
+        size = WINDOW_RELATED if related else WINDOW_FIRST
         while after <= last:
-            began_s, which = perf_counter(), Candidates(after=after, until=after + size)
+            began_s, which = perf_counter(), Candidates(after=after, until=after + size, related=related)
             try:
                 async with self._connection.transaction():
                     changes = await evaluate_list(self._connection, self._shard, one, envelope.at, which)
@@ -190,7 +219,7 @@ class Aftermath:
                 await self._save(envelope, one, changes)
                 come = sum(change.entered for change in changes)
                 added, removed, after = added + come, removed + len(changes) - come, after + size
-            size = size_window(size, perf_counter() - began_s)
+            size = size_window(size, perf_counter() - began_s, WINDOW_RELATED if related else WINDOW_MAX)
         return added, removed
 
     async def _save(self, envelope: Envelope, one: DynamicList, changes: Sequence[Change]) -> None:
@@ -202,24 +231,40 @@ class Aftermath:
             store.EventRow(
                 workspace_id=workspace_id,
                 sequence=first + n,
-                type="list.entered" if change.entered else "list.left",
+                type=event_type,
                 resource=to_resource(envelope.command),
                 operation_id=envelope.operation_id,
                 at=envelope.at,
-                data={"id": change.record, "externalId": change.external_id, **one.tell()},
+                data=data,
             )
-            for n, change in enumerate(changes)
+            for n, (event_type, data) in enumerate(tell(one, change) for change in changes)
         ]
+        await store.save(self._connection, self._shard, {"insert_events": store.to_documents(events)})
+        await self._count(one, changes)
+
+    async def _count(self, one: DynamicList, changes: Sequence[Change]) -> None:
         count = sum((1 if change.entered else -1) for change in changes if change.live)
-        rows = {"insert_events": store.to_documents(events)}
         if count:
-            counted = {"workspace_id": workspace_id, "number": one.row.number, "count": count}
-            rows["add_list_counts"] = store.to_documents([counted])
-        await store.save(self._connection, self._shard, rows)
+            counted = {"workspace_id": one.row.workspace_id, "number": one.row.number, "count": count}
+            await store.save(self._connection, self._shard, {"add_list_counts": store.to_documents([counted])})
 
     def _make_vocabularies(self, workspace_id: int, timezone: str) -> Vocabularies:
         """Of what is defined when the batch is applied."""
         return make_vocabularies([self._decided.get_schema(workspace_id, entity) for entity in SCHEMAS], timezone)
+
+
+def group_by_time(one: DynamicList, by_record: Mapping[int, Envelope]) -> dict[datetime, list[int]]:
+    """The records by the time as of which they are looked at: that of their command, where it matters to the filter."""
+    grouped: dict[datetime, list[int]] = {}
+    for number, envelope in by_record.items():
+        grouped.setdefault(envelope.at if one.relative else ANY_TIME, []).append(number)
+    return grouped
+
+
+def tell(one: DynamicList, change: Change) -> tuple[EventType, dict[str, Any]]:
+    """(type, data) of the event."""
+    data = {"id": change.record, "externalId": change.external_id, **one.tell()}
+    return ("list.entered" if change.entered else "list.left"), data
 
 
 def to_result(survey: Survey) -> dict[str, Any]:

@@ -174,13 +174,13 @@ class Writer:
             )
         try:
             batch = await self._cut(shard, entries)
-            # Where batches are short, entries would be read and decoded again for each of them.
-            used = len(list_up_to(batch.last, entries))
-            self._read_max = min(2 * used + READ_MIN, self._batch_max)
             if before is not None and batch.alone:
                 return _Portion(list_up_to(batch.last, entries), None)
             plan = await self._make_plan(shard, batch, before)
-            return _Portion(list_up_to(plan.last, entries), plan)
+            used = list_up_to(plan.last, entries)
+            # Where batches are short, entries would be read and decoded again for each of them.
+            self._read_max = min(2 * len(used) + READ_MIN, self._batch_max)
+            return _Portion(used, plan)
         except Exception as error:
             if is_passing(error):
                 raise
@@ -239,7 +239,9 @@ class Writer:
             counters = await store.load_counters(connection, shard, workspaces) if placed else {}
             surveys = await survey_batch(connection, shard, placed, records) if batch.alone else None
         decided = decide_batch(placed, records, counters, known, self._clock.now(), before, surveys, self._lists.get)
-        return _Plan(batch.last, decided, None if batch.has_aftermath else decided.make_rows(), batch.poison)
+        last = batch.last if decided.stopped_at is None else decided.stopped_at - 1
+        poison = [(entry, reason) for entry, reason in batch.poison if entry.position <= last]
+        return _Plan(last, decided, None if batch.has_aftermath else decided.make_rows(), poison)
 
     async def _store(self, shard: int, plan: _Plan) -> None:
         """The one transaction of a batch. Raises ConflictingWriter where another writer was here."""
@@ -334,8 +336,7 @@ def cut_batch(decoded: Sequence[tuple[Entry, Envelope | str]], find_lists: Calla
     """The first of the entries, as many as make a batch.
 
     A merge ends its batch: what it moves must not depend on how the log is cut into batches. So do commands that
-    together name too many members of lists, and those of a workspace with lists that look beyond the record. What is
-    about all records stands alone.
+    together name too many members of lists. What is about all records stands alone.
     """
     members = 0
     placed: list[Placed] = []
@@ -351,8 +352,8 @@ def cut_batch(decoded: Sequence[tuple[Entry, Envelope | str]], find_lists: Calla
             alone = False
             break
         placed.append(Placed(entry.position, envelope))
-        has_aftermath = alone or lists.has_wide
-        if has_aftermath or isinstance(command, MergeContacts):
+        has_aftermath = has_aftermath or alone or lists.has_wide
+        if alone or isinstance(command, MergeContacts):
             break
         if isinstance(command, (AddMembers, RemoveMembers)):
             members += len(command.record_ids)

@@ -1,11 +1,12 @@
 """Deciding a batch: commands in their order on the loaded state, and the rows that come of it. No I/O."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, NamedTuple
 
 from kith.engine.dynamic_lists import DynamicLists
+from kith.engine.reach import Reach, find_reach
 from kith.engine.rows import RowMaker
 from kith.model.commands import Envelope, to_resource, to_type
 from kith.model.companies import Company
@@ -95,15 +96,28 @@ def decide_batch(
         key = (placed.envelope.workspace_id, placed.envelope.operation_id)
         if key not in known:
             known.add(key)
-            decided.apply(placed)
+            if not decided.apply(placed):
+                decided.stopped_at = placed.position
+                break
     return decided
+
+
+class Reached(NamedTuple):
+    """A command that was applied, and how far it reaches."""
+
+    envelope: Envelope
+    reach: Reach
 
 
 class Decided:
     """What becomes of a batch, and the rows of it, made when they are asked for.
 
-    ``_loaded`` is what each changed record was before.
+    ``stopped_at`` is the position of the first command that has to wait until those before it are stored, if any.
+    ``_loaded`` is what each changed record was before; ``_following`` are events of lists that look beyond their
+    records, behind the events of the command that they follow from.
     """
+
+    stopped_at: int | None = None
 
     def __init__(
         self,
@@ -121,6 +135,9 @@ class Decided:
         self._find_lists = find_lists
         self._outcomes: list[tuple[Placed, Decision]] = []
         self._results: dict[tuple[int, str], dict[str, Any]] = {}
+        self._following: dict[tuple[int, str], list[tuple[str, Any]]] = {}
+        self._reached: dict[int, list[Reached]] = {}
+        self._reach: dict[int, Reach] = {}
         self._maker = RowMaker(self.get_schema)
         for workspace, record in records:
             self._states[workspace].know((record,))
@@ -148,14 +165,20 @@ class Decided:
         """(workspace, operation) of each command that was decided."""
         return {(one.envelope.workspace_id, one.envelope.operation_id) for one, _ in self._outcomes}
 
-    def apply(self, placed: Placed) -> None:
-        """Decide the next command."""
+    def apply(self, placed: Placed) -> bool:
+        """Decide the next command; False, and nothing is done, where it has to wait until those before it are stored.
+
+        Lists that look beyond their records are evaluated when a batch is stored. That tells what each command did to
+        them only where no two commands reach the same record.
+        """
         envelope = placed.envelope
         workspace = envelope.workspace_id
         state = self._states[workspace]
         state.know_absent(touches(envelope.command))
         decision = decide(state, envelope.command, envelope.at)
         if not isinstance(decision, Rejected):
+            if not self._reach_on(envelope, find_reach(state, decision.events)):
+                return False
             events: list[Event] = []
             for event in decision.events:
                 events += self._fold(workspace, envelope.at, state, event)
@@ -164,6 +187,20 @@ class Decided:
         else:
             self._next_sequences[workspace] += 1
         self._outcomes.append((placed, decision))
+        return True
+
+    def _reach_on(self, envelope: Envelope, reach: Reach) -> bool:
+        """Whether the command reaches no record that those before it did."""
+        workspace = envelope.workspace_id
+        lists = self._find_lists(workspace)
+        if not lists.has_wide:
+            return True
+        reached = self._reach.get(workspace)
+        if reached is not None and not reach.is_apart(reached, by_companies=lists.has_wide_of("company")):
+            return False
+        self._reach[workspace] = reach.union(reached) if reached is not None else reach
+        self._reached.setdefault(workspace, []).append(Reached(envelope, reach))
+        return True
 
     def _fold(self, workspace: int, at: datetime, state: State, event: Event) -> list[Event]:
         """The event, and those of the dynamic lists that what it changes enters or leaves by it."""
@@ -186,17 +223,14 @@ class Decided:
                 events += following
         return events
 
-    def list_touched(self) -> dict[int, dict[str, list[int]]]:
-        """The numbers of the contacts and companies that changed or were linked, by workspace and kind."""
-        touched: dict[int, dict[str, list[int]]] = {}
-        for (workspace, identity), before in self._loaded.items():
-            kinds = touched.setdefault(workspace, {"contact": [], "company": []})
-            for record in (before, self._states[workspace].peek(identity)):
-                if isinstance(record, (Contact, Company)) and record.number is not None:
-                    kinds[record.kind].append(record.number)
-                if isinstance(record, Contact):
-                    kinds["company"] += [link.number for link in record.companies if link.number is not None]
-        return touched
+    def list_reached(self) -> dict[int, list[Reached]]:
+        """The commands of workspaces that have lists which look beyond their records, with how far they reach."""
+        return self._reached
+
+    def note_following(self, envelope: Envelope, events: Sequence[tuple[str, Any]]) -> None:
+        """Events (type, data) that follow from a command."""
+        self._following.setdefault((envelope.workspace_id, envelope.operation_id), []).extend(events)
+        self._next_sequences[envelope.workspace_id] += len(events)
 
     def list_accepted(self) -> list[tuple[Envelope, tuple[Event, ...]]]:
         """The commands that changed something, with what they did."""
@@ -299,8 +333,12 @@ class Decided:
                 data=data,
             )
             for (_, envelope), decision in self._outcomes
-            for event_type, data in list_told(envelope, decision, self._find_result(envelope))
+            for event_type, data in self._list_told(envelope, decision)
         ]
+
+    def _list_told(self, envelope: Envelope, decision: Decision) -> Iterator[tuple[str, Any]]:
+        yield from list_told(envelope, decision, self._find_result(envelope))
+        yield from self._following.get((envelope.workspace_id, envelope.operation_id), ())
 
 
 def to_definition(one: List | None) -> Any:

@@ -1,7 +1,7 @@
 """Dynamic lists: who is on one follows from its filter, exactly, in the transaction of whatever changes that.
 
 What a filter says of a record itself is asked in memory, after each command. What it says of related records, or of
-some activities, is asked of the database when the command's rows are there: such a command ends its batch.
+some activities, is asked of the database when the rows of the batch are there: see ``aftermath`` and ``reach``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -162,6 +162,10 @@ class DynamicLists:
     def has_wide(self) -> bool:
         """Whether some list's filter looks beyond its records."""
         return bool(self._wide)
+
+    def has_wide_of(self, kind: Kind) -> bool:
+        """Whether such a list is of this entity."""
+        return any(one.row.entity == kind for one in self._wide)
 
     def list_wide(self) -> list[DynamicList]:
         return self._wide

@@ -22,6 +22,8 @@ from kith.store.queries import load_queries
 
 # How many records a statement looks at: few at first, as nobody knows how large they are.
 WINDOW_FIRST, WINDOW_MAX = 100, 20_000
+# The same where an index finds the few among them that matter.
+WINDOW_RELATED = 1_000_000
 WINDOW_S = 1.0
 # A tag or a list that so few have is looked up whole where it is one of several alternatives.
 RARE_MAX = 1000
@@ -123,9 +125,9 @@ async def load_last_id(connection: Connection, shard: int, one: DynamicList) -> 
     return last
 
 
-def size_window(size: int, took_s: float) -> int:
+def size_window(size: int, took_s: float, most: int = WINDOW_MAX) -> int:
     """That of the next window: what comes of an evaluation is the same in windows of any size."""
-    return min(size * 4, WINDOW_MAX) if took_s < WINDOW_S else max(size // 4, 1)
+    return min(size * 4, most) if took_s < WINDOW_S else max(size // 4, 1)
 
 
 async def make_context(
