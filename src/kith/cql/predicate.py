@@ -189,7 +189,7 @@ def _compare(comparison: Comparison, field: Field, zone: tzinfo, now: datetime) 
     if field.kind == "TEXT" or field.kind == "EMAIL":
         value = tuple(lower_case(str(text)) for text in value) if isinstance(value, tuple) else lower_case(str(value))
     if field.kind == "NUMBER":
-        value = tuple(map(_to_plain, value)) if isinstance(value, tuple) else _to_plain(value)
+        value = tuple(map(to_plain, value)) if isinstance(value, tuple) else to_plain(value)
     if isinstance(value, tuple):
         return _hold_many(name, operator, value)
     if operator == "eq":
@@ -197,7 +197,7 @@ def _compare(comparison: Comparison, field: Field, zone: tzinfo, now: datetime) 
     return _hold(name, operator, value)
 
 
-def _to_plain(number: Any) -> Any:
+def to_plain(number: Any) -> Any:
     """An int where it is one: most records have ints, and ints are compared with ints at once."""
     return int(number) if number == number.to_integral_value() else number
 

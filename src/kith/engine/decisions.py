@@ -218,8 +218,9 @@ class Decided:
             if isinstance(became, (Contact, Company)):
                 assert was is None or isinstance(was, (Contact, Company))
                 following = lists.follow(was, became, at, anew=event.type == "contact.merged")
-                for one in following:
-                    fold(state, one)
+                if following:
+                    # Each has the record as all of them leave it.
+                    fold(state, following[-1])
                 events += following
         return events
 

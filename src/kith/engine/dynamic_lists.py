@@ -4,14 +4,14 @@ What a filter says of a record itself is asked in memory, after each command. Wh
 some activities, is asked of the database when the rows of the batch are there: see ``aftermath`` and ``reach``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
 from kith.cql.ast import Activities, And, Comparison, Condition, Not, Or, Related
-from kith.cql.conditions import to_many
+from kith.cql.index import FilterIndex
 from kith.cql.json_form import read_json
 from kith.cql.predicate import Predicate, Row, compile_predicate, make_row
 from kith.cql.reads import add_default_status, has_relative, list_reads
@@ -21,11 +21,10 @@ from kith.engine.vocabularies import Vocabularies, make_vocabularies
 from kith.errors import Exposed
 from kith.model.companies import Company
 from kith.model.contacts import Contact
-from kith.model.events import Event, EventType
+from kith.model.events import Event
 from kith.model.lists import ListStatus
 from kith.model.properties import Schema
 from kith.model.records import ListLink
-from kith.model.values import lower_case
 
 Kind = Literal["contact", "company"]
 # For filters that do not depend on the time.
@@ -87,60 +86,22 @@ class DynamicList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NearLists:
-    """Lists of an entity whose filters look at the record alone.
-
-    Most filters want some field to have one of a few values. Lists are found by that: of a thousand, few are asked.
-    """
+    """Lists of an entity whose filters look at the record alone. Of a thousand, few are asked: see ``cql.index``."""
 
     def __init__(self, lists: Sequence[DynamicList]) -> None:
         self.by_number: dict[int, DynamicList] = {one.row.number: one for one in lists}
         self.fields = sorted({name for one in lists for name in one.reads})
         self.has_relative = any(one.relative for one in lists)
-        self._loose: list[DynamicList] = []
-        self._anchored: dict[str, dict[Any, list[DynamicList]]] = {}
-        for one in lists:
-            anchor = find_anchor(one)
-            if anchor is None:
-                self._loose.append(one)
-                continue
-            by_value = self._anchored.setdefault(anchor.field, {})
-            for value in anchor.values:
-                by_value.setdefault(value, []).append(one)
+        self._index = FilterIndex((one.tree, one.vocabularies.pick((one.row.entity,)).fields, one) for one in lists)
 
-    def list_candidates(self, row: Row) -> Iterator[DynamicList]:
-        """All that the record may fit; one may come twice."""
-        yield from self._loose
-        for field, by_value in self._anchored.items():
-            held = row[field]
-            if isinstance(held, frozenset):
-                for member in held:
-                    yield from by_value.get(member, ())
-            elif held is not None:
-                yield from by_value.get(held, ())
-
-
-class Anchor(NamedTuple):
-    """A field that has to have one of the values, as a row has them, or a set that has to hold one of them."""
-
-    field: str
-    values: tuple[Any, ...]
-
-
-def find_anchor(one: DynamicList) -> Anchor | None:
-    """Of the conditions that all have to hold, one on few values; the status is that of nearly every record."""
-    fields = one.vocabularies.pick((one.row.entity,)).fields
-    anchors = []
-    for term in one.tree.terms if isinstance(one.tree, And) else (one.tree,):
-        if not isinstance(term, Comparison) or term.operator not in ("eq", "in", "has_any", "has_all"):
-            continue
-        kind = fields[term.field].kind
-        if term.field == "status" or kind in ("DATE", "DATETIME"):
-            continue
-        values = to_many(term.value)
-        if kind in ("TEXT", "EMAIL"):
-            values = [lower_case(str(value)) for value in values]
-        anchors.append(Anchor(term.field, tuple(values[:1] if term.operator == "has_all" else values)))
-    return min(anchors, key=lambda anchor: len(anchor.values), default=None)
+    def list_fitting(self, row: Row, at: datetime) -> set[int]:
+        """The numbers of those that the record fits."""
+        fitting = set()
+        for one in self._index.list_candidates(row):
+            predicate = one.predicate
+            if predicate(row) if predicate is not None else one.fits(row, at):
+                fitting.add(one.row.number)
+        return fitting
 
 
 class DynamicLists:
@@ -213,15 +174,18 @@ class DynamicLists:
         # How times are read from texts depends on no zone: those that are kept have their offset.
         vocabularies = next(iter(near.by_number.values())).vocabularies
         row = make_row(vocabularies.pick((kind,)), values)
-        fitting = {one.row.number for one in near.list_candidates(row) if one.fits(row, at)}
+        fitting = near.list_fitting(row, at)
         on = {number for link in after.lists if (number := link.number) is not None and number in near.by_number}
-        events: list[Event] = []
-        for number in sorted(fitting ^ on):
-            one = near.by_number[number]
-            after = enter(after, one) if number in fitting else leave(after, one)
-            event_type: EventType = "list.entered" if number in fitting else "list.left"
-            events.append(Event(type=event_type, record=after, told=one.tell()))
-        return events
+        changed = [near.by_number[number] for number in sorted(fitting ^ on)]
+        if not changed:
+            return []
+        kept = [link for link in after.lists if link.number not in on or link.number in fitting]
+        come = [one.link for one in changed if one.row.number in fitting]
+        after = msgspec.structs.replace(after, lists=(*kept, *come))
+        return [
+            Event(type="list.entered" if one.row.number in fitting else "list.left", record=after, told=one.tell())
+            for one in changed
+        ]
 
 
 def understand(row: ListRow, vocabularies: Vocabularies) -> DynamicList | str:
@@ -275,12 +239,3 @@ def get_value(record: Contact | Company, name: str) -> Any:
 def _differs(one: Any, other: Any) -> bool:
     """Whether a value may have become another to a filter: Python takes 1 for true, a filter does not."""
     return type(one) is not type(other) or bool(one != other)
-
-
-def enter(record: Contact | Company, one: DynamicList) -> Contact | Company:
-    return msgspec.structs.replace(record, lists=(*record.lists, one.link))
-
-
-def leave(record: Contact | Company, one: DynamicList) -> Contact | Company:
-    lists = tuple(link for link in record.lists if link.number != one.row.number)
-    return msgspec.structs.replace(record, lists=lists)
