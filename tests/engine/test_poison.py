@@ -1,7 +1,7 @@
 """Entries that cannot be applied are set aside with the reason, and the partition goes on."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 import msgspec
@@ -32,7 +32,7 @@ def break_for(monkeypatch: pytest.MonkeyPatch, operation_id: str) -> list[int]:
     """From now on deciding fails wherever the operation is in the batch; the sizes of the batches that were tried."""
     decide_batch, sizes = apply.decide_batch, []
 
-    def decide_or_break(batch: Iterable[Placed], *more: Any) -> Decided:
+    def decide_or_break(batch: Iterable[Placed], *more: Any) -> Awaitable[Decided]:
         placed = list(batch)
         sizes.append(len(placed))
         if any(one.envelope.operation_id == operation_id for one in placed):

@@ -238,10 +238,11 @@ class Writer:
             workspaces = sorted({one.envelope.workspace_id for one in placed})
             counters = await store.load_counters(connection, shard, workspaces) if placed else {}
             surveys = await survey_batch(connection, shard, placed, records) if batch.alone else None
-        decided = decide_batch(placed, records, counters, known, self._clock.now(), before, surveys, self._lists.get)
+        now = self._clock.now()
+        decided = await decide_batch(placed, records, counters, known, now, before, surveys, self._lists.get)
         last = batch.last if decided.stopped_at is None else decided.stopped_at - 1
         poison = [(entry, reason) for entry, reason in batch.poison if entry.position <= last]
-        return _Plan(last, decided, None if batch.has_aftermath else decided.make_rows(), poison)
+        return _Plan(last, decided, None if batch.has_aftermath else await decided.make_rows(), poison)
 
     async def _store(self, shard: int, plan: _Plan) -> None:
         """The one transaction of a batch. Raises ConflictingWriter where another writer was here."""
@@ -251,7 +252,7 @@ class Writer:
             await store.move_cursor(connection, shard, before, plan.last, changes_schemas=changes_schemas)
             rows = plan.rows
             if rows is None:
-                await store.save(connection, shard, plan.decided.make_record_rows())
+                await store.save(connection, shard, await plan.decided.make_record_rows())
                 await Aftermath(connection, shard, plan.decided, self._lists.get).run()
                 rows = plan.decided.make_outcome_rows()
             await store.save(connection, shard, rows)

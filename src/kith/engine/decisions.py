@@ -1,5 +1,6 @@
 """Deciding a batch: commands in their order on the loaded state, and the rows that come of it. No I/O."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import count
@@ -28,6 +29,8 @@ class Placed(NamedTuple):
     envelope: Envelope
 
 
+# After so many commands the loop has a turn: it keeps PostgreSQL busy with the batch in front.
+STRIDE = 20
 # What the rows of contacts and companies are made with, whatever the commands are about.
 _SCHEMAS: Sequence[Identity] = (("schema", "CONTACT"), ("schema", "COMPANY"), ("schema", "CONTACT_COMPANY"))
 
@@ -73,7 +76,7 @@ def find_no_lists(_: int) -> DynamicLists:
 _NO_LISTS = DynamicLists((), ())
 
 
-def decide_batch(
+async def decide_batch(
     batch: Sequence[Placed],
     records: Iterable[tuple[int, Record]],
     counters: Mapping[int, CounterRow],
@@ -92,7 +95,9 @@ def decide_batch(
     if before is not None:
         decided.build_on(before, list_keys(batch))
         known = known | before.list_operations()
-    for placed in batch:
+    for n, placed in enumerate(batch, 1):
+        if n % STRIDE == 0:
+            await asyncio.sleep(0)
         key = (placed.envelope.workspace_id, placed.envelope.operation_id)
         if key not in known:
             known.add(key)
@@ -177,7 +182,7 @@ class Decided:
         state.know_absent(touches(envelope.command))
         decision = decide(state, envelope.command, envelope.at)
         if not isinstance(decision, Rejected):
-            if not self._reach_on(envelope, find_reach(state, decision.events)):
+            if not self._reach_on(envelope, state, decision.events):
                 return False
             events: list[Event] = []
             for event in decision.events:
@@ -189,13 +194,13 @@ class Decided:
         self._outcomes.append((placed, decision))
         return True
 
-    def _reach_on(self, envelope: Envelope, reach: Reach) -> bool:
+    def _reach_on(self, envelope: Envelope, state: State, events: Sequence[Event]) -> bool:
         """Whether the command reaches no record that those before it did."""
         workspace = envelope.workspace_id
         lists = self._find_lists(workspace)
         if not lists.has_wide:
             return True
-        reached = self._reach.get(workspace)
+        reach, reached = find_reach(state, events), self._reach.get(workspace)
         if reached is not None and not reach.is_apart(reached, by_companies=lists.has_wide_of("company")):
             return False
         self._reach[workspace] = reach.union(reached) if reached is not None else reach
@@ -294,13 +299,17 @@ class Decided:
         assert isinstance(sides[0], Contact) and isinstance(sides[1], Contact)
         self._maker.add_merge(workspace, at, sides[0], sides[1])
 
-    def make_rows(self) -> dict[str, str]:
+    async def make_rows(self) -> dict[str, str]:
         """The documents of each statement of ``SAVES`` that the batch needs."""
-        return self.make_record_rows() | self.make_outcome_rows()
+        rows = await self.make_record_rows()
+        await asyncio.sleep(0)
+        return rows | self.make_outcome_rows()
 
-    def make_record_rows(self) -> dict[str, str]:
+    async def make_record_rows(self) -> dict[str, str]:
         """Those of records and their links: each record once, as it is at the end."""
-        for (workspace, identity), before in self._loaded.items():
+        for n, ((workspace, identity), before) in enumerate(self._loaded.items(), 1):
+            if n % STRIDE == 0:
+                await asyncio.sleep(0)
             self._maker.add(workspace, before, self._states[workspace].peek(identity))
         return {name: to_documents(some) for name, some in self._maker.finish().items() if some}
 
