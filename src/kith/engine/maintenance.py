@@ -63,10 +63,11 @@ async def analyze_grown(database: Database) -> list[str]:
 
 async def run_maintenance(database: Database, log: Log, clock: Clock, settings: Settings, stop: asyncio.Event) -> None:
     """Rounds of everything, and of what is due more often, until told to stop."""
+    awaited: dict[int, int] = {}
     await asyncio.gather(
         _repeat(lambda: maintain(database, clock, settings), EVERY_S, stop),
         _repeat(lambda: analyze_grown(database), ANALYZE_EVERY_S, stop),
-        _repeat(lambda: recheck_lists(database, log, clock), settings.list_recheck_s, stop),
+        _repeat(lambda: recheck_lists(database, log, clock, awaited), settings.list_recheck_s, stop),
     )
 
 

@@ -17,17 +17,25 @@ from kith.store.database import Connection, Database
 from kith.store.queries import load_queries
 
 NOBODY = 0  # the key of commands that no key sent
-_LISTS = load_queries("lists")
+_LISTS, _LOG = load_queries("lists"), load_queries("log")
 logger = structlog.get_logger(__name__)
 
 
-async def recheck_lists(database: Database, log: Log, clock: Clock) -> int:
-    """Put an evaluation on the log for each list that is other than its filter says by now; how many."""
+async def recheck_lists(database: Database, log: Log, clock: Clock, awaited: dict[int, int]) -> int:
+    """Put an evaluation on the log for each list that is other than its filter says by now; how many.
+
+    ``awaited`` is kept from one look to the next, empty at the first. It has the position of each shard's log that must
+    be applied before the shard's lists are looked at again, so that no list has two evaluations waiting there.
+    """
     submitted = 0
     now = clock.now()
     schemas = Schemas()
-    for row in await database.fetch(_LISTS["list_timed"]):
+    rows = await database.fetch(_LISTS["list_timed"])
+    settled = await _list_settled(database, log, {row["shard"] for row in rows}, awaited)
+    for row in rows:
         shard, workspace_id = row["shard"], row["workspace_id"]
+        if shard not in settled:
+            continue
         async with database.acquire() as connection:
             # Nothing is kept from one look to the next, so no stamp is needed.
             loaded = await load_dynamic_lists(connection, shard, [workspace_id], schemas, 0)
@@ -41,11 +49,26 @@ async def recheck_lists(database: Database, log: Log, clock: Clock) -> int:
                 key_id=NOBODY,
                 command=EvaluateList(list_id=one.row.external_id),
             )
-            await log.append(shard, workspace_id, encode_envelope(envelope))
+            # Of an append that fails nobody knows whether it is on the log: then the head is awaited, as at the start.
+            awaited.pop(shard, None)
+            awaited[shard] = await log.append(shard, workspace_id, encode_envelope(envelope))
         submitted += len(changed)
     if submitted:
         logger.info("lists are evaluated as time has passed", lists=submitted)
     return submitted
+
+
+async def _list_settled(database: Database, log: Log, shards: set[int], awaited: dict[int, int]) -> set[int]:
+    """The shards whose log is applied as far as is awaited.
+
+    Where nothing is known that is its head as it is now, which may have evaluations of a worker that was here before.
+    It stays the one that is awaited: a writer that always has something to do passes it all the same.
+    """
+    heads = await log.load_heads() if shards - awaited.keys() else {}
+    for shard in shards - awaited.keys():
+        awaited[shard] = heads[shard]
+    cursors = {row["shard"]: row["position"] for row in await database.fetch(_LOG["load_cursors"])}
+    return {shard for shard in shards if cursors[shard] >= awaited[shard]}
 
 
 async def _has_changed(connection: Connection, shard: int, one: DynamicList, now: datetime) -> bool:
