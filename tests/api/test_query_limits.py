@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from kith.cql.compile import Statement
 from kith.engine.context import Engine
 from kith.model.workspaces import Workspace
 from tests.api.definitions import define, find_code
@@ -86,3 +87,44 @@ async def test_a_cursor_does_not_outlive_the_type_of_what_it_sorts_by(client: ht
     await client.patch(made.headers["location"], json={"type": "NUMBER"})
     await drain()
     assert find_code(await client.post("/crm/query", json=body | {"cursor": cursor})) == (400, "INVALID_CURSOR")
+
+
+def compile_endless(*_: object, **__: object) -> Statement:
+    """One that the server ends as it does at the timeout, only sooner."""
+    return Statement("SELECT count(pg_cancel_backend(pg_backend_pid())) FROM generate_series(1, 1000000)", ())
+
+
+async def test_a_page_does_not_fail_for_a_total_that_takes_too_long(
+    client: httpx2.AsyncClient, drain: Drain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(5):
+        await client.post("/crm/contacts", json={"name": f"n{n}"})
+    await drain()
+    monkeypatch.setattr("kith.engine.query.compile_count", compile_endless)
+    body = {"entity": "contact", "where": "name contains n", "sort": "id:asc", "limit": 2, "page": 2}
+    for ask in (
+        client.post("/crm/query", json=body),
+        client.get(
+            "/crm/contacts", params={"search": "n", "sortBy": "name", "sortOrder": "asc", "limit": 2, "page": 2}
+        ),
+    ):
+        answer = await ask
+        assert answer.status_code == 200, answer.text
+        told = answer.json()
+        assert [row["id"] for row in told["data"]] == [3, 4]
+        assert told["meta"]["totalIsEstimate"] is True and told["meta"]["nextCursor"]
+        assert told["meta"]["total"] >= 5, "not less than what is seen: two pages, and more"
+        assert told["meta"]["totalPages"] >= 3
+    exact = await client.post("/crm/query", json=body | {"count": "exact"})
+    assert find_code(exact) == (504, "QUERY_TIMEOUT")
+    assert exact.json()["error"]["details"] == {"parameter": "count"}
+    assert "count=none" in exact.json()["error"]["message"]
+    assert (await client.post("/crm/query", json=body | {"count": "none"})).status_code == 200
+
+
+async def test_a_page_that_takes_too_long_is_a_timeout(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kith.engine.query.compile_page", compile_endless)
+    answer = await client.post("/crm/query", json={"entity": "contact", "where": "name contains n"})
+    assert find_code(answer) == (504, "QUERY_TIMEOUT")

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
+import asyncpg
 import msgspec
 
 from kith.cql.ast import After, And, Comparison, Condition, Query
@@ -66,7 +67,9 @@ async def run_query(
         row, total = await asyncio.gather(fetching, _count_if_asked(*counted))
     meta: dict[str, Any] = {"page": page, "limit": query.limit}
     if total is not None:
-        meta |= {"total": total[0], "totalPages": -(-total[0] // query.limit)}
+        # An estimate may be anything, but not less than what is seen of the rows.
+        rows = max(total[0], query.offset + len(row["ids"] or ()) + row["more"]) if total[1] else total[0]
+        meta |= {"total": rows, "totalPages": -(-rows // query.limit)}
         if total[1]:
             meta["totalIsEstimate"] = True
     meta["nextCursor"] = make_cursor(engine, workspace, query, find_last(row), kinds) if row["more"] else None
@@ -109,7 +112,10 @@ async def count_rows(
     *,
     exact: bool,
 ) -> tuple[int, bool]:
-    """(how many rows fit, whether that is an estimate): kept totals first, then a bounded count, then the planner."""
+    """(how many rows fit, whether that is an estimate): kept totals first, then a bounded count, then the planner.
+
+    Raises QUERY_TIMEOUT only where the count has to be exact: a page does not fail for a total that takes too long.
+    """
     counts = [await _count_source(engine, workspace, source, where, context, exact=exact) for source in sources]
     return sum(count for count, _ in counts), any(estimated for _, estimated in counts)
 
@@ -133,12 +139,23 @@ async def _count_source(
         total = await engine.database.fetchval(statement, workspace.shard, workspace.id, known[member])
         return int(total or 0), False
     counting = compile_count(source, where, workspace.shard, workspace.id, context, exact=exact)
-    counted = int(await engine.queries.fetchval(counting.sql, *counting.values))
-    if exact or counted <= COUNTED_ROWS_MAX:
+    try:
+        counted = int(await engine.queries.fetchval(counting.sql, *counting.values))
+    except asyncpg.QueryCanceledError as error:
+        if exact:
+            raise Exposed(
+                "QUERY_TIMEOUT",
+                "To count exactly how many fit took too long. Leave out count=exact for an estimate, count=none for the"
+                " page alone, or narrow the query.",
+                {"parameter": "count"},
+            ) from error
+        counted = None
+    if counted is not None and (exact or counted <= COUNTED_ROWS_MAX):
         return counted, False
     planning = compile_estimate(source, where, workspace.shard, workspace.id, context)
     plan = msgspec.json.decode(await engine.queries.fetchval(planning.sql, *planning.values))
-    return max(int(plan[0]["Plan"]["Plan Rows"]), COUNTED_ROWS_MAX + 1), True
+    estimate = int(plan[0]["Plan"]["Plan Rows"])
+    return (estimate if counted is None else max(estimate, counted)), True
 
 
 def list_terms(where: Condition) -> Sequence[Condition]:
