@@ -98,6 +98,35 @@ async def test_what_cannot_be_aggregated_is_refused(client: httpx2.AsyncClient, 
     assert find_code(answer) == (400, code), answer.text
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"pagination": {"type": "offset", "page": 1}},
+        {"page": 1},
+        {"limit": 20},
+        {"cursor": "x"},
+        {"select": ["name"]},
+        {"sort": "name:asc"},
+        {"sort": []},
+        {"count": "exact"},
+        {"count": "none"},
+    ],
+)
+@pytest.mark.parametrize("explain", [False, True])
+async def test_what_goes_with_rows_only_is_refused_beside_groups(
+    client: httpx2.AsyncClient, more: Json, explain: bool
+) -> None:
+    groups: Json = {"entity": "contact", "aggregate": [{"fn": "count"}], "groupBy": ["status"], "explain": explain}
+    answer = await client.post("/crm/query", json=groups | more)
+    (name,) = more
+    assert find_code(answer) == (400, "INVALID_REQUEST"), answer.text
+    error = answer.json()["error"]
+    assert error["details"] == {"parameter": name}
+    assert error["message"].startswith(f"{name} ") and "Leave it out" in error["message"]
+    unsaid = dict.fromkeys(("page", "limit", "cursor", "select", "sort", "pagination"))
+    assert (await client.post("/crm/query", json=groups | unsaid | {"count": "default"})).status_code == 200
+
+
 async def test_too_many_groups_are_refused(
     client: httpx2.AsyncClient, drain: Drain, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,18 @@ FILTER = {
 Text = Annotated[str, Meta(description="A filter as a text.", examples=["lifecycleStage in (LEAD, CUSTOMER)"])]
 
 
+# Why a query of groups does not take what goes with rows.
+NOT_OF_GROUPS = {
+    "sort": "groups come in the order of what they are grouped by",
+    "select": "aggregate and groupBy say what is shown",
+    "pagination": "all groups come in one answer",
+    "page": "all groups come in one answer",
+    "limit": "all groups come in one answer",
+    "cursor": "all groups come in one answer",
+    "count": "meta.total is the number of groups, and exact",
+}
+
+
 class OffsetInput(msgspec.Struct, rename="camel", kw_only=True, forbid_unknown_fields=True):
     """Which page, by number or by cursor."""
 
@@ -111,8 +123,10 @@ async def run_query(call: ReadCall, body: QueryInput) -> Answer:
     Of contacts, of companies, or of both: then each row tells its entity, and filter, sort and select name what both
     have. A filter that does not name the status is of ACTIVE and ARCHIVED records. With `explain` nothing runs: the
     answer has the canonical text, the tree, the cost, and the conditions that an index serves. With `aggregate` the
-    rows are groups and their figures, at most 10,000.
+    rows are groups and their figures, in the order of what they are grouped by and at most 10,000, all in one answer;
+    `sort`, `select`, `count` and paging go with rows only.
     """
+    check_groups(body)
     entities = read_entities(body.entity)
     filter_, name = pick_filter(body.where, body.filter, body.dsl)
     page, limit, cursor = read_paging(body)
@@ -212,6 +226,17 @@ def pick_filter(where: str | None, filter_: str | dict[str, Any] | None, dsl: st
     if len(sent) > 1:
         raise InvalidRequest(f"{' and '.join(sent)} exclude each other; send one of them.", {"parameter": sent[1]})
     return (where, "where") if where is not None else (filter_, "filter")
+
+
+def check_groups(body: QueryInput) -> None:
+    """Raises InvalidRequest where groups are asked for, and beside them what goes with rows only."""
+    if body.aggregate is None and body.group_by is None:
+        return
+    for name, reason in NOT_OF_GROUPS.items():
+        if getattr(body, name) not in (None, "default"):
+            raise InvalidRequest(
+                f"{name} goes with rows, not with aggregate: {reason}. Leave it out.", {"parameter": name}
+            )
 
 
 def read_paging(body: QueryInput) -> tuple[int | None, int | None, str | None]:
