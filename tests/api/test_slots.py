@@ -129,6 +129,39 @@ async def test_an_index_that_there_is_not_is_refused(
     assert list_fields(refused) == ["isIndexed"]
 
 
+UNINDEXED = "no property of CONTACT_COMPANY has an index"
+INDEXES = [
+    ("CONTACT", "MULTI_SELECT", True, None),
+    ("CONTACT", "MULTI_SELECT", False, "is always true for MULTI_SELECT of CONTACT"),
+    ("CONTACT", "BOOLEAN", True, "there is no index for BOOLEAN"),
+    ("CONTACT", "BOOLEAN", False, None),
+    ("CONTACT_COMPANY", "MULTI_SELECT", True, UNINDEXED),
+    ("CONTACT_COMPANY", "MULTI_SELECT", False, None),
+    ("CONTACT_COMPANY", "NUMBER", True, UNINDEXED),
+    ("CONTACT_COMPANY", "NUMBER", False, None),
+    ("CONTACT_COMPANY", "BOOLEAN", True, UNINDEXED),
+]
+
+
+@pytest.mark.parametrize(("entity", "type_", "wanted", "words"), INDEXES)
+async def test_an_index_that_cannot_be_chosen_is_refused_with_its_reason(
+    client: httpx2.AsyncClient, drain: Drain, entity: str, type_: str, wanted: bool, words: str | None
+) -> None:
+    options = {"options": ["red"]} if type_ == "MULTI_SELECT" else {}
+    path = (await define(client, "level", type_, entity=entity, **options)).headers["location"]
+    await drain()
+    indexed = (await read(client, path.removeprefix("/crm/")))["isIndexed"]
+    answer = await client.patch(path, json={"isIndexed": wanted})
+    if words is None:
+        assert answer.status_code == 202, answer.text
+        assert wanted is indexed
+        return
+    assert answer.status_code == 422, answer.text
+    assert list_fields(answer) == ["isIndexed"]
+    assert words in answer.json()["error"]["message"]
+    assert indexed is not wanted
+
+
 async def test_a_text_too_long_for_an_option_keeps_nobody_from_a_definition(
     client: httpx2.AsyncClient, drain: Drain, kit: Kit, workspace: Workspace
 ) -> None:

@@ -115,7 +115,7 @@ def choose_slot(schema: Schema, before: Property, after: Property, wanted: bool 
     if not after.active:
         return None
     if wanted is False:
-        return invalid("isIndexed", "is always true for MULTI_SELECT.") if after.type == "MULTI_SELECT" else None
+        return refuse_shared(after) if has_index(msgspec.structs.replace(after, slot=None)) else None
     if fits_slot(before.slot, after.type):
         return before.slot
     had = before.slot is not None or not before.active or before.type != after.type
@@ -127,10 +127,17 @@ def choose_slot(schema: Schema, before: Property, after: Property, wanted: bool 
     return slot
 
 
+def refuse_shared(one: Property) -> Rejected:
+    return invalid("isIndexed", f"is always true for {one.type} of {one.entity}: all of them share one. Leave it out.")
+
+
 def refuse_index(schema: Schema, one: Property) -> Rejected:
+    if one.entity == "CONTACT_COMPANY":
+        message = "cannot be true: no property of CONTACT_COMPANY has an index, whatever its type. Leave it out."
+        return invalid("isIndexed", message)
     family = FAMILIES.get(one.type)
-    if family is None or one.entity == "CONTACT_COMPANY":
-        return invalid("isIndexed", f"cannot be true: there is no index for {one.type} of {one.entity}.")
+    if family is None:
+        return invalid("isIndexed", f"cannot be true: there is no index for {one.type}. Leave it out.")
     users = sorted(other.key for other in schema.slotted if FAMILIES.get(other.type) == family)
     message = (
         f"cannot be true: all {SLOTS[family]} {family} indexes of {one.entity} are in use, by {', '.join(users)}."
