@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from kith.cql.compile import Statement
 from tests.api.definitions import define, find_code
 
 Drain = Callable[[], Awaitable[None]]
@@ -181,14 +182,52 @@ async def test_rows_are_those_of_lists_and_meta_tells_what_it_took(filled: httpx
 
 
 async def test_the_total_of_a_tag_or_of_a_list_is_the_one_that_is_kept(
-    filled: httpx2.AsyncClient, drain: Drain
+    filled: httpx2.AsyncClient, drain: Drain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for where, total in (("tags has any (vip)", 1), ("lists has any (1)", 2), ("tags has any (nobody)", 0)):
-        assert (await ask(filled, where))["meta"]["total"] == total, where
-    await filled.delete("/crm/contacts/3")
+    await filled.post("/crm/lists", json={"name": "Companies", "entityType": "COMPANY"})
     await drain()
-    assert (await ask(filled, "tags has any (vip)"))["meta"]["total"] == 0
-    assert (await ask(filled, "tags has any (vip)", "company"))["meta"]["total"] == 1
+    await filled.post("/crm/lists/2/members", json={"entityIds": [1]})
+    await drain()
+    wheres = [
+        ("contact", "tags has any (vip)", 1),
+        ("contact", "tags has all (VIP)", 1),
+        ("contact", "tags has any (nobody)", 0),
+        ("contact", "lists has any (1)", 2),
+        ("contact", "lists has all (1)", 2),
+        ("contact", "lists has any (2)", 0),
+        ("contact", "lists has any (9)", 0),
+        ("company", "lists has any (1)", 0),
+        ("company", "lists has any (2)", 1),
+    ]
+
+    def count_nothing(*_: object, **__: object) -> Statement:
+        raise AssertionError("it is counted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("kith.engine.query.compile_count", count_nothing)
+        for count in ("default", "exact"):
+            for entity, where, total in wheres:
+                meta = (await ask(filled, where, entity, count=count))["meta"]
+                assert (meta["total"], "totalIsEstimate" in meta) == (total, False), where
+            for path, total in (("lists/1/members", 2), ("lists/2/members", 1)):
+                answer = await filled.get(f"/crm/{path}", params={"count": count})
+                assert answer.json()["meta"]["total"] == total == len(answer.json()["data"])
+    await filled.delete("/crm/contacts/3")
+    await filled.delete("/crm/contacts/4")
+    await drain()
+    for entity, where, total in (
+        ("contact", "tags has any (vip)", 0),
+        ("contact", "lists has any (1)", 1),
+        # What is kept is of something else than these ask for.
+        ("company", "tags has any (vip)", 1),
+        (["contact", "company"], "tags has any (vip)", 1),
+        ("contact", "status = DELETED and tags has any (vip)", 1),
+        ("contact", "status = DELETED and lists has any (1)", 1),
+        ("contact", "lists has any (1, 2)", 1),
+        ("contact", "not lists has any (1)", 1),
+    ):
+        assert (await ask(filled, where, entity))["meta"]["total"] == total, where
+    assert (await filled.get("/crm/lists/1/members")).json()["meta"]["total"] == 1
 
 
 SORTS = [

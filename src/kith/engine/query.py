@@ -130,13 +130,11 @@ async def _count_source(
             _TOTALS["sum"], workspace.shard, workspace.id, source.entity.name, statuses, stages
         )
         return int(total), False
-    if (linked := find_kept_link(source, where)) is not None:
-        name, member = linked
-        known = context.tags if name == "tags" else context.lists
-        if member not in known:
-            return 0, False
-        statement = _TOTALS["find_tag_total" if name == "tags" else "find_list_total"]
-        total = await engine.database.fetchval(statement, workspace.shard, workspace.id, known[member])
+    if (linked := find_kept_link(source, where, context)) is not None:
+        name, number, entity = linked
+        owner = () if name == "tag" else (entity.upper(),)
+        statement = _TOTALS[f"find_{name}_total"]
+        total = await engine.database.fetchval(statement, workspace.shard, workspace.id, number, *owner)
         return int(total or 0), False
     counting = compile_count(source, where, workspace.shard, workspace.id, context, exact=exact)
     try:
@@ -180,18 +178,27 @@ def to_kept_total(where: Condition) -> tuple[list[str], list[str] | None] | None
     return (statuses, stages) if statuses else None
 
 
-def find_kept_link(source: Source, where: Condition) -> tuple[str, str] | None:
-    """(tags or lists, the one) where the writer counts how many live records have it, and that is all that is asked."""
+def find_kept_link(source: Source, where: Condition, context: Context) -> tuple[str, int, str] | None:
+    """("tag" or "list", its number, the entity) where the writer counts how many live records have it, else None.
+
+    That has to be all that is asked. The number is 0 where there is none such. Of tags only contacts are counted.
+    """
     terms = list_terms(where)
-    if len(terms) != 2 or source.entity.name not in ("contact", "company"):
+    if len(terms) != 2 or terms[0] != Comparison("status", "in", LIVE) or not isinstance(terms[1], Comparison):
         return None
-    status, link = terms
-    if status != Comparison("status", "in", LIVE) or not isinstance(link, Comparison) or link.operator != "has_any":
-        return None
-    if link.field != "lists" and (link.field, source.entity.name) != ("tags", "contact"):
-        return None
+    link = terms[1]
     members = to_many(link.value)
-    return (link.field, str(members[0])) if len(members) == 1 else None
+    if len(members) != 1:
+        return None
+    entity, _, of_list = source.entity.name.partition("_of_")
+    match link.field, link.operator, of_list:
+        case "listId", "eq", "list":
+            return "list", members[0], entity
+        case "lists", "has_any" | "has_all", "":
+            return "list", context.lists.get(str(members[0]), 0), entity
+        case "tags", "has_any" | "has_all", "" if entity == "contact":
+            return "tag", context.tags.get(str(members[0]), 0), entity
+    return None
 
 
 def check_depth(page: int, limit: int) -> int:

@@ -7,4 +7,5 @@ WHERE shard = $1 AND workspace_id = $2 AND entity = $3 AND status = ANY ($4::tex
 SELECT contact_count FROM tags WHERE shard = $1 AND workspace_id = $2 AND id = $3;
 
 -- name: find_list_total
-SELECT member_count FROM lists WHERE shard = $1 AND workspace_id = $2 AND id = $3;
+-- A list of companies has no contacts.
+SELECT member_count FROM lists WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND entity_type = $4;
