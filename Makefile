@@ -4,6 +4,8 @@ SHELL := /usr/bin/env bash
 .PHONY: help setup run test test-faults bench bench-smoke lint format docs lock clean
 
 bin := .venv/bin
+# Tests run side by side, each process with a PostgreSQL of its own; more than this only wait for each other's disk.
+beside := -n auto --maxprocesses=4 --dist worksteal
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -15,7 +17,7 @@ run: setup ## start everything on embedded defaults and serve on port 8000
 	@exec $(bin)/kith serve
 
 test: setup ## run every test but the long fault runs
-	@$(bin)/pytest $(ARGS)
+	@$(bin)/pytest $(beside) $(ARGS)
 
 test-faults: setup ## kill processes under load, 30 times (`make test` does it 6 times)
 	@KITH_FAULT_KILLS=$${KITH_FAULT_KILLS:-30} $(bin)/pytest -m faults $(ARGS)
