@@ -260,6 +260,15 @@ class Problem(msgspec.Struct, kw_only=True):
     details: dict[str, Any] | None
 
 
+class OperationProgress(msgspec.Struct, kw_only=True):
+    """How far a write is that is about all records. Neither figure shrinks, unless the writer has to begin again."""
+
+    done: Annotated[int, Meta(description="Records that were looked at; one in several passes counts in each.")]
+    total: Annotated[
+        int, Meta(description="As far as is known: the last id of each pass, records that are gone included.")
+    ]
+
+
 class Operation(OperationMark, rename="camel", kw_only=True):
     """What became of a write. Kept for 7 days."""
 
@@ -269,6 +278,10 @@ class Operation(OperationMark, rename="camel", kw_only=True):
     result: Annotated[
         dict[str, Any] | None,
         Meta(description="What it found out, where there is more to say than that it was applied.", examples=[None]),
+    ]
+    progress: Annotated[
+        OperationProgress | None,
+        Meta(description="While it is PENDING and takes longer than a second; else null.", examples=[None]),
     ]
     created_at: Time
     applied_at: Annotated[str | None, Meta(examples=[None])]

@@ -4,10 +4,10 @@ Values are brought into the form of a property; dynamic lists are evaluated, who
 is told of by events that follow the command's own, and by its operation.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -25,7 +25,8 @@ from kith.engine.evaluation import (
     load_last_id,
     size_window,
 )
-from kith.engine.surveys import convert_values
+from kith.engine.surveys import convert_values, list_walks
+from kith.engine.tally import Tally
 from kith.engine.vocabularies import Vocabularies, make_vocabularies
 from kith.model.commands import (
     Command,
@@ -78,24 +79,48 @@ def evaluates(command: Command) -> bool:
     return False
 
 
+class _Following(NamedTuple):
+    """What follows from a command for whole lists: which can be evaluated and which cannot, and those to evaluate."""
+
+    envelope: Envelope
+    marks: list[dict[str, Any]]
+    lists: list[DynamicList]
+
+
 class Aftermath:
     """That of one batch."""
 
     def __init__(
-        self, connection: Connection, shard: int, decided: Decided, find_lists: Callable[[int], DynamicLists]
+        self,
+        connection: Connection,
+        shard: int,
+        decided: Decided,
+        find_lists: Callable[[int], DynamicLists],
+        tally: Tally | None,
     ) -> None:
         self._connection = connection
         self._shard = shard
         self._decided = decided
         self._find_lists = find_lists
+        self._tally = tally
 
     async def run(self) -> None:
-        for envelope, before, one in self._decided.list_conversions():
-            survey = await convert_values(self._connection, self._shard, envelope.workspace_id, before, one)
+        conversions = self._decided.list_conversions()
+        following = [
+            self._find_following(envelope, [event.record for event in events])
+            for envelope, events in self._decided.list_accepted()
+        ]
+        if self._tally is not None:
+            walks = [walk for _, before, one in conversions for walk in list_walks(before, one)]
+            self._tally.expect(walks + [one.row.entity for some in following for one in some.lists])
+        for envelope, before, one in conversions:
+            survey = await convert_values(
+                self._connection, self._shard, envelope.workspace_id, before, one, self._tally
+            )
             if one.active:
                 self._decided.note_result(envelope, to_result(survey))
-        for envelope, events in self._decided.list_accepted():
-            await self._follow(envelope, [event.record for event in events])
+        for some in following:
+            await self._follow(some)
         for workspace_id, reached in self._decided.list_reached().items():
             for wide in self._find_lists(workspace_id).list_wide():
                 await self._evaluate_reached(wide, reached)
@@ -119,53 +144,52 @@ class Aftermath:
                 if reach.spreads:
                     await self._evaluate_whole(envelope, one, tuple(reach.spreads))
 
-    async def _follow(self, envelope: Envelope, records: Sequence[Any]) -> None:
+    def _find_following(self, envelope: Envelope, records: Sequence[Any]) -> _Following:
         """What follows from one command for whole lists."""
         lists = self._find_lists(envelope.workspace_id)
+        following = _Following(envelope, [], [])
         match envelope.command:
             case OnProperty():
                 for record in records:
                     if isinstance(record, Property):
-                        await self._define(envelope, record, lists)
+                        self._define(record, lists, following)
             case CreateList() | UpdateList() | EvaluateList():
                 for record in records:
                     if isinstance(record, List) and record.is_dynamic and evaluates(envelope.command):
-                        await self._evaluate_defined(envelope, record)
+                        self._define_list(record, following)
             case DeleteTag():
-                await self._evaluate_all(envelope, lists.list_reading("tags"))
+                following.lists.extend(lists.list_reading("tags"))
             case DeleteList():
-                await self._evaluate_all(envelope, lists.list_reading("lists"))
+                following.lists.extend(lists.list_reading("lists"))
+        return following
 
-    async def _define(self, envelope: Envelope, one: Property, lists: DynamicLists) -> None:
+    def _define(self, one: Property, lists: DynamicLists, following: _Following) -> None:
         """A property changed under filters: they are evaluated anew, or say that they cannot be."""
-        marks: list[dict[str, Any]] = []
-        again: list[DynamicList] = []
         zones = {
-            zone: self._make_vocabularies(envelope.workspace_id, zone)
+            zone: self._make_vocabularies(following.envelope.workspace_id, zone)
             for zone in sorted({row.timezone for row in lists.rows})
         }
         for row in lists.rows:
             made, held = understand(row, zones[row.timezone]), lists.find(row)
             if isinstance(made, str):
-                marks.append({"number": row.number, "status": "BROKEN", "reason": made})
+                following.marks.append({"number": row.number, "status": "BROKEN", "reason": made})
                 continue
             # A name may have come to mean another property than it did.
             same = held is not None and made.tree == held.tree
             if row.status == "ACTIVE" and same and not lists.reads_property(row, one.entity, one.key):
                 continue
             if row.status != "ACTIVE":
-                marks.append({"number": row.number, "status": "ACTIVE", "reason": None})
-            again.append(made)
-        await self._mark(envelope, marks)
-        await self._evaluate_all(envelope, again)
+                following.marks.append({"number": row.number, "status": "ACTIVE", "reason": None})
+            following.lists.append(made)
 
-    async def _evaluate_defined(self, envelope: Envelope, held: List) -> None:
+    def _define_list(self, held: List, following: _Following) -> None:
         """The list that the command makes, changes or names."""
         assert held.number is not None
         if held.filter_criteria is None:
             return
+        workspace_id = following.envelope.workspace_id
         row = ListRow(
-            workspace_id=envelope.workspace_id,
+            workspace_id=workspace_id,
             number=held.number,
             external_id=held.external_id,
             name=held.name,
@@ -174,26 +198,28 @@ class Aftermath:
             timezone=held.timezone,
             status=held.status,
         )
-        made = understand(row, self._make_vocabularies(envelope.workspace_id, held.timezone))
+        made = understand(row, self._make_vocabularies(workspace_id, held.timezone))
         if isinstance(made, str):
-            await self._mark(envelope, [{"number": held.number, "status": "BROKEN", "reason": made}])
-            return
-        added, removed = await self._evaluate_whole(envelope, made)
-        count = await self._connection.fetchval(
-            _LISTS["find_member_count"], self._shard, envelope.workspace_id, held.number
-        )
-        result = {"memberCount": count, "added": added, "removed": removed, "evaluatedAt": to_iso(envelope.at)}
-        self._decided.note_result(envelope, result)
+            following.marks.append({"number": held.number, "status": "BROKEN", "reason": made})
+        else:
+            following.lists.append(made)
 
-    async def _mark(self, envelope: Envelope, marks: Sequence[dict[str, Any]]) -> None:
-        """Which lists can be evaluated, and which cannot."""
+    async def _follow(self, following: _Following) -> None:
+        envelope, marks, lists = following
         if marks:
             documents = store.to_documents(marks)
             await self._connection.execute(_LISTS["mark_lists"], self._shard, envelope.workspace_id, documents)
-
-    async def _evaluate_all(self, envelope: Envelope, lists: Iterable[DynamicList]) -> None:
         for one in lists:
-            await self._evaluate_whole(envelope, one)
+            added, removed = await self._evaluate_whole(envelope, one)
+            if evaluates(envelope.command):
+                await self._note_evaluated(envelope, one, added, removed)
+
+    async def _note_evaluated(self, envelope: Envelope, one: DynamicList, added: int, removed: int) -> None:
+        count = await self._connection.fetchval(
+            _LISTS["find_member_count"], self._shard, envelope.workspace_id, one.row.number
+        )
+        result = {"memberCount": count, "added": added, "removed": removed, "evaluatedAt": to_iso(envelope.at)}
+        self._decided.note_result(envelope, result)
 
     async def _evaluate_whole(
         self, envelope: Envelope, one: DynamicList, related: tuple[int, ...] = ()
@@ -206,6 +232,8 @@ class Aftermath:
         added = removed = after = 0
         # Who is related is found by an index, and mostly few are.
         size = WINDOW_RELATED if related else WINDOW_FIRST
+        if self._tally is not None:
+            self._tally.begin(one.row.entity)
         while after <= last:
             began_s, which = perf_counter(), Candidates(after=after, until=after + size, related=related)
             try:
@@ -219,6 +247,8 @@ class Aftermath:
                 await self._save(envelope, one, changes)
                 come = sum(change.entered for change in changes)
                 added, removed, after = added + come, removed + len(changes) - come, after + size
+                if self._tally is not None:
+                    await self._tally.reach(after)
             size = size_window(size, perf_counter() - began_s, WINDOW_RELATED if related else WINDOW_MAX)
         return added, removed
 

@@ -14,7 +14,8 @@ from kith.engine.decisions import Decided, Placed, decide_batch, list_keys, list
 from kith.engine.dynamic_lists import DynamicLists
 from kith.engine.evaluation import ListCatalogue
 from kith.engine.schemas import Schemas
-from kith.engine.surveys import survey_values
+from kith.engine.surveys import survey_values, to_walk
+from kith.engine.tally import EVERY_S, Tally
 from kith.errors import BrokenLog, Internal, PoisonedLog
 from kith.log.port import Entry, Log
 from kith.model.codec import Undecodable, decode_envelope
@@ -47,13 +48,15 @@ logger = structlog.get_logger(__name__)
 class _Plan(NamedTuple):
     """What a batch will store, decided before its transaction begins.
 
-    ``rows`` are None where they are made within it, as the batch has an aftermath.
+    ``rows`` are None where they are made within it, as the batch has an aftermath; ``tally`` is that of a command that
+    stands alone.
     """
 
     last: int
     decided: Decided
     rows: Mapping[str, str] | None
     poison: list[tuple[Entry, str]]
+    tally: Tally | None
 
 
 class _Batch(NamedTuple):
@@ -86,10 +89,13 @@ class _Ahead(NamedTuple):
 class Writer:
     """Applies the log of the shards that it owns. One for each partition; the cursor refuses a second."""
 
-    def __init__(self, database: Database, log: Log, clock: Clock, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, log: Log, clock: Clock, settings: Settings, tally_every_s: float = EVERY_S
+    ) -> None:
         self._database = database
         self._log = log
         self._clock = clock
+        self._tally_every_s = tally_every_s
         self._batch_max = settings.batch_commands_max
         self._poll_s = settings.poll_ms / 1000
         self._read_max = settings.batch_commands_max
@@ -230,6 +236,15 @@ class Writer:
 
     async def _make_plan(self, shard: int, batch: _Batch, before: Decided | None = None) -> _Plan:
         """Decide the batch on the committed state, with what ``before`` will have changed."""
+        tally = Tally(self._database, shard, batch.placed[0], self._tally_every_s) if batch.alone else None
+        try:
+            return await self._decide(shard, batch, before, tally)
+        except BaseException:
+            if tally is not None:
+                await tally.end()
+            raise
+
+    async def _decide(self, shard: int, batch: _Batch, before: Decided | None, tally: Tally | None) -> _Plan:
         placed = batch.placed
         async with self._database.acquire() as connection:
             known = await store.load_known_operations(connection, shard, *list_operations(placed)) if placed else set()
@@ -237,15 +252,22 @@ class Writer:
             records = await self._schemas.load_records(connection, shard, list_keys(placed).to_refs(), stamp)
             workspaces = sorted({one.envelope.workspace_id for one in placed})
             counters = await store.load_counters(connection, shard, workspaces) if placed else {}
-            surveys = await survey_batch(connection, shard, placed, records) if batch.alone else None
+            surveys = await survey_batch(connection, shard, placed, records, tally) if tally is not None else None
         now = self._clock.now()
         decided = await decide_batch(placed, records, counters, known, now, before, surveys, self._lists.get)
         last = batch.last if decided.stopped_at is None else decided.stopped_at - 1
         poison = [(entry, reason) for entry, reason in batch.poison if entry.position <= last]
-        return _Plan(last, decided, None if batch.has_aftermath else await decided.make_rows(), poison)
+        return _Plan(last, decided, None if batch.has_aftermath else await decided.make_rows(), poison, tally)
 
     async def _store(self, shard: int, plan: _Plan) -> None:
         """The one transaction of a batch. Raises ConflictingWriter where another writer was here."""
+        try:
+            await self._commit(shard, plan)
+        finally:
+            if plan.tally is not None:
+                await plan.tally.end()
+
+    async def _commit(self, shard: int, plan: _Plan) -> None:
         async with self._database.acquire() as connection, connection.transaction():
             changes_schemas = plan.decided.changes_schemas
             before = self._positions.get(shard, 0)
@@ -253,7 +275,7 @@ class Writer:
             rows = plan.rows
             if rows is None:
                 await store.save(connection, shard, await plan.decided.make_record_rows())
-                await Aftermath(connection, shard, plan.decided, self._lists.get).run()
+                await Aftermath(connection, shard, plan.decided, self._lists.get, plan.tally).run()
                 rows = plan.decided.make_outcome_rows()
             await store.save(connection, shard, rows)
             for entry, reason in plan.poison:
@@ -365,7 +387,7 @@ def cut_batch(decoded: Sequence[tuple[Entry, Envelope | str]], find_lists: Calla
 
 
 async def survey_batch(
-    connection: Connection, shard: int, placed: Sequence[Placed], records: Sequence[tuple[int, Record]]
+    connection: Connection, shard: int, placed: Sequence[Placed], records: Sequence[tuple[int, Record]], tally: Tally
 ) -> dict[tuple[int, Identity], Survey]:
     """What the values that records hold say of the property that the command changes, where that decides on it."""
     (_, envelope), *_ = placed
@@ -375,7 +397,9 @@ async def survey_batch(
     surveyed = find_surveyed(state, envelope.command)
     if surveyed is None:
         return {}
-    survey = await survey_values(connection, shard, envelope.workspace_id, surveyed)
+    # What is surveyed is converted then, where it may be.
+    tally.expect([to_walk(surveyed.after)] * 2)
+    survey = await survey_values(connection, shard, envelope.workspace_id, surveyed, tally)
     return {(envelope.workspace_id, surveyed.after.identity): survey}
 
 

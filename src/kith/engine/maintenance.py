@@ -23,6 +23,7 @@ RETRY_S = 5
 TRIM_ENTRIES_MAX = 10_000
 _LOG = load_queries("log")
 _MAINTENANCE = load_queries("maintenance")
+_TALLIES = load_queries("tallies")
 logger = structlog.get_logger(__name__)
 
 
@@ -32,6 +33,7 @@ async def maintain(database: Database, clock: Clock, settings: Settings) -> None
     async with database.acquire() as connection:
         made = await make_partitions(connection, now)
         dropped = await drop_operations(connection, now - timedelta(days=settings.operation_retention_d))
+        await connection.execute(_TALLIES["delete_ended_tallies"])
     trimmed = await trim_log(database, clock, settings)
     logger.info("maintained", partitions_made=len(made), partitions_dropped=len(dropped), entries_trimmed=trimmed)
 

@@ -7,6 +7,7 @@ import msgspec
 
 from kith.clock import to_iso
 from kith.engine.context import Engine
+from kith.engine.tally import Figure, find_figure
 from kith.errors import CODES, Exposed, InvalidId, InvalidRequest, NotFound
 from kith.ids import parse_id, time_of
 from kith.model.workspaces import Workspace
@@ -18,7 +19,7 @@ _SQL = load_queries("operations")
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """``number`` is the place of the command on the shard's log."""
+    """``number`` is the place of the command on the shard's log; ``progress`` is known while it takes long."""
 
     id: str
     type: str
@@ -32,6 +33,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     applied_at: datetime | None = None
     fingerprint: str | None = None
     answer: bytes | None = None
+    progress: Figure | None = None
 
     @property
     def position(self) -> str:
@@ -48,6 +50,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
                 "resource": self.resource,
                 "error": self.error,
                 "result": self.result,
+                "progress": self.progress._asdict() if self.progress else None,
                 "createdAt": to_iso(self.created_at),
                 "appliedAt": to_iso(self.applied_at) if self.applied_at else None,
             }
@@ -70,6 +73,9 @@ async def get_operation(engine: Engine, workspace: Workspace, operation_id: str)
         raise NotFound(
             f"No operation {operation_id} is known; they are kept for {engine.settings.operation_retention_d} days."
         )
+    if operation.status == "PENDING":
+        figure = await find_figure(engine.database, workspace.shard, workspace.id, operation_id)
+        return msgspec.structs.replace(operation, progress=figure)
     return operation
 
 

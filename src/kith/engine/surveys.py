@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from kith.engine.tally import Tally, Walk
 from kith.model.properties import Property
 from kith.model.rules.properties import Surveyed
 from kith.model.slots import has_index, to_copy, to_marks, to_prefix
@@ -24,50 +25,96 @@ _decode = msgspec.json.Decoder(list[tuple[list[int], Any]], float_hook=Decimal).
 
 
 class _Holder(NamedTuple):
-    """Who holds the values of an entity's properties: the statements' name, how one is named, its path."""
+    """Who holds the values of an entity's properties: the statements' name, how one is named, its path.
+
+    ``walk``: by whose ids they are walked first.
+    """
 
     name: str
     ids: int
     path: str
+    walk: Walk
 
 
 _HOLDERS: Mapping[str, _Holder] = {
-    "CONTACT": _Holder("contact", 1, "/crm/contacts/{}"),
-    "COMPANY": _Holder("company", 1, "/crm/companies/{}"),
-    "CONTACT_COMPANY": _Holder("association", 2, "/crm/contacts/{}/companies/{}"),
+    "CONTACT": _Holder("contact", 1, "/crm/contacts/{}", "contact"),
+    "COMPANY": _Holder("company", 1, "/crm/companies/{}", "company"),
+    "CONTACT_COMPANY": _Holder("association", 2, "/crm/contacts/{}/companies/{}", "contact"),
 }
 
 
-async def survey_values(connection: Connection, shard: int, workspace_id: int, surveyed: Surveyed) -> Survey:
+def to_walk(one: Property) -> Walk:
+    """By whose ids the holders of its values are walked."""
+    return _HOLDERS[one.entity].walk
+
+
+async def survey_values(
+    connection: Connection, shard: int, workspace_id: int, surveyed: Surveyed, tally: Tally | None = None
+) -> Survey:
     """How the values under the property's key fit it. Changes nothing."""
-    return await _walk(connection, shard, workspace_id, surveyed, None)
+    return await _walk(connection, shard, workspace_id, surveyed, None, tally)
+
+
+def list_walks(before: Property | None, one: Property) -> list[Walk]:
+    """What a conversion walks."""
+    return [to_walk(one)] * (_leaves_slot(before, one) + _has_values(before, one))
+
+
+def _leaves_slot(before: Property | None, one: Property) -> bool:
+    return before is not None and before.slot is not None and before.slot != one.slot
+
+
+def _has_values(before: Property | None, one: Property) -> bool:
+    """Whether values are held to it, or have marks that go."""
+    return one.active or _was_marked(before)
+
+
+def _was_marked(before: Property | None) -> bool:
+    return before is not None and has_index(before) and before.type == "MULTI_SELECT"
 
 
 async def convert_values(
-    connection: Connection, shard: int, workspace_id: int, before: Property | None, one: Property
+    connection: Connection,
+    shard: int,
+    workspace_id: int,
+    before: Property | None,
+    one: Property,
+    tally: Tally | None = None,
 ) -> Survey:
     """Bring the values that fit into the property's form, and the copies of them into its slot.
 
     What does not fit stays as it is, has no copy, and is told of. ``before`` is the property as it was.
     """
-    if before is not None and before.slot is not None and before.slot != one.slot:
-        await _clear_slot(connection, shard, workspace_id, one.entity, before.slot)
-    was_marked = before is not None and has_index(before) and before.type == "MULTI_SELECT"
-    if not one.active and not was_marked:
+    if before is not None and _leaves_slot(before, one):
+        await _clear_slot(connection, shard, workspace_id, before, tally)
+    if not _has_values(before, one):
         return Survey()
-    marks = to_prefix(one, workspace_id) if was_marked or one.type == "MULTI_SELECT" else ""
-    return await _walk(connection, shard, workspace_id, Surveyed(one, None), marks)
+    marks = to_prefix(one, workspace_id) if _was_marked(before) or one.type == "MULTI_SELECT" else ""
+    return await _walk(connection, shard, workspace_id, Surveyed(one, None), marks, tally)
 
 
-async def _clear_slot(connection: Connection, shard: int, workspace_id: int, entity: str, slot: str) -> None:
+async def _clear_slot(
+    connection: Connection, shard: int, workspace_id: int, before: Property, tally: Tally | None
+) -> None:
     """Nobody has anything in it any more, whoever gets it next."""
-    statement = _SQL[f"clear_{_HOLDERS[entity].name}_slot"]
+    statement = _SQL[f"clear_{_HOLDERS[before.entity].name}_slot"]
+    if tally is not None:
+        tally.begin(to_walk(before))
     after = 0
     while after is not None:
-        after = await connection.fetchval(statement, shard, workspace_id, slot, after, WINDOW_RECORDS)
+        if tally is not None and after:
+            await tally.reach(after)
+        after = await connection.fetchval(statement, shard, workspace_id, before.slot, after, WINDOW_RECORDS)
 
 
-async def _walk(connection: Connection, shard: int, workspace_id: int, surveyed: Surveyed, marks: str | None) -> Survey:
+async def _walk(
+    connection: Connection,
+    shard: int,
+    workspace_id: int,
+    surveyed: Surveyed,
+    marks: str | None,
+    tally: Tally | None,
+) -> Survey:
     """All records of the entity, window by window in the order of their ids, deleted ones too: they may come back.
 
     ``marks`` None surveys only; else it is what the marks of the property begin with, empty where it has none.
@@ -76,6 +123,8 @@ async def _walk(connection: Connection, shard: int, workspace_id: int, surveyed:
     holder = _HOLDERS[one.entity]
     after = [0] * holder.ids
     survey = Survey()
+    if tally is not None:
+        tally.begin(holder.walk)
     while True:
         row = await connection.fetchrow(
             _SQL[f"load_{holder.name}_values"], shard, workspace_id, one.key, WINDOW_RECORDS, *after
@@ -92,6 +141,8 @@ async def _walk(connection: Connection, shard: int, workspace_id: int, surveyed:
             if holder.name != "association":
                 values += [one.slot or "", marks]
             await connection.execute(_SQL[f"save_{holder.name}_values"], *values)
+        if tally is not None:
+            await tally.reach(after[0])
 
 
 def _look_at(

@@ -11,6 +11,8 @@ from kith.engine import operations
 async def get_operation(call: ReadCall, operation_id: str) -> Answer:
     """Get an operation
 
-    Every write is one. Operations are kept for 7 days.
+    Every write is one. Operations are kept for 7 days. What is about all records (a property's values are converted, a
+    dynamic list is evaluated) may take long: until it has ended, `progress` tells how many records are done, of how
+    many, about once a second.
     """
     return make_operation_answer(await operations.get_operation(call.engine, call.workspace, operation_id))
