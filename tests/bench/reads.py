@@ -7,7 +7,7 @@ from tests.bench.client import Result
 from tests.bench.figures import Figure
 from tests.bench.installation import Installation, drain
 from tests.bench.people import make_person
-from tests.bench.server import BARE, BY_HAND
+from tests.bench.server import ASKED, BARE, BY_HAND
 
 ROUNDS = 5
 CONTACTS = 200
@@ -47,7 +47,28 @@ def bench_reads(kith: Installation, seconds: float) -> list[Figure]:
             "list": (READS["list"], ["page"]),
         }.items()
         for connections in (1, 32)
-    ]
+    ] + [compare_query(kith, seconds)]
+
+
+def compare_query(kith: Installation, seconds: float) -> Figure:
+    """A page of the query language over indexed fields ÷ the same by hand, at 1 connection, in turns."""
+    rounds = []
+    for _ in range(1 + ROUNDS):
+        rounds.append(
+            (kith.ask("/crm/query", ASKED, seconds), kith.load(f"{BARE}query", connections=1, seconds=seconds))
+        )
+        assert all(set(result.statuses) == {"200"} for result in rounds[-1]), rounds[-1]
+    del rounds[0]
+    return Figure(
+        name="query at 1 connection ÷ the same SQL by hand (time)",
+        value=median(whole.typical_ms / bare.typical_ms for whole, bare in rounds),
+        target=1.3,
+        bound="most",
+        parts={
+            "Kith p50 ms": median(whole.p50_ms for whole, _ in rounds),
+            "bare p50 ms": median(bare.p50_ms for _, bare in rounds),
+        },
+    )
 
 
 def compare(

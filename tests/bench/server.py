@@ -20,13 +20,20 @@ from kith.api.routing import route
 from kith.cli.app import run_part
 from kith.cql.ast import Query, Sort
 from kith.cql.catalogue import CONTACT
-from kith.cql.compile import compile_get, compile_page, make_source
+from kith.cql.compile import Statement, compile_get, compile_page, make_source
+from kith.cql.conditions import Context
+from kith.cql.parser import parse
+from kith.cql.reads import add_default_status
+from kith.cql.resolve import resolve
 from kith.engine.contacts import ContactListing, make_condition
 from kith.engine.context import Engine
+from kith.engine.evaluation import SCHEMAS
 from kith.engine.operations import Operation
 from kith.engine.submit import Written
+from kith.engine.vocabularies import make_vocabularies
 from kith.ids import new_id
 from kith.model.contacts import ContactInput, make_contact_changes
+from kith.model.properties import make_schema
 from kith.model.workspaces import Workspace
 from kith.processes import compose
 from kith.settings import Settings, load_settings
@@ -68,8 +75,26 @@ async def validate(call: WriteCall, body: ContactInput) -> Answer:
     return make_write_answer(SAMPLE_WRITTEN, call.request)
 
 
+# A filter over indexed fields, as POST /crm/query takes it.
+ASKED = {
+    "entity": "contact",
+    "where": "email starts with ma AND lifecycleStage = LEAD",
+    "sort": "email:asc",
+    "count": "none",
+}
+
+
+def compile_asked(workspace: Workspace) -> Statement:
+    """The statement of ``ASKED``."""
+    vocabulary = make_vocabularies([make_schema(entity, ()) for entity in SCHEMAS], "UTC").contact
+    where = add_default_status(resolve(parse(ASKED["where"]), vocabulary))
+    query = Query(("contact",), where, (Sort("email", False),), limit=20)
+    context = Context(now=NOW, zone=vocabulary.zone)
+    return compile_page([make_source(CONTACT, vocabulary)], query, workspace.shard, workspace.id, context)
+
+
 class BareReads:
-    """The statements of a get and of page 1, and connections for them."""
+    """The statements of a get, of page 1 and of a query, and connections for them."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", workspace: Workspace) -> None:
         self._pool = pool
@@ -79,11 +104,15 @@ class BareReads:
         query = Query(("contact",), where, (Sort("createdAt", True),), limit=20)
         self._page = compile_page([make_source(CONTACT)], query, workspace.shard, workspace.id)
         self._total = load_queries("totals")["sum"]
+        self._asked = compile_asked(workspace)
 
     async def read(self, name: str) -> bytes:
-        """``page``, or the contact of this number."""
+        """``page``, ``query``, or the contact of this number."""
         workspace = self._workspace
         async with self._pool.acquire() as connection:
+            if name == "query":
+                row = await connection.fetchrow(self._asked.sql, *self._asked.values)
+                return b'{"data":%b}' % row["page"].encode()
             if name != "page":
                 row = await connection.fetchrow(self._get, workspace.shard, workspace.id, int(name))
                 return b'{"data":%b}' % row["document"].encode()

@@ -87,4 +87,5 @@ async def test_a_wait_for_a_connection_ends(two: Database, monkeypatch: pytest.M
     async with two.acquire(), two.acquire():
         results = await asyncio.gather(*(find_backend(two) for _ in range(3)), return_exceptions=True)
         assert [type(result) for result in results] == [TimeoutError] * 3
+    monkeypatch.undo()
     assert await find_backend(two)
