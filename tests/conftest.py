@@ -14,6 +14,7 @@ from kith.engine.context import Engine
 from kith.engine.replay import replay_check
 from kith.model.workspaces import Workspace
 from tests import row_security
+from tests.kafka import Broker, running_broker
 from tests.kit import SETTINGS, Kit, open_kit
 from tests.postgres import REQUIRED, TEMPLATE, Cluster, start_server, to_url
 from tests.serving import Served, serving
@@ -82,6 +83,13 @@ async def each_postgres(
     server = await start_server(tmp_path_factory.mktemp(f"postgres{request.param}"), request.param, PARTITIONS)
     yield server
     server.server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The broker of the run, with topics of their own for whoever asks."""
+    with running_broker(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
 
 
 @pytest.fixture

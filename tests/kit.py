@@ -17,7 +17,8 @@ from kith.engine.context import Engine, open_engine
 from kith.engine.keys import SCOPES, create_key
 from kith.engine.maintenance import maintain
 from kith.engine.workspaces import create_workspace
-from kith.log.postgres import PostgresLog
+from kith.errors import ConflictingWriter
+from kith.log.opening import open_log
 from kith.model.workspaces import Workspace
 from kith.settings import Settings
 from kith.store.database import DISCONNECTED, Database
@@ -45,7 +46,8 @@ class Kit:
             for shard, position in (await self.engine.log.load_heads()).items():
                 assert await self.engine.progress.wait(shard, position, 10), "the writer is stuck"
             return
-        async for attempt in stamina.retry_context(on=DISCONNECTED, wait_initial=0, wait_jitter=0):
+        passing = (*DISCONNECTED, ConflictingWriter) if self.engine.log.is_shared_out else DISCONNECTED
+        async for attempt in stamina.retry_context(on=passing, wait_initial=0, wait_jitter=0):
             with attempt:  # a test may have cut connections; the writer comes back from that as it does in ``run``
                 if attempt.num > 1:
                     await self.writer.load_positions()
@@ -121,8 +123,10 @@ async def open_kit(url: str, settings: Settings = SETTINGS, clock: Clock | None 
         database = await Database.open(url, settings, "writer")
         stack.push_async_callback(database.close)
         # As in production, the writer has a log of its own.
-        log = PostgresLog(database, url, settings)
-        stack.push_async_callback(log.close)
+        log = await stack.enter_async_context(open_log(settings, database, url, engine.installation.partitions))
+        if settings.kafka_bootstrap:
+            while len(await log.load_owned_heads()) < engine.installation.partitions:
+                await log.wait(1)
         writer = Writer(database, log, clock or SystemClock(), settings)
         await maintain(database, clock or SystemClock(), settings)
         yield Kit(url, engine, writer, build_app(engine))

@@ -123,6 +123,10 @@ class BrokenLog(Internal):
     """Entries of the log are missing that were never applied: going on would lose what was acknowledged."""
 
 
+class NewerLog(Internal):
+    """An entry of the log was written by a newer version: it is not for this program to judge."""
+
+
 class PoisonedLog(Internal):
     """So many entries in a row cannot be applied that the fault is not theirs."""
 

@@ -31,6 +31,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_timeout_ms: int = 30_000
     pool_connections_max: int = 10
     key_cache_ms: int = 2000
+    kafka_bootstrap: str = ""
+    kafka_topic: str = "kith.commands"
+    kafka_replicas: int = 0
+    kafka_retention_h: int = 168
+    kafka_security_protocol: str = "PLAINTEXT"
+    kafka_sasl_mechanism: str = ""
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: str = ""
+    kafka_ca_file: str = ""
+    kafka_certificate_file: str = ""
+    kafka_key_file: str = ""
     log_retention_h: int = 24
     operation_retention_d: int = 7
     pending_writes_max: int = 100_000
@@ -75,7 +86,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("body_timeout_ms", "How long a request body may take to arrive before it is answered 408.", 1),
     Setting("pool_connections_max", "Connections to PostgreSQL for each process, at most.", 2),
     Setting("key_cache_ms", "How long a looked-up API key is trusted before it is looked up again.", 0),
-    Setting("log_retention_h", "Hours that an applied command stays in the log.", 1),
+    Setting("kafka_bootstrap", "Kafka brokers, as host:port,host:port. Empty: the log is a table in PostgreSQL."),
+    Setting("kafka_topic", "The topic that is the log. Dead letters go to the one of this name with `.dead` behind."),
+    Setting("kafka_replicas", "Replicas of a topic that is made. 0: three, or as many as there are brokers."),
+    Setting("kafka_retention_h", "Hours that Kafka keeps an entry of a topic that is made.", 1),
+    Setting("kafka_security_protocol", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."),
+    Setting("kafka_sasl_mechanism", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, where the protocol is with SASL."),
+    Setting("kafka_sasl_username", "The user name for SASL."),
+    Setting("kafka_sasl_password", "The password for SASL."),
+    Setting("kafka_ca_file", "Who has signed the brokers' certificates, in PEM. Empty: whom the system trusts."),
+    Setting("kafka_certificate_file", "The certificate that the brokers ask for, in PEM; with its key or without."),
+    Setting("kafka_key_file", "The private key of the certificate, in PEM, where it is a file of its own."),
+    Setting("log_retention_h", "Hours that an applied command stays in the log in PostgreSQL.", 1),
     Setting("operation_retention_d", "Days that an operation can be asked for.", 1),
     Setting("pending_writes_max", "Writes that may wait for the writer before new ones are answered 503.", 1),
     Setting("poll_ms", "How often a process looks for news when no notification came.", 1),

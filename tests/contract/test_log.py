@@ -1,22 +1,27 @@
 """What the port of the log promises, held against each implementation."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from kith.errors import Unavailable
-from kith.log.port import Entry, Log
+from kith.log.kafka import KafkaLog
+from kith.log.port import READ_BYTES_MAX, Entry, Log
 from kith.log.postgres import APPEND_ENTRIES_MAX, PostgresLog
 from kith.settings import Settings
 from kith.store.database import Database
 from kith.store.embedded import EmbeddedPostgres
 from kith.store.queries import load_queries
+from tests.kafka import Broker
 from tests.postgres import Cluster, connect, start_server
 
 SETTINGS = Settings(append_timeout_ms=1000)
+PARTITIONS = 4
+OpenLog = Callable[[], AbstractAsyncContextManager[Log]]
 
 
 @pytest.fixture
@@ -24,13 +29,50 @@ async def url(each_postgres: Cluster) -> str:
     return await each_postgres.make_database()
 
 
-@pytest.fixture
-async def log(url: str) -> AsyncIterator[PostgresLog]:
-    database = await Database.open(url, SETTINGS, "writer")
+@asynccontextmanager
+async def open_postgres_log(url: str) -> AsyncIterator[PostgresLog]:
+    database = await Database.open(url, SETTINGS, "writer", 2)
     log = PostgresLog(database, url, SETTINGS)
     yield log
     await log.close()
     await database.close()
+
+
+@asynccontextmanager
+async def open_kafka_log(settings: Settings) -> AsyncIterator[KafkaLog]:
+    log = await KafkaLog.open(settings, PARTITIONS)
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+@pytest.fixture(params=["postgres", "kafka"])
+def server(request: pytest.FixtureRequest) -> Cluster | Broker:
+    server: Cluster | Broker = request.getfixturevalue(request.param)
+    return server
+
+
+@pytest.fixture
+async def open_log(server: Cluster | Broker) -> OpenLog:
+    """Opens the same log as often as asked: each is that of another process."""
+    if isinstance(server, Broker):
+        settings = server.make_settings(SETTINGS)
+        return lambda: open_kafka_log(settings)
+    url = await server.make_database()
+    return lambda: open_postgres_log(url)
+
+
+@pytest.fixture
+async def log(open_log: OpenLog) -> AsyncIterator[Log]:
+    async with open_log() as log:
+        yield log
+
+
+@pytest.fixture
+async def postgres_log(url: str) -> AsyncIterator[PostgresLog]:
+    async with open_postgres_log(url) as log:
+        yield log
 
 
 async def read_all(log: Log, shard: int, limit: int = 7) -> list[Entry]:
@@ -58,33 +100,57 @@ async def test_appends_made_at_once_keep_the_order_of_their_calls(log: Log) -> N
     assert [entry.data for entry in await read_all(log, 0, 500)] == [b"%d" % n for n in range(count)]
 
 
-async def test_a_reader_beside_many_appenders_sees_each_entry_once_and_in_order(url: str) -> None:
-    databases = [await Database.open(url, SETTINGS, "writer", 2) for _ in range(3)]
-    logs = [PostgresLog(database, url, SETTINGS) for database in databases]
-    appending = asyncio.gather(*(log.append(0, n, b"") for n in range(100) for log in logs))
+async def test_a_reader_beside_many_appenders_sees_each_entry_once_and_in_order(open_log: OpenLog) -> None:
+    async with AsyncExitStack() as stack:
+        logs = [await stack.enter_async_context(open_log()) for _ in range(3)]
+        appending = asyncio.gather(*(log.append(0, n, b"") for n in range(100) for log in logs))
+        seen: list[Entry] = []
+        while len(seen) < 300:
+            seen += await logs[0].read(0, seen[-1].position if seen else 0, 11)
+        assert [entry.position for entry in seen] == list(range(1, 301))
+        assert sorted(await appending) == list(range(1, 301))
+
+
+async def test_reading_goes_on_from_any_position(log: Log) -> None:
+    await asyncio.gather(*(log.append(0, 7, b"%d" % n) for n in range(1, 101)))
+    for after in (0, 50, 49, 10, 99, 100, 3):
+        entries = await log.read(0, after, 5)
+        assert [entry.position for entry in entries] == list(range(after + 1, min(after + 6, 101)))
+        assert [entry.data for entry in entries] == [b"%d" % entry.position for entry in entries]
+
+
+async def test_large_entries_come_in_portions(log: Log) -> None:
+    large = [bytes((n,)) * 3_000_000 for n in range(5)]
+    await asyncio.gather(*(log.append(0, 7, data) for data in large))
+    portions = []
     seen: list[Entry] = []
-    while len(seen) < 300:
-        seen += await logs[0].read(0, seen[-1].position if seen else 0, 11)
-    assert [entry.position for entry in seen] == list(range(1, 301))
-    await appending
-    for log, database in zip(logs, databases, strict=True):
-        await log.close()
-        await database.close()
+    while more := await log.read(0, len(seen), 100):
+        portions.append(sum(len(entry.data) for entry in more))
+        seen += more
+    assert [entry.data for entry in seen] == large
+    assert max(portions) <= READ_BYTES_MAX + 3_000_000
 
 
-async def test_an_entry_that_commits_late_is_never_skipped(url: str, log: Log) -> None:
+async def test_small_and_large_entries_keep_the_order_of_their_calls(log: Log) -> None:
+    sizes = [10, 900_000, 10, 700_000, 5, 1_500_000, 1] * 3
+    positions = await asyncio.gather(*(log.append(0, 7, b"x" * size) for size in sizes))
+    assert positions == list(range(1, len(sizes) + 1))
+    assert [len(entry.data) for entry in await read_all(log, 0, 100)] == sizes
+
+
+async def test_an_entry_that_commits_late_is_never_skipped(url: str, postgres_log: PostgresLog) -> None:
     """The head row is locked until the commit; a sequence would hand 2 out, and show it, before 1 is there."""
     append = load_queries("log")["append"]
     async with connect(url) as early:
         transaction = early.transaction()
         await transaction.start()
         assert await early.fetchval(append, 0, [7], [b"early"]) == 1
-        late = asyncio.create_task(log.append(0, 7, b"late"))
+        late = asyncio.create_task(postgres_log.append(0, 7, b"late"))
         assert await find_waiting_for_a_lock(early)
-        assert await log.read(0, 0, 10) == []
+        assert await postgres_log.read(0, 0, 10) == []
         await transaction.commit()
     assert await late == 2
-    assert [entry.data for entry in await log.read(0, 0, 10)] == [b"early", b"late"]
+    assert [entry.data for entry in await postgres_log.read(0, 0, 10)] == [b"early", b"late"]
 
 
 async def test_a_sequence_would_skip_an_entry_that_commits_late(url: str) -> None:
@@ -108,13 +174,11 @@ async def find_waiting_for_a_lock(connection: asyncpg.Connection) -> bool:
     return True
 
 
-async def test_what_was_appended_is_there_for_another_connection_at_once(url: str, log: Log) -> None:
-    position = await log.append(3, 7, b"durable")
-    async with connect(url) as other:
-        row = await other.fetchrow(
-            "SELECT workspace_id, entry FROM command_log WHERE shard = 3 AND position = $1", position
-        )
-    assert row == (7, b"durable")
+async def test_what_was_appended_is_there_for_another_process_at_once(open_log: OpenLog) -> None:
+    async with open_log() as log, open_log() as other:
+        position = await log.append(3, 7, b"durable")
+        assert await other.load_heads() == {0: 0, 1: 0, 2: 0, 3: position}
+        assert await other.read(3, position - 1, 10) == [Entry(position, 7, b"durable")]
 
 
 async def test_any_bytes_come_back_as_they_were(log: Log) -> None:
@@ -123,19 +187,27 @@ async def test_any_bytes_come_back_as_they_were(log: Log) -> None:
     assert await log.read(0, 0, 1) == [Entry(1, 2**31 - 1, data)]
 
 
+async def listen(log: Log) -> None:
+    """Returns when the shards are this log's to apply, and what is new would be heard of."""
+    while len(await log.load_owned_heads()) < PARTITIONS:
+        await log.wait(1)
+    await log.wait(0.1)  # the first time there may always be news: it has begun to listen
+    await log.wait(0.1)
+
+
 async def test_an_append_wakes_who_waits(log: Log) -> None:
-    await log.wait(10)  # the first time there may always be news: it has begun to listen
+    await listen(log)
     waiting = asyncio.create_task(log.wait(30))
     await log.append(0, 7, b"news")
     await asyncio.wait_for(waiting, 5)
 
 
 async def test_waiting_ends_without_news_after_its_time(log: Log) -> None:
-    await log.wait(10)
+    await listen(log)
     await asyncio.wait_for(log.wait(0.01), 5)
 
 
-async def test_without_its_database_the_log_says_unavailable_and_comes_back_with_it(tmp_path: Path) -> None:
+async def test_without_its_database_the_log_in_postgresql_says_unavailable_and_comes_back_with_it(tmp_path: Path) -> None:
     cluster = await start_server(tmp_path / "own", 18, 1)
     url = await cluster.make_database()
     database = await Database.open(url, SETTINGS, "writer")
@@ -152,7 +224,8 @@ async def test_without_its_database_the_log_says_unavailable_and_comes_back_with
         await database.close()
 
 
-async def test_an_append_outlives_the_loss_of_its_connections(log: Log, url: str) -> None:
+async def test_an_append_outlives_the_loss_of_its_connections(postgres_log: PostgresLog, url: str) -> None:
+    log = postgres_log
     await log.append(0, 7, b"before")
     async with connect(url) as other:
         await other.execute(
@@ -161,7 +234,8 @@ async def test_an_append_outlives_the_loss_of_its_connections(log: Log, url: str
         assert await log.append(0, 7, b"after") == 2
 
 
-async def test_entries_are_trimmed_once_applied_and_old(url: str, log: Log) -> None:
+async def test_entries_are_trimmed_once_applied_and_old(url: str, postgres_log: PostgresLog) -> None:
+    log = postgres_log
     for data in (b"applied", b"applied too", b"not applied"):
         await log.append(0, 7, data)
     trim = load_queries("log")["trim"]

@@ -11,7 +11,7 @@ from kith.engine import apply
 from kith.engine.apply import TRIES_ALONE_MAX
 from kith.engine.decisions import Decided, Placed
 from kith.engine.replay import replay_check
-from kith.errors import Exposed, NotFound
+from kith.errors import Exposed, NewerLog, NotFound
 from kith.model.codec import VERSION
 from kith.model.commands import Idempotency, UpdateContact
 from tests.engine.acts import Acts, to_id
@@ -69,11 +69,18 @@ async def test_an_entry_that_cannot_be_decoded_is_set_aside(own_kit: Kit, own_ac
     assert [(await own_acts.get(to_id(one)))["id"] for one in (before, after)] == [1, 2]
 
 
-async def test_an_entry_of_a_later_version_is_set_aside_with_its_version(own_kit: Kit, own_acts: Acts) -> None:
-    await own_acts.append(bytes((VERSION + 1,)) + b"{}")
+async def test_an_entry_of_a_newer_version_stops_the_writer_and_stays_for_a_newer_one(
+    own_kit: Kit, own_acts: Acts
+) -> None:
+    before = await own_acts.create(name="Before")
     await own_kit.drain()
-    ((_, _, reason),) = await own_acts.fetch(DEAD)
-    assert f"version {VERSION + 1}" in reason
+    await own_acts.append(bytes((VERSION + 1,)) + b"{}")
+    for _ in range(2):
+        with pytest.raises(NewerLog, match=f"version {VERSION + 1}.*reads up to {VERSION}.*newer version"):
+            await own_kit.drain()
+    assert await own_acts.fetch(DEAD) == []
+    assert (await own_acts.get(to_id(before)))["id"] == 1
+    assert await own_acts.fetch("SELECT max(position) FROM cursors WHERE $1 > 0") == [(1,)]
 
 
 async def test_a_command_that_fails_three_times_alone_is_set_aside(

@@ -22,6 +22,7 @@ from kith.processes.logs import configure_logs
 from kith.processes.supervise import check_port, raise_when_stopped
 from kith.processes.supervise import serve as supervise
 from kith.settings import Settings, load_settings
+from kith.store.database import Database
 from kith.store.embedded import get_database_url
 from kith.store.migrate import migrate
 
@@ -93,12 +94,26 @@ def init(data: Data = None, as_json: AsJson = False) -> None:
 async def initialise(settings: Settings, url: str) -> str | None:
     """The key's text where this made one."""
     await migrate(url, settings.partitions)
+    await prepare_log(settings, url)
     text = new_key_text("server")
     connection = await connect(url)
     try:
         return text if await make_first(connection, SystemClock(), text) else None
     finally:
         await connection.close()
+
+
+async def prepare_log(settings: Settings, url: str) -> None:
+    """Makes the topics where Kafka is the log; the table is there with the schema."""
+    if settings.kafka_bootstrap:
+        from kith.engine.context import load_installation  # noqa: PLC0415 - the engine; other commands start faster
+        from kith.log.kafka_topic import prepare_topics  # noqa: PLC0415 - likewise
+
+        database = await Database.open(url, settings, "worker", connections_max=2)
+        try:
+            await prepare_topics(settings, (await load_installation(database)).partitions)
+        finally:
+            await database.close()
 
 
 @app.command()

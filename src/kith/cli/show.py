@@ -15,7 +15,7 @@ from kith.store.database import Connection
 from kith.store.embedded import get_database_url
 from kith.store.status import load_server, load_shards, load_workspace_rows
 
-SECRET_SETTINGS = {"key"}
+SECRET_SETTINGS = {"key", "kafka_sasl_password"}
 
 
 def add_commands(app: typer.Typer) -> None:

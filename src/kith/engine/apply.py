@@ -16,9 +16,9 @@ from kith.engine.evaluation import ListCatalogue
 from kith.engine.schemas import Schemas
 from kith.engine.surveys import survey_values, to_walk
 from kith.engine.tally import EVERY_S, Tally
-from kith.errors import BrokenLog, Internal, PoisonedLog
+from kith.errors import BrokenLog, ConflictingWriter, Internal, NewerLog, PoisonedLog, Unavailable
 from kith.log.port import Entry, Log
-from kith.model.codec import Undecodable, decode_envelope
+from kith.model.codec import Newer, Undecodable, decode_envelope
 from kith.model.commands import AddMembers, Envelope, MergeContacts, RemoveMembers, to_resource, to_type
 from kith.model.decide import Rejected, touches
 from kith.model.events import REJECTED
@@ -80,9 +80,9 @@ class _Portion(NamedTuple):
 
 
 class _Ahead(NamedTuple):
-    """A portion that is being made ready: (shard, behind which position)."""
+    """A portion that is being made ready: behind which position of its shard."""
 
-    place: tuple[int, int]
+    after: int
     ready: asyncio.Task[_Portion]
 
 
@@ -103,10 +103,14 @@ class Writer:
         self._schema_positions: dict[int, int] = {}
         self._schemas = Schemas()
         self._lists = ListCatalogue(self._schemas)
-        self._ahead: _Ahead | None = None
+        self._ahead: dict[int, _Ahead] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Apply what comes until told to stop; the batch at hand is finished. Raises ConflictingWriter."""
+        """Apply what comes until told to stop; the batch at hand is finished.
+
+        Raises ConflictingWriter, unless the log shares the shards out: then another writer has one by now, which is
+        how they move.
+        """
         while not stop.is_set():
             try:
                 applied = await self.drain(stop)
@@ -114,10 +118,13 @@ class Writer:
                     await asyncio.sleep(GATHER_S)
                 await self._log.wait(self._poll_s)
             except Exception as error:
-                self._forget_ahead()
-                if not is_passing(error):
+                self._forget_all_ahead()
+                if isinstance(error, ConflictingWriter) and self._log.is_shared_out:
+                    logger.warning("another writer has the partition by now; going on with the rest", error=str(error))
+                elif is_passing(error):
+                    logger.warning("what the writer needs does not serve; trying again", error=str(error) or repr(error))
+                else:
                     raise
-                logger.warning("the database does not serve; trying again", error=str(error) or repr(error))
                 self._positions.clear()
                 await asyncio.sleep(RECONNECT_S)
 
@@ -127,13 +134,19 @@ class Writer:
             await store.warm_up(connection)
 
     async def drain(self, stop: asyncio.Event | None = None) -> int:
-        """Apply all that is on the log when it begins; the number of entries."""
-        if not self._positions:
+        """Apply all that is on the log of its shards when it begins, in turns; the number of entries."""
+        heads = await self._log.load_owned_heads()
+        if heads.keys() - self._positions.keys():
+            # Shards that came to it were another's until now.
             await self.load_positions()
+        self._positions = {shard: self._positions.get(shard, 0) for shard in heads}
         applied = 0
-        for shard, head in (await self._log.load_heads()).items():
-            while self._positions.get(shard, 0) < head and not (stop and stop.is_set()):
-                applied += await self._apply_next(shard, head)
+        behind = list(heads)
+        while behind := [shard for shard in behind if self._positions[shard] < heads[shard]]:
+            for shard in behind:
+                if stop and stop.is_set():
+                    return applied
+                applied += await self._apply_next(shard, heads[shard])
         return applied
 
     async def load_positions(self) -> None:
@@ -149,26 +162,30 @@ class Writer:
         if plan is not None and plan.rows is not None and last < head:
             ready = asyncio.create_task(self._make_ready(shard, last, plan.decided))
             ready.add_done_callback(lambda done: done.cancelled() or done.exception())
-            self._ahead = _Ahead((shard, last), ready)
+            self._ahead[shard] = _Ahead(last, ready)
         try:
             await self._apply(shard, entries, plan)
         finally:
             if self._positions.get(shard) != last:
-                self._forget_ahead()
+                self._forget_ahead(shard)
         return len(entries)
 
     async def _get_portion(self, shard: int) -> _Portion:
         after = self._positions.get(shard, 0)
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None and ahead.place == (shard, after):
+        ahead = self._ahead.pop(shard, None)
+        if ahead is not None and ahead.after == after:
             return await ahead.ready
         return await self._make_ready(shard, after, None)
 
-    def _forget_ahead(self) -> None:
+    def _forget_ahead(self, shard: int) -> None:
         """What was made ready stands on a batch that was not stored."""
-        if self._ahead is not None:
-            self._ahead.ready.cancel()
-            self._ahead = None
+        ahead = self._ahead.pop(shard, None)
+        if ahead is not None:
+            ahead.ready.cancel()
+
+    def _forget_all_ahead(self) -> None:
+        for shard in list(self._ahead):
+            self._forget_ahead(shard)
 
     async def _make_ready(self, shard: int, after: int, before: Decided | None) -> _Portion:
         """The portion behind a position, decided on top of ``before``, the batch that is being stored meanwhile."""
@@ -188,7 +205,7 @@ class Writer:
             self._read_max = min(2 * len(used) + READ_MIN, self._batch_max)
             return _Portion(used, plan)
         except Exception as error:
-            if is_passing(error):
+            if is_passing(error) or isinstance(error, Internal):
                 raise
             return _Portion(entries, None)
 
@@ -211,7 +228,7 @@ class Writer:
                 break
             except Exception as error:
                 plan = None
-                self._forget_ahead()
+                self._forget_ahead(shard)
                 if isinstance(error, Internal) or is_passing(error):
                     raise
                 logger.warning("a batch failed", shard=shard, entries=len(entries), error=repr(error))
@@ -283,6 +300,8 @@ class Writer:
                     connection, shard, entry.position, entry.workspace_id, None, entry.data, reason
                 )
                 logger.error("an entry cannot be decoded", shard=shard, position=entry.position, reason=reason)
+        for entry, reason in plan.poison:
+            await self._log.bury(shard, entry, reason)
         self._positions[shard] = plan.last
         if changes_schemas:
             self._schema_positions[shard] = plan.last
@@ -312,6 +331,7 @@ class Writer:
                     connection, shard, entry.position, entry.workspace_id, None, entry.data, reason
                 )
         self._positions[shard] = entry.position
+        await self._log.bury(shard, entry, reason)
         logger.error("an entry was set aside", shard=shard, position=entry.position, reason=reason)
 
     async def _reject(self, shard: int, entry: Entry, reason: str) -> None:
@@ -348,9 +368,11 @@ class Writer:
 
 
 def decode_entry(entry: Entry) -> Envelope | str:
-    """The command, or why it cannot be read."""
+    """The command, or why it cannot be read. Raises NewerLog for one that a newer program reads."""
     try:
         return decode_envelope(entry.data)
+    except Newer as error:
+        raise NewerLog(f"{error} It is at {entry.position}. Start a writer of the newer version: this one stops.") from None
     except Undecodable as error:
         return str(error)
 
@@ -414,4 +436,4 @@ def is_passing(error: Exception) -> bool:
     """
     if isinstance(error, asyncpg.PostgresError):
         return not isinstance(error, ENTRYS_FAULT)
-    return isinstance(error, (*DISCONNECTED, TimeoutError, MemoryError))
+    return isinstance(error, (*DISCONNECTED, TimeoutError, MemoryError, Unavailable))

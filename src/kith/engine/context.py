@@ -12,8 +12,8 @@ from kith.engine.key_cache import KeyCache
 from kith.engine.loading import Loader
 from kith.engine.progress import Progress
 from kith.engine.vocabularies import VocabularyCache
+from kith.log.opening import open_log
 from kith.log.port import Log
-from kith.log.postgres import PostgresLog
 from kith.pending.memory import MemoryPending
 from kith.pending.port import Pending
 from kith.settings import Settings
@@ -69,8 +69,7 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
         stack.push_async_callback(queries.close)
         installation = await load_installation(database)
         pending = MemoryPending()
-        log = PostgresLog(database, url, settings)
-        stack.push_async_callback(log.close)
+        log = await stack.enter_async_context(open_log(settings, database, url, installation.partitions))
         progress = Progress(database, url, settings.poll_ms, pending.drop_applied)
         stack.push_async_callback(progress.close)
         loader = Loader(database, progress.get_schema_position)

@@ -3,6 +3,7 @@
 import asyncpg
 
 from kith.engine.context import Engine
+from kith.errors import Unavailable
 from kith.store.database import DISCONNECTED
 from kith.store.queries import load_queries
 
@@ -19,6 +20,11 @@ async def find_missing_parts(engine: Engine) -> list[str]:
         return [f"PostgreSQL does not answer: {str(error) or type(error).__name__}"]
     if not written:
         return ["No writer is connected: writes are accepted, and applied once there is one."]
+    if engine.settings.kafka_bootstrap:
+        try:
+            await engine.log.load_heads()
+        except Unavailable as error:
+            return [f"{error.message} Reads go on; writes are refused."]
     oldest = engine.pending.find_oldest()
     behind_s = (engine.clock.now() - oldest).total_seconds() if oldest else 0
     return (
@@ -31,7 +37,7 @@ async def load_lag(engine: Engine) -> dict[int, int]:
     try:
         heads = await engine.log.load_heads()
         rows = await engine.database.fetch(_LOG["load_cursors"])
-    except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError):
+    except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError, Unavailable):
         return {}
     cursors = {row["shard"]: row["position"] for row in rows}
     return {shard: max(0, head - cursors.get(shard, 0)) for shard, head in heads.items()}

@@ -9,6 +9,7 @@ import msgspec
 from kith.clock import SystemClock
 from kith.engine.apply import Writer
 from kith.errors import StartError
+from kith.log.kafka import KafkaLog
 from kith.log.port import READ_BYTES_MAX, Entry
 from kith.settings import Settings
 from kith.store.comparison import TABLES, WRONG_TOTALS, create_database, drop_database, find_difference
@@ -28,22 +29,43 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _AppliedLog:
-    """The part of a log that is applied, as one snapshot of the database shows it."""
+    """The part of a log that is applied, as one snapshot of the database shows it. ``kafka``: where it lies there."""
 
-    def __init__(self, connection: Connection, cursors: dict[int, int]) -> None:
+    def __init__(self, connection: Connection, cursors: dict[int, int], kafka: KafkaLog | None) -> None:
         self._connection = connection
         self._cursors = cursors
+        self._kafka = kafka
+
+    async def find_first(self, shard: int) -> int | None:
+        """The position of the oldest entry that is there."""
+        if self._kafka is None:
+            first: int | None = await self._connection.fetchval(_LOG["load_first"], shard)
+            return first
+        entries = await self._kafka.read(shard, 0, 1)
+        return entries[0].position if entries else None
 
     async def append(self, shard: int, workspace_id: int, data: bytes) -> int:
         raise StartError("A replay only reads.")
 
     async def read(self, shard: int, after: int, limit: int) -> list[Entry]:
         limit = min(limit, self._cursors[shard] - after)
+        if self._kafka is not None:
+            return await self._kafka.read(shard, after, limit)
         rows = await self._connection.fetch(_LOG["read"], shard, after, limit, READ_BYTES_MAX)
         return [Entry(row[0], row[1], row[2]) for row in rows]
 
     async def load_heads(self) -> dict[int, int]:
         return self._cursors
+
+    async def load_owned_heads(self) -> dict[int, int]:
+        return self._cursors
+
+    @property
+    def is_shared_out(self) -> bool:
+        return False
+
+    async def bury(self, shard: int, entry: Entry, reason: str) -> None:
+        return
 
     async def wait(self, timeout_s: float) -> None:
         return
@@ -72,18 +94,32 @@ async def replay_check(url: str, settings: Settings) -> ReplayReport:
 
 async def _replay(source: Connection, scratch_url: str, settings: Settings) -> ReplayReport:
     partitions = await source.fetchval(_LOG["load_installation"])
+    if not settings.kafka_bootstrap:
+        return await _replay_log(source, scratch_url, settings, partitions, None)
+    kafka = await KafkaLog.open(settings, partitions)
+    try:
+        return await _replay_log(source, scratch_url, settings, partitions, kafka)
+    finally:
+        await kafka.close()
+
+
+async def _replay_log(
+    source: Connection, scratch_url: str, settings: Settings, partitions: int, kafka: KafkaLog | None
+) -> ReplayReport:
     cursors = {row["shard"]: row["position"] for row in await source.fetch(_LOG["load_cursors"])}
+    log = _AppliedLog(source, cursors, kafka)
     for shard, position in cursors.items():
-        first = await source.fetchval(_LOG["load_first"], shard)
-        if position > 0 and first != 1:
+        first = await log.find_first(shard) if position > 0 else 1
+        if first != 1:
+            kept = "KITH_KAFKA_RETENTION_H" if kafka else "KITH_LOG_RETENTION_H"
             raise StartError(
                 f"The log of partition {shard} begins at {first or position + 1}: older entries were trimmed, so it"
-                " cannot be replayed from the start. KITH_LOG_RETENTION_H keeps entries longer."
+                f" cannot be replayed from the start. {kept} keeps entries longer."
             )
     await migrate(scratch_url, partitions)
     database = await Database.open(scratch_url, settings, "writer", connections_max=2)
     try:
-        writer = Writer(database, _AppliedLog(source, cursors), SystemClock(), settings)
+        writer = Writer(database, log, SystemClock(), settings)
         entries = await writer.drain()
         async with database.acquire() as replayed:
             found = [await find_difference(source, replayed, table) for table in TABLES]

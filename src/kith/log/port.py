@@ -35,6 +35,22 @@ class Log(Protocol):
         """The last position of each shard, 0 where nothing was ever appended."""
         ...
 
+    async def load_owned_heads(self) -> dict[int, int]:
+        """Those of the shards that this process is to apply: all, where nothing shares them out among writers."""
+        ...
+
+    @property
+    def is_shared_out(self) -> bool:
+        """Whether shards move between writers: then one that another writer has moved on is no fault."""
+        ...
+
+    async def bury(self, shard: int, entry: Entry, reason: str) -> None:
+        """Tell of an entry that was set aside, where the log has a place for that. Never fails, never waits long.
+
+        The table of dead letters is the truth; this is a copy for whoever watches the log.
+        """
+        ...
+
     async def wait(self, timeout_s: float) -> None:
         """Returns when there may be news since the last call, or after the timeout."""
         ...

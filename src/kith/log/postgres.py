@@ -54,6 +54,16 @@ class PostgresLog:
     async def load_heads(self) -> dict[int, int]:
         return {row["shard"]: row["position"] for row in await self._database.fetch(_SQL["load_heads"])}
 
+    async def load_owned_heads(self) -> dict[int, int]:
+        return await self.load_heads()
+
+    @property
+    def is_shared_out(self) -> bool:
+        return False
+
+    async def bury(self, shard: int, entry: Entry, reason: str) -> None:
+        """The table of dead letters is all there is."""
+
     async def wait(self, timeout_s: float) -> None:
         if self._listener is None:
             self._listener = Listener(self._url, "kith_log", lambda _: self._news.set())

@@ -7,7 +7,10 @@ import msgspec
 
 from kith.model.commands import Envelope
 
+# A program that writes what this one cannot read, a new type of command included, counts on.
 VERSION = 1
+# A first byte beyond is no version, and the entry is damaged.
+VERSION_MAX = 63
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
 DECODERS: Mapping[int, Callable[[bytes | memoryview], Envelope]] = {
@@ -19,6 +22,10 @@ class Undecodable(ValueError):
     """An entry of the log that no decoder of this program reads."""
 
 
+class Newer(Undecodable):
+    """An entry that a newer version of this program has written."""
+
+
 def encode_envelope(envelope: Envelope) -> bytes:
     return bytes((VERSION,)) + _encoder.encode(envelope)
 
@@ -26,6 +33,8 @@ def encode_envelope(envelope: Envelope) -> bytes:
 def decode_envelope(entry: bytes) -> Envelope:
     """Raises Undecodable with the reason."""
     decode = DECODERS.get(entry[0]) if entry else None
+    if entry and VERSION < entry[0] <= VERSION_MAX:
+        raise Newer(f"An entry of the log has version {entry[0]}, and this program reads up to {VERSION}.")
     if decode is None:
         raise Undecodable(f"The entry has version {entry[0] if entry else 'none'}; known are {sorted(DECODERS)}.")
     try:

@@ -19,7 +19,8 @@ from kith.engine.context import load_installation, open_engine
 from kith.engine.foresight import rebuild_pending
 from kith.engine.maintenance import run_maintenance
 from kith.errors import NotYet
-from kith.log.postgres import PostgresLog
+from kith.log.opening import open_log
+from kith.log.port import Log
 from kith.settings import Settings
 from kith.store.database import Database, Role
 from kith.store.embedded import get_database_url
@@ -89,14 +90,10 @@ async def run_writer(settings: Settings) -> None:
 async def run_worker(settings: Settings) -> None:
     """Do what is due by time until told to stop."""
     url = get_database_url(settings)
-    async with _open_patiently(lambda: _open_database(settings, url, "worker")) as database:
+    async with _open_patiently(lambda: _open_database_and_log(settings, url, "worker")) as (database, log):
         stop = listen_for_stop()
         _announce("Kith's worker is ready")
-        log = PostgresLog(database, url, settings)
-        try:
-            await run_maintenance(database, log, SystemClock(), settings, stop)
-        finally:
-            await log.close()
+        await run_maintenance(database, log, SystemClock(), settings, stop)
 
 
 def listen_for_stop() -> asyncio.Event:
@@ -110,22 +107,19 @@ def listen_for_stop() -> asyncio.Event:
 
 @asynccontextmanager
 async def _open_writer(settings: Settings, url: str) -> AsyncIterator[Writer]:
-    async with _open_database(settings, url, "writer") as database:
-        log = PostgresLog(database, url, settings)
-        try:
-            writer = Writer(database, log, SystemClock(), settings)
-            await writer.warm_up()
-            yield writer
-        finally:
-            await log.close()
+    async with _open_database_and_log(settings, url, "writer") as (database, log):
+        writer = Writer(database, log, SystemClock(), settings)
+        await writer.warm_up()
+        yield writer
 
 
 @asynccontextmanager
-async def _open_database(settings: Settings, url: str, role: Role) -> AsyncIterator[Database]:
+async def _open_database_and_log(settings: Settings, url: str, role: Role) -> AsyncIterator[tuple[Database, Log]]:
     database = await Database.open(url, settings, role, connections_max=4)
     try:
-        await load_installation(database)
-        yield database
+        installation = await load_installation(database)
+        async with open_log(settings, database, url, installation.partitions) as log:
+            yield database, log
     finally:
         await database.close()
 

@@ -1,0 +1,137 @@
+"""Kafka for the tests: a throwaway broker for the run, with topics of their own for whoever asks."""
+
+import itertools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from kith.settings import Settings
+from tests.postgres import REQUIRED
+
+POM = Path(__file__).parent / "broker" / "pom.xml"
+START_S = 60
+CLUSTER_ID = "a2l0aC10ZXN0cy1icm9rZQ"
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.quorum.voters=1@127.0.0.1:{controller}
+log.dirs={data}
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+log.retention.check.interval.ms=1000
+num.network.threads=2
+num.io.threads=2
+"""
+
+
+@dataclass
+class Broker:
+    """A running Kafka of one node, controller and broker in one process."""
+
+    folder: Path
+    port: int
+    classpath: str
+    _process: "subprocess.Popen[bytes] | None" = None
+    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def make_settings(self, settings: Settings) -> Settings:
+        """The settings with a topic on this broker that nobody else has."""
+        topic = f"test{next(self._numbers)}-{os.urandom(4).hex()}.commands"
+        return msgspec.structs.replace(settings, kafka_bootstrap=self.bootstrap, kafka_topic=topic)
+
+    def start(self) -> None:
+        """Returns when it takes connections, which it does once it serves."""
+        with (self.folder / "kafka.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                ["java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", self.classpath]
+                + ["kafka.Kafka", str(self.folder / "server.properties")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + START_S
+        while b"Kafka Server started" not in (self.folder / "kafka.log").read_bytes():
+            assert self._process.poll() is None, (self.folder / "kafka.log").read_text()
+            assert time.monotonic() < deadline, "Kafka does not start:\n" + (self.folder / "kafka.log").read_text()
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        # What it holds is thrown away: no need to wait until it has put that in order.
+        self.kill()
+
+    def _end(self, sign: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(sign)
+            self._process.wait()
+            self._process = None
+            (self.folder / "kafka.log").write_bytes(b"")
+
+
+def find_classpath(folder: Path) -> str:
+    """The jars of Kafka, which Maven resolves. Skips the test where Java or Maven are missing."""
+    for program, package in (("java", "default-jre-headless"), ("mvn", "maven")):
+        if shutil.which(program) is None:
+            message = f"{program} is not installed (apt-get install {package})"
+            if REQUIRED:
+                pytest.fail(message)
+            pytest.skip(message)
+    output = folder / "classpath"
+    command = ["mvn", "-q", "-B", "-f", str(POM), "dependency:build-classpath", f"-Dmdep.outputFile={output}"]
+    if subprocess.run([*command, "-o"], capture_output=True, check=False).returncode != 0:
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert found.returncode == 0, f"Maven does not find Kafka:\n{found.stdout}{found.stderr}"
+    return output.read_text()
+
+
+def find_free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@contextmanager
+def running_broker(folder: Path) -> Iterator[Broker]:
+    """A broker with its data below the folder, gone at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port, controller = find_free_ports(2)
+    broker = Broker(folder, port, find_classpath(folder))
+    properties = folder / "server.properties"
+    properties.write_text(PROPERTIES.format(port=port, controller=controller, data=folder / "data"))
+    subprocess.run(
+        ["java", "-XX:TieredStopAtLevel=1", "-cp", broker.classpath, "kafka.tools.StorageTool", "format"]
+        + ["-t", CLUSTER_ID, "-c", str(properties)],
+        check=True,
+        capture_output=True,
+    )
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()
