@@ -13,6 +13,7 @@ from kith.clock import FixedClock
 from kith.engine.context import Engine
 from kith.engine.replay import replay_check
 from kith.model.workspaces import Workspace
+from kith.settings import Settings
 from tests import row_security
 from tests.kafka import Broker, running_broker
 from tests.kit import SETTINGS, Kit, open_kit
@@ -33,6 +34,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=["15", "18"],
         default="18",
         help="the PostgreSQL of the run: the wheel's 18 or Debian's 15",
+    )
+
+    parser.addoption(
+        "--log", choices=["postgres", "kafka"], default="postgres", help="the log of the Kith that tests share"
     )
 
 
@@ -99,13 +104,27 @@ async def database_url(postgres: Cluster) -> str:
 
 
 @pytest.fixture(scope="session")
-async def kit(postgres: Cluster) -> AsyncIterator[Kit]:
+def make_log_settings(request: pytest.FixtureRequest) -> Callable[[], Settings]:
+    """The settings of a Kith on the log of the run, with a topic of its own on Kafka."""
+    if request.config.getoption("--log") != "kafka":
+        return lambda: SETTINGS
+    broker: Broker = request.getfixturevalue("kafka")
+    return lambda: broker.make_settings(SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def log_settings(make_log_settings: Callable[[], Settings]) -> Settings:
+    return make_log_settings()
+
+
+@pytest.fixture(scope="session")
+async def kit(postgres: Cluster, log_settings: Settings) -> AsyncIterator[Kit]:
     """The Kith that tests share, each in workspaces of its own. At the end its log is replayed and compared."""
     url = await postgres.make_database()
-    async with open_kit(url) as opened:
+    async with open_kit(url, log_settings) as opened:
         yield opened
         await opened.drain()
-    report = await replay_check(url, SETTINGS)
+    report = await replay_check(url, log_settings)
     assert not report.differences, "the log applied again gives other tables:\n" + "\n".join(report.differences)
 
 
@@ -151,9 +170,9 @@ async def other_client(kit: Kit, other_workspace: Workspace) -> AsyncIterator[ht
 
 
 @pytest.fixture
-async def own_kit(database_url: str) -> AsyncIterator[Kit]:
+async def own_kit(database_url: str, make_log_settings: Callable[[], Settings]) -> AsyncIterator[Kit]:
     """A Kith of the test's own, for tests that break things."""
-    async with open_kit(database_url) as opened:
+    async with open_kit(database_url, make_log_settings()) as opened:
         yield opened
 
 
@@ -164,9 +183,11 @@ def clock() -> FixedClock:
 
 
 @pytest.fixture
-async def timed_kit(database_url: str, clock: FixedClock) -> AsyncIterator[Kit]:
+async def timed_kit(
+    database_url: str, clock: FixedClock, make_log_settings: Callable[[], Settings]
+) -> AsyncIterator[Kit]:
     """A Kith of the test's own that lives by ``clock``."""
-    async with open_kit(database_url, clock=clock) as opened:
+    async with open_kit(database_url, make_log_settings(), clock) as opened:
         yield opened
 
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from tests.postgres import REQUIRED
 
 POM = Path(__file__).parent / "broker" / "pom.xml"
 START_S = 60
+JAVA = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 CLUSTER_ID = "a2l0aC10ZXN0cy1icm9rZQ"
 PROPERTIES = """\
 process.roles=broker,controller
@@ -65,8 +67,7 @@ class Broker:
         """Returns when it takes connections, which it does once it serves."""
         with (self.folder / "kafka.log").open("ab") as log:
             self._process = subprocess.Popen(
-                ["java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", self.classpath]
-                + ["kafka.Kafka", str(self.folder / "server.properties")],
+                ["java", *JAVA, "-cp", self.classpath, "kafka.Kafka", str(self.folder / "server.properties")],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -92,7 +93,7 @@ class Broker:
             (self.folder / "kafka.log").write_bytes(b"")
 
 
-def find_classpath(folder: Path) -> str:
+def find_classpath() -> str:
     """The jars of Kafka, which Maven resolves. Skips the test where Java or Maven are missing."""
     for program, package in (("java", "default-jre-headless"), ("mvn", "maven")):
         if shutil.which(program) is None:
@@ -100,7 +101,12 @@ def find_classpath(folder: Path) -> str:
             if REQUIRED:
                 pytest.fail(message)
             pytest.skip(message)
-    output = folder / "classpath"
+    # Maven takes seconds: it is asked again when the list of jars is older than what it is made from, or one is gone.
+    output = Path(sys.prefix) / "kafka.classpath"
+    if output.exists() and output.stat().st_mtime > POM.stat().st_mtime:
+        known = output.read_text()
+        if all(Path(jar).exists() for jar in known.split(os.pathsep)):
+            return known
     command = ["mvn", "-q", "-B", "-f", str(POM), "dependency:build-classpath", f"-Dmdep.outputFile={output}"]
     if subprocess.run([*command, "-o"], capture_output=True, check=False).returncode != 0:
         found = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -121,15 +127,12 @@ def running_broker(folder: Path) -> Iterator[Broker]:
     """A broker with its data below the folder, gone at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     port, controller = find_free_ports(2)
-    broker = Broker(folder, port, find_classpath(folder))
+    broker = Broker(folder, port, find_classpath())
     properties = folder / "server.properties"
     properties.write_text(PROPERTIES.format(port=port, controller=controller, data=folder / "data"))
-    subprocess.run(
-        ["java", "-XX:TieredStopAtLevel=1", "-cp", broker.classpath, "kafka.tools.StorageTool", "format"]
-        + ["-t", CLUSTER_ID, "-c", str(properties)],
-        check=True,
-        capture_output=True,
-    )
+    tool = ["java", *JAVA, "-cp", broker.classpath, "kafka.tools.StorageTool"]
+    command = [*tool, "format", "-t", CLUSTER_ID, "-c", str(properties)]
+    subprocess.run(command, check=True, capture_output=True)
     broker.start()
     try:
         yield broker

@@ -13,7 +13,7 @@ from kith.engine.replay import replay_check
 from kith.model.workspaces import Workspace
 from tests.api.test_dynamic_lists import CRITERIA, act, list_members, make_list, one
 from tests.engine.test_batches import apply_counting
-from tests.kit import SETTINGS, Kit
+from tests.kit import Kit
 
 Json = dict[str, Any]
 CALLS: Json = {"type": "activity", "activityType": "CALL", "operator": "gte", "value": 1}
@@ -143,5 +143,7 @@ async def test_the_log_gives_the_same_however_it_is_cut_into_batches(
         await act(own_client, chance)
     await own_kit.drain()
     for size in (1, 5, 500):
-        report = await replay_check(own_kit.url, msgspec.structs.replace(SETTINGS, batch_commands_max=size))
+        report = await replay_check(
+            own_kit.url, msgspec.structs.replace(own_kit.engine.settings, batch_commands_max=size)
+        )
         assert report.differences == [], f"in batches of {size}"

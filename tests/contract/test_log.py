@@ -207,7 +207,9 @@ async def test_waiting_ends_without_news_after_its_time(log: Log) -> None:
     await asyncio.wait_for(log.wait(0.01), 5)
 
 
-async def test_without_its_database_the_log_in_postgresql_says_unavailable_and_comes_back_with_it(tmp_path: Path) -> None:
+async def test_without_its_database_the_log_in_postgresql_says_unavailable_and_comes_back_with_it(
+    tmp_path: Path,
+) -> None:
     cluster = await start_server(tmp_path / "own", 18, 1)
     url = await cluster.make_database()
     database = await Database.open(url, SETTINGS, "writer")

@@ -122,7 +122,9 @@ class Writer:
                 if isinstance(error, ConflictingWriter) and self._log.is_shared_out:
                     logger.warning("another writer has the partition by now; going on with the rest", error=str(error))
                 elif is_passing(error):
-                    logger.warning("what the writer needs does not serve; trying again", error=str(error) or repr(error))
+                    logger.warning(
+                        "what the writer needs does not serve; trying again", error=str(error) or repr(error)
+                    )
                 else:
                     raise
                 self._positions.clear()
@@ -372,7 +374,9 @@ def decode_entry(entry: Entry) -> Envelope | str:
     try:
         return decode_envelope(entry.data)
     except Newer as error:
-        raise NewerLog(f"{error} It is at {entry.position}. Start a writer of the newer version: this one stops.") from None
+        raise NewerLog(
+            f"{error} It is at {entry.position}. Start a writer of the newer version: this one stops."
+        ) from None
     except Undecodable as error:
         return str(error)
 

@@ -117,7 +117,9 @@ class KafkaLog:
                 sent = await producer.send(to_dead_topic(self._settings), entry.data, key, headers=headers)
                 await sent
         except (KafkaError, OSError, TimeoutError) as error:
-            logger.warning("a dead letter is in the table only", shard=shard, position=entry.position, error=repr(error))
+            logger.warning(
+                "a dead letter is in the table only", shard=shard, position=entry.position, error=repr(error)
+            )
 
     async def wait(self, timeout_s: float) -> None:
         for shard, head in self._heads.items():
@@ -266,11 +268,13 @@ class KafkaLog:
 async def _close_producer(opening: "asyncio.Task[AIOKafkaProducer]") -> None:
     """At once, with what it holds: ``stop`` would first send that, for as long as it takes."""
     opening.cancel()
-    (producer,) = await asyncio.gather(opening, return_exceptions=True)
-    if isinstance(producer, AIOKafkaProducer):
-        producer._closed = True  # noqa: SLF001 - there is no public way to close it without sending
-        await producer._sender.close()  # noqa: SLF001 - likewise
-        await producer.client.close()
+    await asyncio.wait([opening])
+    if opening.cancelled() or opening.exception() is not None:
+        return
+    producer = opening.result()
+    producer._closed = True  # noqa: SLF001 - there is no public way to close it without sending
+    await producer._sender.close()  # noqa: SLF001 - likewise
+    await producer.client.close()
 
 
 async def _ask(answer: Awaitable[T]) -> T:

@@ -19,7 +19,9 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
     the cursor.
     """
 
-    def __init__(self, make_consumer: Callable[[], AIOKafkaConsumer], topic: str, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, make_consumer: Callable[[], AIOKafkaConsumer], topic: str, on_change: Callable[[], None]
+    ) -> None:
         self._make_consumer = make_consumer
         self._topic = topic
         self._on_change = on_change

@@ -126,7 +126,9 @@ class Reader:
                     # The entries behind the position are gone, or never were. Whoever reads sees the gap.
                     await consumer.seek_to_beginning(self._partition)
         except (KafkaError, OSError) as error:
-            logger.warning("reading the log failed; trying again", partition=self._partition.partition, error=str(error))
+            logger.warning(
+                "reading the log failed; trying again", partition=self._partition.partition, error=str(error)
+            )
         finally:
             try:
                 await consumer.stop()
