@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +20,6 @@ from kith.settings import Settings
 from tests.postgres import REQUIRED
 
 POM = Path(__file__).parent / "broker" / "pom.xml"
-START_S = 60
 JAVA = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 CLUSTER_ID = "a2l0aC10ZXN0cy1icm9rZQ"
 PROPERTIES = """\
@@ -64,19 +63,24 @@ class Broker:
         return msgspec.structs.replace(settings, kafka_bootstrap=self.bootstrap, kafka_topic=topic)
 
     def start(self) -> None:
-        """Returns when it takes connections, which it does once it serves."""
-        with (self.folder / "kafka.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                ["java", *JAVA, "-cp", self.classpath, "kafka.Kafka", str(self.folder / "server.properties")],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        deadline = time.monotonic() + START_S
-        while b"Kafka Server started" not in (self.folder / "kafka.log").read_bytes():
-            assert self._process.poll() is None, (self.folder / "kafka.log").read_text()
-            assert time.monotonic() < deadline, "Kafka does not start:\n" + (self.folder / "kafka.log").read_text()
-            time.sleep(0.05)
+        """Returns when it serves."""
+        self._process = subprocess.Popen(
+            ["java", *JAVA, "-cp", self.classpath, "kafka.Kafka", str(self.folder / "server.properties")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        said = self._process.stdout
+        assert said is not None
+        lines = []
+        for line in said:
+            lines.append(line.decode())
+            if b"Kafka Server started" in line:
+                break
+        else:
+            raise AssertionError("Kafka does not start:\n" + "".join(lines))
+        # What it says from now on has to be taken, or it stops when the pipe is full.
+        threading.Thread(target=shutil.copyfileobj, args=(said, (self.folder / "kafka.log").open("wb"))).start()
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)
@@ -90,7 +94,6 @@ class Broker:
             self._process.send_signal(sign)
             self._process.wait()
             self._process = None
-            (self.folder / "kafka.log").write_bytes(b"")
 
 
 def find_classpath() -> str:
