@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import pytest
@@ -80,7 +81,7 @@ class Broker:
         else:
             raise AssertionError("Kafka does not start:\n" + "".join(lines))
         # What it says from now on has to be taken, or it stops when the pipe is full.
-        threading.Thread(target=shutil.copyfileobj, args=(said, (self.folder / "kafka.log").open("wb"))).start()
+        threading.Thread(target=keep, args=(said, self.folder / "kafka.log")).start()
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)
@@ -94,6 +95,11 @@ class Broker:
             self._process.send_signal(sign)
             self._process.wait()
             self._process = None
+
+
+def keep(said: IO[bytes], path: Path) -> None:
+    with said, path.open("wb") as file:
+        shutil.copyfileobj(said, file)
 
 
 def find_classpath() -> str:

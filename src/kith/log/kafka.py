@@ -28,6 +28,7 @@ HEARTBEAT_MS = 2000
 REBALANCE_MS = 10_000
 ASK_TIMEOUT_S = 5
 BURY_TIMEOUT_S = 2
+REOPEN_S = 0.1
 # What the framing of a record adds to its entry, with room to spare.
 RECORD_BYTES = 128
 logger = structlog.get_logger(__name__)
@@ -199,21 +200,26 @@ class KafkaLog:
         return self._producer
 
     async def _open_producer(self) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(
-            **self._options,
-            acks="all",
-            enable_idempotence=True,
-            max_request_size=ENTRY_BYTES_MAX,
-            max_batch_size=ENTRY_BYTES_MAX,
-            request_timeout_ms=self._settings.append_timeout_ms,
-            retry_backoff_ms=50,
-        )
-        try:
-            await producer.start()
-        except BaseException:
-            await producer.client.close()
-            raise
-        return producer
+        """Tries until a broker is there: who waits for it has a deadline."""
+        while True:
+            producer = AIOKafkaProducer(
+                **self._options,
+                acks="all",
+                enable_idempotence=True,
+                max_request_size=ENTRY_BYTES_MAX,
+                max_batch_size=ENTRY_BYTES_MAX,
+                request_timeout_ms=self._settings.append_timeout_ms,
+                retry_backoff_ms=50,
+            )
+            try:
+                await producer.start()
+                return producer
+            except (KafkaError, OSError):
+                await _abandon(producer)
+                await asyncio.sleep(REOPEN_S)
+            except BaseException:
+                await _abandon(producer)
+                raise
 
     def _discard_producer(self) -> None:
         """Let go of it with what it has not sent: the next append makes another."""
@@ -271,9 +277,13 @@ async def _close_producer(opening: "asyncio.Task[AIOKafkaProducer]") -> None:
     await asyncio.wait([opening])
     if opening.cancelled() or opening.exception() is not None:
         return
-    producer = opening.result()
+    await _abandon(opening.result())
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
     producer._closed = True  # noqa: SLF001 - there is no public way to close it without sending
-    await producer._sender.close()  # noqa: SLF001 - likewise
+    if producer._sender is not None:  # noqa: SLF001 - likewise
+        await producer._sender.close()  # noqa: SLF001 - likewise
     await producer.client.close()
 
 
