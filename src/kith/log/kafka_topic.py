@@ -1,5 +1,6 @@
 """The topic that is the log, and its dead letters' one: how brokers are reached, and that both are there as needed."""
 
+import asyncio
 import ssl
 from typing import Any
 
@@ -15,6 +16,7 @@ MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 ENTRY_BYTES_MAX = 16 * 1024 * 1024
 REPLICAS = 3
 OPEN_TIMEOUT_MS = 10_000
+SEEN_S = 0.05
 _EXISTS = 36
 
 
@@ -97,7 +99,10 @@ async def _make_missing(admin: AIOKafkaAdminClient, settings: Settings, partitio
             for topic, code, *more in made.topic_errors:
                 if code not in (0, _EXISTS):
                     raise StartError(f"Kafka does not make the topic {topic}: {more[0] if more else f'error {code}'}")
-            found = partitions
+            async with asyncio.timeout(OPEN_TIMEOUT_MS / 1000):
+                # What was made is not known to every broker at once.
+                while not (found := await _count_partitions(admin, name)):
+                    await asyncio.sleep(SEEN_S)
         if name == settings.kafka_topic and found != partitions:
             raise StartError(
                 f"The topic {name} has {found} partitions, and this installation {partitions}. Name another topic"
