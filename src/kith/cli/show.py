@@ -10,7 +10,7 @@ import typer
 from kith import __version__
 from kith.cli.connect import Data, run_connected
 from kith.cli.output import AsJson, print_json, print_table
-from kith.settings import SETTINGS, load_settings
+from kith.settings import SETTINGS, Settings, load_settings
 from kith.store.database import Connection
 from kith.store.embedded import get_database_url
 from kith.store.status import load_server, load_shards, load_workspace_rows
@@ -52,7 +52,8 @@ def hide_secret(name: str, value: str | int) -> str | int:
 
 def show_status(data: Data = None, as_json: AsJson = False) -> None:
     """Show the database, how far the log is applied, and what the workspaces hold."""
-    status = run_connected(load_settings(data=data), load_status)
+    settings = load_settings(data=data)
+    status = run_connected(settings, lambda connection: load_status(connection, settings))
     if as_json:
         print_json(status)
         return
@@ -66,8 +67,12 @@ def show_status(data: Data = None, as_json: AsJson = False) -> None:
     print_table(status["workspaces"], "There are no workspaces yet.")
 
 
-async def load_status(connection: Connection) -> dict[str, Any]:
+async def load_status(connection: Connection, settings: Settings) -> dict[str, Any]:
+    """Raises NotYet where the log is in Kafka, and no broker answers."""
     shards = await load_shards(connection)
+    if settings.kafka_bootstrap:
+        heads = await load_kafka_heads(settings, len(shards))
+        shards = [msgspec.structs.replace(shard, head=heads[shard.shard]) for shard in shards]
     return {
         "version": __version__,
         "database": msgspec.structs.asdict(await load_server(connection)),
@@ -75,6 +80,16 @@ async def load_status(connection: Connection) -> dict[str, Any]:
         "shards": [{**msgspec.structs.asdict(shard), "lag": shard.head - shard.cursor} for shard in shards],
         "workspaces": [msgspec.structs.asdict(rows) for rows in await load_workspace_rows(connection)],
     }
+
+
+async def load_kafka_heads(settings: Settings, partitions: int) -> dict[int, int]:
+    from kith.log.kafka import KafkaLog  # noqa: PLC0415 - a client of Kafka; other commands start faster without it
+
+    log = await KafkaLog.open(settings, partitions)
+    try:
+        return await log.load_heads()
+    finally:
+        await log.close()
 
 
 def show_openapi(as_json: AsJson = False) -> None:

@@ -142,6 +142,9 @@ class Writer:
             # Shards that came to it were another's until now.
             await self.load_positions()
         self._positions = {shard: self._positions.get(shard, 0) for shard in heads}
+        if any(position > heads[shard] for shard, position in self._positions.items()):
+            # The cursors may have moved on since the heads were asked for.
+            heads = await self._load_heads_again(heads)
         applied = 0
         behind = list(heads)
         while behind := [shard for shard in behind if self._positions[shard] < heads[shard]]:
@@ -150,6 +153,17 @@ class Writer:
                     return applied
                 applied += await self._apply_next(shard, heads[shard])
         return applied
+
+    async def _load_heads_again(self, heads: dict[int, int]) -> dict[int, int]:
+        """Raises BrokenLog where the log ends before what is applied: what is appended there would be passed over."""
+        later = heads | await self._log.load_owned_heads()
+        for shard, position in self._positions.items():
+            if position > later[shard]:
+                raise BrokenLog(
+                    f"Partition {shard} is applied up to {position}, and its log ends at {later[shard]}. Was it made"
+                    " anew, or restored from an older copy? This writer stops rather than pass over what is appended."
+                )
+        return {shard: later[shard] for shard in heads}
 
     async def load_positions(self) -> None:
         """Begin where the cursors stand: they are the truth."""

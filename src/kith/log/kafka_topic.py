@@ -101,7 +101,7 @@ async def _make_missing(admin: AIOKafkaAdminClient, settings: Settings, partitio
                     raise StartError(f"Kafka does not make the topic {topic}: {more[0] if more else f'error {code}'}")
             async with asyncio.timeout(OPEN_TIMEOUT_MS / 1000):
                 # What was made is not known to every broker at once.
-                while not (found := await _count_partitions(admin, name)):
+                while not (found := await _count_partitions(admin, name)):  # noqa: ASYNC110 - nothing tells of it
                     await asyncio.sleep(SEEN_S)
         if name == settings.kafka_topic and found != partitions:
             raise StartError(
