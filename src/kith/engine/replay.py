@@ -1,5 +1,6 @@
 """Replay: apply the log again, to an empty database, and compare every table with what is there."""
 
+import asyncio
 import secrets
 from urllib.parse import urlsplit, urlunsplit
 
@@ -35,6 +36,8 @@ class _AppliedLog:
         self._connection = connection
         self._cursors = cursors
         self._kafka = kafka
+        # The writer reads ahead on several shards at once, and a connection takes one statement after the other.
+        self._reading = asyncio.Lock()
 
     async def find_first(self, shard: int) -> int | None:
         """The position of the oldest entry that is there."""
@@ -51,7 +54,8 @@ class _AppliedLog:
         limit = min(limit, self._cursors[shard] - after)
         if self._kafka is not None:
             return await self._kafka.read(shard, after, limit)
-        rows = await self._connection.fetch(_LOG["read"], shard, after, limit, READ_BYTES_MAX)
+        async with self._reading:
+            rows = await self._connection.fetch(_LOG["read"], shard, after, limit, READ_BYTES_MAX)
         return [Entry(row[0], row[1], row[2]) for row in rows]
 
     async def load_heads(self) -> dict[int, int]:
