@@ -47,7 +47,7 @@ def bench_reads(kith: Installation, seconds: float) -> list[Figure]:
             "list": (READS["list"], ["page"]),
         }.items()
         for connections in (1, 32)
-    ] + [compare_query(kith, seconds)]
+    ]
 
 
 def compare_query(kith: Installation, seconds: float) -> Figure:
