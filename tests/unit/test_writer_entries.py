@@ -1,10 +1,13 @@
 """What the writer does with entries that make many batches."""
 
+import gc
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
 from kith.clock import SystemClock
 from kith.engine.apply import Writer
+from kith.engine.decisions import Decided, find_no_lists
 from kith.log.port import Entry
 from kith.settings import Settings
 
@@ -33,3 +36,15 @@ async def test_entries_may_make_any_number_of_batches() -> None:
     writer = OneByOne()
     await writer._apply(0, [Entry(position, 1, b"") for position in range(1, 3001)])
     assert writer.stored == list(range(1, 3001))
+
+
+def test_a_batch_that_is_stored_is_gone_at_once() -> None:
+    """Cycles are looked for seldom in the writer: a batch that is in one stays in memory for long."""
+    gc.disable()
+    try:
+        decided = Decided((), {}, SystemClock().now(), {}, find_no_lists)
+        gone = weakref.ref(decided)
+        del decided
+        assert gone() is None
+    finally:
+        gc.enable()

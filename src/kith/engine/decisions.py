@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -143,7 +144,7 @@ class Decided:
         self._following: dict[tuple[int, str], list[tuple[str, Any]]] = {}
         self._reached: dict[int, list[Reached]] = {}
         self._reach: dict[int, Reach] = {}
-        self._maker = RowMaker(self.get_schema)
+        self._maker = RowMaker(partial(find_schema, self._states))
         for workspace, record in records:
             self._states[workspace].know((record,))
         for (workspace, identity), survey in surveys.items():
@@ -268,9 +269,7 @@ class Decided:
 
     def get_schema(self, workspace: int, entity: str) -> Schema:
         """As the batch leaves it."""
-        schema = self._states[workspace].peek(("schema", entity))
-        assert isinstance(schema, Schema)
-        return schema
+        return find_schema(self._states, workspace, entity)
 
     def list_conversions(self) -> list[tuple[Envelope, Property | None, Property]]:
         """Properties before and after, into whose form what records hold is to be brought, and by which command."""
@@ -349,6 +348,13 @@ class Decided:
     def _list_told(self, envelope: Envelope, decision: Decision) -> Iterator[tuple[str, Any]]:
         yield from list_told(envelope, decision, self._find_result(envelope))
         yield from self._following.get((envelope.workspace_id, envelope.operation_id), ())
+
+
+def find_schema(states: Mapping[int, State], workspace: int, entity: str) -> Schema:
+    """No method: what makes the rows of a batch must not hold the batch, or garbage of both is left for long."""
+    schema = states[workspace].peek(("schema", entity))
+    assert isinstance(schema, Schema)
+    return schema
 
 
 def to_definition(one: List | None) -> Any:
