@@ -5,7 +5,7 @@ SHELL := /usr/bin/env bash
 
 bin := .venv/bin
 # Tests run side by side, each process with a PostgreSQL of its own; more than this only wait for each other's disk.
-beside := -n auto --maxprocesses=4 --dist worksteal
+beside := -n auto --maxprocesses=4
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile

@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import hypothesis
@@ -19,6 +20,7 @@ from tests.kafka import Broker, running_broker
 from tests.kit import SETTINGS, Kit, open_kit
 from tests.postgres import REQUIRED, TEMPLATE, Cluster, start_server, to_url
 from tests.serving import Served, serving
+from tests.together import Together
 
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
@@ -39,6 +41,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--log", choices=["postgres", "kafka"], default="postgres", help="the log of the Kith that tests share"
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    return Together(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

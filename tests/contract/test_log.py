@@ -202,6 +202,17 @@ async def test_an_append_wakes_who_waits(log: Log) -> None:
     await asyncio.wait_for(waiting, 5)
 
 
+async def test_what_news_tell_is_where_the_log_ends(log: Log) -> None:
+    """Or nothing: a log need not know more than that there are some."""
+    await listen(log)
+    for shard in (0, 1, 1):
+        await log.load_owned_heads()
+        waiting = asyncio.create_task(log.wait(30))
+        await log.append(shard, 7, b"news")
+        told = await asyncio.wait_for(waiting, 5)
+        assert told in (None, await log.load_owned_heads())
+
+
 async def test_waiting_ends_without_news_after_its_time(log: Log) -> None:
     await listen(log)
     await asyncio.wait_for(log.wait(0.01), 5)

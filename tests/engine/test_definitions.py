@@ -17,7 +17,7 @@ from tests.engine.crowd import make_contact, save, save_counter
 from tests.kit import SETTINGS, Kit
 from tests.postgres import connect
 
-CONTACTS = 20_000
+CONTACTS = 5_000
 HELD = "SELECT properties -> $2 FROM contacts WHERE workspace_id = $1 ORDER BY id"
 DEFINE = CreateProperty(property_id="prp_1", entity="CONTACT", key="mrr", property_type="NUMBER")
 
@@ -262,7 +262,7 @@ MIXED: tuple[Callable[[int], Any], ...] = (
 async def test_a_definition_converts_all_of_very_many_contacts_window_by_window(
     own_kit: Kit, own_acts: Acts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kith.engine.surveys.WINDOW_RECORDS", 1500)
+    monkeypatch.setattr("kith.engine.surveys.WINDOW_RECORDS", 375)
     workspace, chance = own_acts.workspace, random.Random(3)
     contacts = [
         msgspec.structs.replace(

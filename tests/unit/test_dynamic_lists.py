@@ -13,6 +13,7 @@ from kith.cql.predicate import compile_predicate, make_row
 from kith.cql.reads import add_default_status, has_relative, list_reads
 from kith.engine.dynamic_lists import DynamicList, ListRow, NearLists, looks_beyond
 from kith.engine.vocabularies import Vocabularies
+from kith.model.records import ListLink
 from tests.unit.cql_trees import COMPANY, CONTACT, NOW, make_comparisons, make_records
 
 VOCABULARIES = Vocabularies(CONTACT, COMPANY, CONTACT)
@@ -39,6 +40,8 @@ def make_list(number: int, tree: Condition) -> DynamicList:
         wide=looks_beyond(tree),
         relative=has_relative(tree),
         predicate=compile_predicate(tree, CONTACT, NOW),
+        link=ListLink(external_id=row.external_id, number=number),
+        told={},
     )
 
 

@@ -111,13 +111,15 @@ class Writer:
         Raises ConflictingWriter, unless the log shares the shards out: then another writer has one by now, which is
         how they move.
         """
+        heads: dict[int, int] | None = None
         while not stop.is_set():
             try:
-                applied = await self.drain(stop)
+                applied = await self.drain(stop, heads)
                 if applied > BUSY_COMMANDS and not stop.is_set():
                     await asyncio.sleep(GATHER_S)
-                await self._log.wait(self._poll_s)
+                heads = await self._log.wait(self._poll_s)
             except Exception as error:
+                heads = None
                 self._forget_all_ahead()
                 if isinstance(error, ConflictingWriter) and self._log.is_shared_out:
                     logger.warning("another writer has the partition by now; going on with the rest", error=str(error))
@@ -135,9 +137,12 @@ class Writer:
         async with self._database.acquire() as connection:
             await store.warm_up(connection)
 
-    async def drain(self, stop: asyncio.Event | None = None) -> int:
-        """Apply all that is on the log of its shards when it begins, in turns; the number of entries."""
-        heads = await self._log.load_owned_heads()
+    async def drain(self, stop: asyncio.Event | None = None, heads: dict[int, int] | None = None) -> int:
+        """Apply all that is on the log of its shards when it begins, in turns; the number of entries.
+
+        ``heads`` are where the log of each ends, where that is known.
+        """
+        heads = heads or await self._log.load_owned_heads()
         if heads.keys() - self._positions.keys():
             # Shards that came to it were another's until now.
             await self.load_positions()
@@ -156,7 +161,7 @@ class Writer:
 
     async def _load_heads_again(self, heads: dict[int, int]) -> dict[int, int]:
         """Raises BrokenLog where the log ends before what is applied: what is appended there would be passed over."""
-        later = heads | await self._log.load_owned_heads()
+        later = await self._log.load_heads()
         for shard, position in self._positions.items():
             if position > later[shard]:
                 raise BrokenLog(
@@ -280,11 +285,10 @@ class Writer:
     async def _decide(self, shard: int, batch: _Batch, before: Decided | None, tally: Tally | None) -> _Plan:
         placed = batch.placed
         async with self._database.acquire() as connection:
-            known = await store.load_known_operations(connection, shard, *list_operations(placed)) if placed else set()
+            ids = list_operations(placed) if placed else None
+            counters, known = await store.load_beginning(connection, shard, *ids) if ids else ({}, set())
             stamp = self._schema_positions.get(shard, 0)
             records = await self._schemas.load_records(connection, shard, list_keys(placed).to_refs(), stamp)
-            workspaces = sorted({one.envelope.workspace_id for one in placed})
-            counters = await store.load_counters(connection, shard, workspaces) if placed else {}
             surveys = await survey_batch(connection, shard, placed, records, tally) if tally is not None else None
         now = self._clock.now()
         decided = await decide_batch(placed, records, counters, known, now, before, surveys, self._lists.get)
@@ -358,8 +362,8 @@ class Writer:
         )
         async with self._database.acquire() as connection, connection.transaction():
             await store.move_cursor(connection, shard, self._positions.get(shard, 0), entry.position)
-            counters = await store.load_counters(connection, shard, [envelope.workspace_id])
-            counter = counters[envelope.workspace_id]
+            beginning = await store.load_beginning(connection, shard, *list_operations([placed]))
+            counter = beginning.counters[envelope.workspace_id]
             event = store.EventRow(
                 workspace_id=envelope.workspace_id,
                 sequence=counter.next_event_sequence,

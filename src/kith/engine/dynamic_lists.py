@@ -59,7 +59,8 @@ class ListRow(msgspec.Struct, frozen=True, kw_only=True):
 class DynamicList(msgspec.Struct, frozen=True, kw_only=True):
     """A list with its filter understood. ``reads`` are what the filter depends on, ``wide`` whether beyond the record.
 
-    ``predicate`` is None where it depends on the time, or looks beyond.
+    ``predicate`` is None where it depends on the time, or looks beyond. ``link`` is what its members hold, ``told`` how
+    events tell of it.
     """
 
     row: ListRow
@@ -69,20 +70,14 @@ class DynamicList(msgspec.Struct, frozen=True, kw_only=True):
     wide: bool
     relative: bool
     predicate: Predicate | None
-
-    @property
-    def link(self) -> ListLink:
-        return ListLink(external_id=self.row.external_id, number=self.row.number)
+    link: ListLink
+    told: Mapping[str, Any]
 
     def fits(self, row: Row, at: datetime) -> bool:
         """Whether a record fits at that time."""
         if self.predicate is not None:
             return self.predicate(row)
         return compile_predicate(self.tree, self.vocabularies.pick((self.row.entity,)), at)(row)
-
-    def tell(self) -> dict[str, Any]:
-        """As events tell of it."""
-        return {"list": {"id": self.row.number, "externalId": self.row.external_id, "name": self.row.name}}
 
 
 class NearLists:
@@ -183,7 +178,7 @@ class DynamicLists:
         come = [one.link for one in changed if one.row.number in fitting]
         after = msgspec.structs.replace(after, lists=(*kept, *come))
         return [
-            Event(type="list.entered" if one.row.number in fitting else "list.left", record=after, told=one.tell())
+            Event(type="list.entered" if one.row.number in fitting else "list.left", record=after, told=one.told)
             for one in changed
         ]
 
@@ -204,6 +199,8 @@ def understand(row: ListRow, vocabularies: Vocabularies) -> DynamicList | str:
         wide=wide,
         relative=relative,
         predicate=None if wide or relative else compile_predicate(tree, vocabulary, ANY_TIME),
+        link=ListLink(external_id=row.external_id, number=row.number),
+        told={"list": {"id": row.number, "externalId": row.external_id, "name": row.name}},
     )
 
 

@@ -71,8 +71,8 @@ class _AppliedLog:
     async def bury(self, shard: int, entry: Entry, reason: str) -> None:
         return
 
-    async def wait(self, timeout_s: float) -> None:
-        return
+    async def wait(self, timeout_s: float) -> dict[int, int] | None:
+        return None
 
     async def close(self) -> None:
         return

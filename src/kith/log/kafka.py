@@ -122,7 +122,7 @@ class KafkaLog:
                 "a dead letter is in the table only", shard=shard, position=entry.position, error=repr(error)
             )
 
-    async def wait(self, timeout_s: float) -> None:
+    async def wait(self, timeout_s: float) -> dict[int, int] | None:
         for shard, head in self._heads.items():
             if shard not in self._readers:
                 self._readers[shard] = self._make_reader(shard)
@@ -130,8 +130,9 @@ class KafkaLog:
         try:
             await asyncio.wait_for(self._news.wait(), timeout_s)
         except TimeoutError:
-            return
+            return None
         self._news.clear()
+        return None
 
     async def close(self) -> None:
         """Append what still waits, leave the group, and close all connections."""

@@ -51,8 +51,11 @@ class Log(Protocol):
         """
         ...
 
-    async def wait(self, timeout_s: float) -> None:
-        """Returns when there may be news since the last call, or after the timeout."""
+    async def wait(self, timeout_s: float) -> dict[int, int] | None:
+        """Returns when there may be news since the last call, or after the timeout.
+
+        What ``load_owned_heads`` would answer, where the news told; else None.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -37,6 +37,8 @@ class PostgresLog:
         self._waiting: dict[int, list[_Waiting]] = {}
         self._flushing: dict[int, asyncio.Task[None]] = {}
         self._news = asyncio.Event()
+        # Where the log was seen to end, and what notifications told since; None where one may have been missed.
+        self._heads: dict[int, int] | None = None
         self._listener: Listener | None = None
         self._url = url
 
@@ -55,7 +57,20 @@ class PostgresLog:
         return {row["shard"]: row["position"] for row in await self._database.fetch(_SQL["load_heads"])}
 
     async def load_owned_heads(self) -> dict[int, int]:
-        return await self.load_heads()
+        # What is heard during the round trip may be older than what it answers, or newer.
+        heard: dict[int, int] = {}
+        self._heads = heard
+        for shard, position in (await self.load_heads()).items():
+            heard[shard] = max(position, heard.get(shard, 0))
+        return dict(heard)
+
+    def _hear(self, told: str) -> None:
+        shard, _, position = told.partition(" ")
+        if position and self._heads is not None:
+            self._heads[int(shard)] = max(int(position), self._heads.get(int(shard), 0))
+        else:
+            self._heads = None
+        self._news.set()
 
     @property
     def is_shared_out(self) -> bool:
@@ -64,14 +79,16 @@ class PostgresLog:
     async def bury(self, shard: int, entry: Entry, reason: str) -> None:
         """The table of dead letters is all there is."""
 
-    async def wait(self, timeout_s: float) -> None:
+    async def wait(self, timeout_s: float) -> dict[int, int] | None:
         if self._listener is None:
-            self._listener = Listener(self._url, "kith_log", lambda _: self._news.set())
+            self._listener = Listener(self._url, "kith_log", self._hear)
         try:
             await asyncio.wait_for(self._news.wait(), timeout_s)
         except TimeoutError:
-            return
+            self._heads = None
+            return None
         self._news.clear()
+        return dict(self._heads) if self._heads is not None else None
 
     async def close(self) -> None:
         """Append what still waits, then stop listening."""

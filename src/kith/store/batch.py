@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,7 @@ from kith.store.queries import load_queries
 
 _BATCH = load_queries("batch")
 _OPERATIONS = load_queries("operations")
+NOTHING = "[]"
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 # How the records of a kind are loaded, and by which claim; activities are never loaded for a decision.
@@ -60,12 +61,10 @@ SAVES: Mapping[str, str] = {
         ("activities", "save_merges"),
         ("activities", "move_activities"),
         ("contacts", "redirect_merged"),
-        ("operations", "insert_events"),
-        ("operations", "insert_operations"),
-        ("batch", "add_totals"),
-        ("batch", "save_counters"),
     )
 }
+# What follows them in one statement, in the order of its parameters.
+OUTCOME = ("insert_events", "insert_operations", "add_totals", "save_counters")
 
 
 class OperationRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -147,28 +146,37 @@ async def load_records(connection: Connection, shard: int, refs: Iterable[tuple[
     return found
 
 
-async def load_counters(connection: Connection, shard: int, workspace_ids: Sequence[int]) -> dict[int, CounterRow]:
-    """What each workspace hands out next; one that never wrote begins at 1."""
-    rows = await connection.fetch(_BATCH["load_counters"], shard, workspace_ids)
-    found = {row["workspace_id"]: CounterRow(**dict(row)) for row in rows}
-    for workspace_id in workspace_ids:
-        found.setdefault(workspace_id, CounterRow(workspace_id=workspace_id))
-    return found
+class Beginning(NamedTuple):
+    """What each workspace of a batch hands out next, and which (workspace, operation) of it are applied already."""
+
+    counters: dict[int, CounterRow]
+    known: set[tuple[int, str]]
 
 
-async def load_known_operations(
+async def load_beginning(
     connection: Connection, shard: int, ids: Sequence[tuple[int, str]], first: datetime, end: datetime
-) -> set[tuple[int, str]]:
-    """Those of the (workspace, operation) pairs that are applied already; ``first`` ≤ created < ``end``."""
+) -> Beginning:
+    """For the (workspace, operation) of a batch; ``first`` ≤ created < ``end``. One that never wrote begins at 1."""
+    workspaces = sorted({workspace for workspace, _ in ids})
     rows = await connection.fetch(
-        _OPERATIONS["load_operations"],
+        _BATCH["load_beginning"],
         shard,
+        workspaces,
         [workspace for workspace, _ in ids],
         [operation_id for _, operation_id in ids],
         first,
         end,
     )
-    return {(row["workspace_id"], row["id"]) for row in rows}
+    found = Beginning({workspace: CounterRow(workspace_id=workspace) for workspace in workspaces}, set())
+    for row in rows:
+        workspace, operation_id = row["workspace_id"], row["operation_id"]
+        if operation_id is not None:
+            found.known.add((workspace, operation_id))
+        else:
+            found.counters[workspace] = CounterRow(
+                **{name: value for name, value in row.items() if name != "operation_id"}
+            )
+    return found
 
 
 async def move_cursor(
@@ -184,10 +192,13 @@ async def move_cursor(
 
 
 async def save(connection: Connection, shard: int, rows: Mapping[str, str]) -> None:
-    """Run the statements of ``SAVES`` that there are documents for, in their order."""
+    """Run the statements of ``SAVES`` that there are documents for, in their order, and that of ``OUTCOME``."""
     for name, statement in SAVES.items():
-        if (documents := rows.get(name, "[]")) != "[]":
+        if (documents := rows.get(name, NOTHING)) != NOTHING:
             await connection.execute(statement, shard, documents)
+    outcome = [rows.get(name, NOTHING) for name in OUTCOME]
+    if any(documents != NOTHING for documents in outcome):
+        await connection.execute(_BATCH["save_outcome"], shard, *outcome)
 
 
 async def warm_up(connection: Connection) -> None:
@@ -195,11 +206,11 @@ async def warm_up(connection: Connection) -> None:
     nowhere, nobody, now = -1, [(-1, "")], datetime.now(UTC)
     async with connection.transaction():
         await load_records(connection, nowhere, [(-1, Ref(kind, "external_id", "")) for kind in _LOADS])
-        await load_counters(connection, nowhere, [-1])
-        await load_known_operations(connection, nowhere, nobody, now, now)
+        await load_beginning(connection, nowhere, nobody, now, now)
         await connection.fetchrow(_OPERATIONS["move_cursor"], nowhere, 0, 0, False)
         for statement in SAVES.values():
-            await connection.execute(statement, nowhere, "[]")
+            await connection.execute(statement, nowhere, NOTHING)
+        await connection.execute(_BATCH["save_outcome"], nowhere, *[NOTHING for _ in OUTCOME])
 
 
 async def count_dead_letters(connection: Connection, shard: int, first: int, end: int) -> int:

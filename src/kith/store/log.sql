@@ -6,7 +6,7 @@ WITH head AS (
   SELECT $1, head.position - cardinality($2::int[]) + item.n, item.workspace_id, item.entry
   FROM head, unnest($2::int[], $3::bytea[]) WITH ORDINALITY AS item (workspace_id, entry, n)
 )
-SELECT position, pg_notify('kith_log', shard::text) FROM head;
+SELECT position, pg_notify('kith_log', shard || ' ' || position) FROM head;
 
 -- name: read
 -- At most so many entries, and no more bytes than asked for but always the first.
