@@ -117,6 +117,9 @@ async def save(
             maker.add(workspace.id, None, record)
         rows = {name: store.to_documents(some) for name, some in maker.finish().items()}
         await store.save(connection, workspace.shard, rows)
+        if first == 0:
+            # As the worker does where tables grow fast: what is linked to is looked up by its number.
+            await connection.execute("ANALYZE tags, lists, companies")
 
 
 async def save_counter(connection: Connection, workspace: Workspace, number: int) -> None:
