@@ -192,6 +192,8 @@ async def test_the_total_of_a_tag_or_of_a_list_is_the_one_that_is_kept(
         ("contact", "tags has any (vip)", 1),
         ("contact", "tags has all (VIP)", 1),
         ("contact", "tags has any (nobody)", 0),
+        ("company", "tags has any (vip)", 1),
+        (["contact", "company"], "tags has any (vip)", 2),
         ("contact", "lists has any (1)", 2),
         ("contact", "lists has all (1)", 2),
         ("contact", "lists has any (2)", 0),
@@ -209,18 +211,21 @@ async def test_the_total_of_a_tag_or_of_a_list_is_the_one_that_is_kept(
             for entity, where, total in wheres:
                 meta = (await ask(filled, where, entity, count=count))["meta"]
                 assert (meta["total"], "totalIsEstimate" in meta) == (total, False), where
-            for path, total in (("lists/1/members", 2), ("lists/2/members", 1)):
+            for path, total in (("lists/1/members", 2), ("lists/2/members", 1), ("companies/2/contacts", 1)):
                 answer = await filled.get(f"/crm/{path}", params={"count": count})
                 assert answer.json()["meta"]["total"] == total == len(answer.json()["data"])
     await filled.delete("/crm/contacts/3")
     await filled.delete("/crm/contacts/4")
+    await filled.post("/crm/companies/1/tags", json={"tagId": 1})
+    await filled.delete("/crm/companies/2")
     await drain()
     for entity, where, total in (
         ("contact", "tags has any (vip)", 0),
         ("contact", "lists has any (1)", 1),
-        # What is kept is of something else than these ask for.
         ("company", "tags has any (vip)", 1),
         (["contact", "company"], "tags has any (vip)", 1),
+        # What is kept is of something else than these ask for.
+        ("company", "status = DELETED and tags has any (vip)", 1),
         ("contact", "status = DELETED and tags has any (vip)", 1),
         ("contact", "status = DELETED and lists has any (1)", 1),
         ("contact", "lists has any (1, 2)", 1),

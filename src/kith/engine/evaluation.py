@@ -160,7 +160,7 @@ async def find_named(connection: Connection, shard: int, workspace_id: int, wher
     if keys:
         rows = await connection.fetch(_TAGS["find_tag_ids"], shard, workspace_id, keys)
         tags = {row["key"]: row["id"] for row in rows}
-        rare |= {("tags", row["id"]) for row in rows if row["contact_count"] <= RARE_MAX}
+        rare |= {("tags", row["id"]) for row in rows if row["member_count"] <= RARE_MAX}
     if names:
         rows = await find_lists(connection, shard, workspace_id, names)
         lists = {name: row["id"] for row in rows for name in (str(row["id"]), row["external_id"])}

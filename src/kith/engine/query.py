@@ -132,9 +132,8 @@ async def _count_source(
         return int(total), False
     if (linked := find_kept_link(source, where, context)) is not None:
         name, number, entity = linked
-        owner = () if name == "tag" else (entity.upper(),)
         statement = _TOTALS[f"find_{name}_total"]
-        total = await engine.database.fetchval(statement, workspace.shard, workspace.id, number, *owner)
+        total = await engine.database.fetchval(statement, workspace.shard, workspace.id, number, entity.upper())
         return int(total or 0), False
     counting = compile_count(source, where, workspace.shard, workspace.id, context, exact=exact)
     try:
@@ -179,9 +178,9 @@ def to_kept_total(where: Condition) -> tuple[list[str], list[str] | None] | None
 
 
 def find_kept_link(source: Source, where: Condition, context: Context) -> tuple[str, int, str] | None:
-    """("tag" or "list", its number, the entity) where the writer counts how many live records have it, else None.
+    """("tag", "list" or "company", its number, the entity) where the writer counts how many live records have it.
 
-    That has to be all that is asked. The number is 0 where there is none such. Of tags only contacts are counted.
+    That has to be all that is asked, else None. The number is 0 where there is none such.
     """
     terms = list_terms(where)
     if len(terms) != 2 or terms[0] != Comparison("status", "in", LIVE) or not isinstance(terms[1], Comparison):
@@ -190,13 +189,15 @@ def find_kept_link(source: Source, where: Condition, context: Context) -> tuple[
     members = to_many(link.value)
     if len(members) != 1:
         return None
-    entity, _, of_list = source.entity.name.partition("_of_")
-    match link.field, link.operator, of_list:
+    entity, _, owner = source.entity.name.partition("_of_")
+    match link.field, link.operator, owner:
         case "listId", "eq", "list":
             return "list", members[0], entity
         case "lists", "has_any" | "has_all", "":
             return "list", context.lists.get(str(members[0]), 0), entity
-        case "tags", "has_any" | "has_all", "" if entity == "contact":
+        case "companyId", "eq", "company":
+            return "company", members[0], entity
+        case "tags", "has_any" | "has_all", "":
             return "tag", context.tags.get(str(members[0]), 0), entity
     return None
 

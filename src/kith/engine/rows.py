@@ -93,7 +93,7 @@ class RowMaker:
         self.rows: Rows = defaultdict(list)
         self._totals: Counter[tuple[int, str, str, str]] = Counter()
         self._company_counts: Counter[tuple[int, int]] = Counter()
-        self._tag_counts: Counter[tuple[int, int]] = Counter()
+        self._tag_counts: dict[str, Counter[tuple[int, int]]] = {"contacts": Counter(), "companies": Counter()}
         self._list_counts: Counter[tuple[int, int]] = Counter()
         self._moving: dict[str, dict[tuple[int, Claim], Any]] = {"release_emails": {}, "release_domains": {}}
         self._taken: set[tuple[int, Claim]] = set()
@@ -143,12 +143,15 @@ class RowMaker:
                 self.rows["add_totals"].append(row)
         for name, counts in (
             ("add_company_counts", self._company_counts),
-            ("add_tag_counts", self._tag_counts),
             ("add_list_counts", self._list_counts),
         ):
             for (workspace, number), count in sorted(counts.items()):
                 if count:
                     self.rows[name].append({"workspace_id": workspace, "number": number, "count": count})
+        for workspace, number in sorted(set().union(*self._tag_counts.values())):
+            counts = {entity: counted[workspace, number] for entity, counted in self._tag_counts.items()}
+            if any(counts.values()):
+                self.rows["add_tag_counts"].append({"workspace_id": workspace, "number": number} | counts)
         return self.rows
 
     def _add_contact(self, workspace: int, before: Contact | None, after: Contact) -> None:
@@ -175,7 +178,7 @@ class RowMaker:
             self._add_companies(workspace, before, after)
             self._add_taggings(workspace, "contact", before, after)
             _count(self._company_counts, workspace, before, after, "companies")
-            _count(self._tag_counts, workspace, before, after, "tags")
+            _count(self._tag_counts["contacts"], workspace, before, after, "tags")
         self._add_members(workspace, "contact", before, after)
 
     def _add_company(self, workspace: int, before: Company | None, after: Company) -> None:
@@ -197,6 +200,7 @@ class RowMaker:
             )
             self._add_row(workspace, before, after, row, "companies", "release_domains")
         self._add_taggings(workspace, "company", before, after)
+        _count(self._tag_counts["companies"], workspace, before, after, "tags")
         self._add_members(workspace, "company", before, after)
 
     def _add_row(

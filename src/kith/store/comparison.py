@@ -62,7 +62,7 @@ def _hash(table: str) -> str:
 
 
 # A kept total that differs from what there is to count: of records by status, and of the live contacts of companies,
-# of tags, and of the activities of contacts.
+# and companies of tags, and of the activities of contacts.
 WRONG_TOTALS = """
 SELECT * FROM (
   SELECT 'contact' AS entity, workspace_id, status, lifecycle_stage AS stage, count(*) AS counted
@@ -85,6 +85,12 @@ SELECT 'contacts of tag', workspace_id, external_id, '', counted, contact_count 
   WHERE g.shard = t.shard AND g.workspace_id = t.workspace_id AND g.tag_id = t.id AND g.entity = 'contact'
     AND c.id = g.record_id AND c.status IN ('ACTIVE', 'ARCHIVED')) n
 WHERE counted <> contact_count
+UNION ALL
+SELECT 'companies of tag', workspace_id, external_id, '', counted, company_count FROM tags t, LATERAL (
+  SELECT count(*) AS counted FROM taggings g JOIN companies k USING (shard, workspace_id)
+  WHERE g.shard = t.shard AND g.workspace_id = t.workspace_id AND g.tag_id = t.id AND g.entity = 'company'
+    AND k.id = g.record_id AND k.status IN ('ACTIVE', 'ARCHIVED')) n
+WHERE counted <> company_count
 UNION ALL
 SELECT 'members of list', workspace_id, external_id, '', counted, member_count FROM lists l, LATERAL (
   SELECT count(*) AS counted FROM list_members m

@@ -46,8 +46,8 @@ DELETE FROM tags USING row
 WHERE tags.shard = $1 AND tags.workspace_id = row.workspace_id AND tags.id = row.number;
 
 -- name: add_tag_counts
-UPDATE tags SET contact_count = contact_count + row.count
-FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, count bigint)
+UPDATE tags SET contact_count = contact_count + row.contacts, company_count = company_count + row.companies
+FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, contacts bigint, companies bigint)
 WHERE tags.shard = $1 AND tags.workspace_id = row.workspace_id AND tags.id = row.number;
 
 -- name: delete_taggings
@@ -66,4 +66,4 @@ CROSS JOIN LATERAL (
 ON CONFLICT DO NOTHING;
 
 -- name: find_tag_ids
-SELECT id, key, contact_count FROM tags WHERE shard = $1 AND workspace_id = $2 AND key = ANY ($3::text[]);
+SELECT id, key, contact_count + company_count AS member_count FROM tags WHERE shard = $1 AND workspace_id = $2 AND key = ANY ($3::text[]);

@@ -4,7 +4,12 @@ WHERE shard = $1 AND workspace_id = $2 AND entity = $3 AND status = ANY ($4::tex
   AND ($5::text[] IS NULL OR stage = ANY ($5::text[]));
 
 -- name: find_tag_total
-SELECT contact_count FROM tags WHERE shard = $1 AND workspace_id = $2 AND id = $3;
+SELECT CASE $4::text WHEN 'CONTACT' THEN contact_count ELSE company_count END
+FROM tags WHERE shard = $1 AND workspace_id = $2 AND id = $3;
+
+-- name: find_company_total
+-- Of the contacts that belong to the company.
+SELECT contact_count FROM companies WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND $4::text = 'CONTACT';
 
 -- name: find_list_total
 -- A list of companies has no contacts.
