@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
+from kith.model.workspaces import Workspace
 from tests.api.definitions import define, find_code, read
 
 Drain = Callable[[], Awaitable[None]]
@@ -195,19 +197,33 @@ async def test_a_property_that_is_archived_or_retyped_breaks_a_list_which_keeps_
     assert (told["status"], told["reason"], told["memberCount"]) == ("ACTIVE", None, 0)
 
 
-async def test_who_enters_and_leaves_is_told(client: httpx2.AsyncClient, drain: Drain, kit: Any) -> None:
-    path = await make_list(client, one("status", "eq", "ARCHIVED"))
+async def test_who_enters_and_leaves_is_told(
+    client: httpx2.AsyncClient, drain: Drain, kit: Any, workspace: Workspace
+) -> None:
+    """With the change that it follows from, in one event for all the lists that are entered, and one for those left."""
+    paths = [await make_list(client, one("status", "eq", status)) for status in ("ARCHIVED", "ACTIVE", "ACTIVE")]
     await client.post("/crm/contacts", json={"name": "Ada"})
     await drain()
     await client.patch("/crm/contacts/1", json={"status": "ARCHIVED"})
+    await client.patch("/crm/contacts/1", json={"name": "Ada Lovelace"})
     await client.patch("/crm/contacts/1", json={"status": "ACTIVE"})
     await drain()
     rows = await kit.engine.database.fetch(
-        "SELECT type, data ->> 'id' AS id, data -> 'list' ->> 'externalId' AS list FROM events"
-        " WHERE type IN ('list.entered', 'list.left') ORDER BY at, sequence"
+        "SELECT type, data FROM events WHERE workspace_id = $1 AND type NOT LIKE 'list.created' ORDER BY sequence",
+        workspace.id,
     )
-    told = [(row["type"], row["id"], row["list"]) for row in rows if row["list"] == path.removeprefix("lists/")]
-    assert [(type_, id_) for type_, id_, _ in told] == [("list.entered", "1"), ("list.left", "1")]
+    told = [(row["type"], msgspec.json.decode(row["data"])) for row in rows]
+    numbers = [(type_, [held["id"] for held in data.get("lists", ())]) for type_, data in told]
+    assert numbers == [
+        *(("contact.created", []), ("list.entered", [2, 3])),
+        *(("contact.updated", []), ("list.left", [2, 3]), ("list.entered", [1])),
+        ("contact.updated", []),
+        *(("contact.updated", []), ("list.left", [1]), ("list.entered", [2, 3])),
+    ]
+    _, entered = told[1]
+    assert (entered["id"], entered["externalId"][:4]) == (1, "ctc_")
+    assert entered["lists"][0].keys() == {"id", "externalId", "name"}
+    assert [f"lists/{held['externalId']}" for held in entered["lists"]] == paths[1:]
 
 
 CRITERIA: list[tuple[str, str]] = [

@@ -63,7 +63,7 @@ async def test_a_list_tells_its_new_name_from_the_next_command_on(
     await client.post("/crm/contacts", json={"name": "Ada"})
     await drain()
     (told,) = await load_events(kit, workspace, "list.entered")
-    assert told["list"]["name"] == "Renamed"
+    assert told["lists"][0]["name"] == "Renamed"
 
 
 async def test_nobody_enters_a_list_that_was_deleted_before(

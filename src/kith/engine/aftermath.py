@@ -293,7 +293,7 @@ def group_by_time(one: DynamicList, by_record: Mapping[int, Envelope]) -> dict[d
 
 def tell(one: DynamicList, change: Change) -> tuple[EventType, dict[str, Any]]:
     """(type, data) of the event."""
-    data = {"id": change.record, "externalId": change.external_id, **one.told}
+    data = {"id": change.record, "externalId": change.external_id, "lists": [one.told]}
     return ("list.entered" if change.entered else "list.left"), data
 
 

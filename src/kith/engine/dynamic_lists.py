@@ -157,7 +157,10 @@ class DynamicLists:
     def follow(
         self, before: Contact | Company | None, after: Contact | Company, at: datetime, *, anew: bool
     ) -> list[Event]:
-        """What the record enters and leaves by what it has become. ``anew``: whatever it was before."""
+        """What the record enters and leaves by what it has become, at most one event of each, which names the lists.
+
+        ``anew``: whatever it was before.
+        """
         kind: Kind = "contact" if isinstance(after, Contact) else "company"
         near = self._near[kind]
         if not near.by_number:
@@ -171,16 +174,17 @@ class DynamicLists:
         row = make_row(vocabularies.pick((kind,)), values)
         fitting = near.list_fitting(row, at)
         on = {number for link in after.lists if (number := link.number) is not None and number in near.by_number}
-        changed = [near.by_number[number] for number in sorted(fitting ^ on)]
-        if not changed:
+        if fitting == on:
             return []
+        left, entered = ([near.by_number[number] for number in sorted(some)] for some in (on - fitting, fitting - on))
         kept = [link for link in after.lists if link.number not in on or link.number in fitting]
-        come = [one.link for one in changed if one.row.number in fitting]
-        after = msgspec.structs.replace(after, lists=(*kept, *come))
-        return [
-            Event(type="list.entered" if one.row.number in fitting else "list.left", record=after, told=one.told)
-            for one in changed
-        ]
+        after = msgspec.structs.replace(after, lists=(*kept, *[one.link for one in entered]))
+        events = []
+        if left:
+            events.append(Event(type="list.left", record=after, told={"lists": [one.told for one in left]}))
+        if entered:
+            events.append(Event(type="list.entered", record=after, told={"lists": [one.told for one in entered]}))
+        return events
 
 
 def understand(row: ListRow, vocabularies: Vocabularies) -> DynamicList | str:
@@ -200,7 +204,7 @@ def understand(row: ListRow, vocabularies: Vocabularies) -> DynamicList | str:
         relative=relative,
         predicate=None if wide or relative else compile_predicate(tree, vocabulary, ANY_TIME),
         link=ListLink(external_id=row.external_id, number=row.number),
-        told={"list": {"id": row.number, "externalId": row.external_id, "name": row.name}},
+        told={"id": row.number, "externalId": row.external_id, "name": row.name},
     )
 
 

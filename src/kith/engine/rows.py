@@ -149,9 +149,9 @@ class RowMaker:
                 if count:
                     self.rows[name].append({"workspace_id": workspace, "number": number, "count": count})
         for workspace, number in sorted(set().union(*self._tag_counts.values())):
-            counts = {entity: counted[workspace, number] for entity, counted in self._tag_counts.items()}
-            if any(counts.values()):
-                self.rows["add_tag_counts"].append({"workspace_id": workspace, "number": number} | counts)
+            both = {entity: counted[workspace, number] for entity, counted in self._tag_counts.items()}
+            if any(both.values()):
+                self.rows["add_tag_counts"].append({"workspace_id": workspace, "number": number} | both)
         return self.rows
 
     def _add_contact(self, workspace: int, before: Contact | None, after: Contact) -> None:

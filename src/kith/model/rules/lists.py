@@ -154,5 +154,5 @@ def is_on(record: Contact | Company, held: List) -> bool:
 
 
 def tell(event_type: Literal["list.entered", "list.left"], record: Contact | Company, held: List) -> Event:
-    told = {"list": {"id": held.number, "externalId": held.external_id, "name": held.name}}
+    told = {"lists": [{"id": held.number, "externalId": held.external_id, "name": held.name}]}
     return Event(type=event_type, record=record, also=(held,), told=told)
