@@ -1,7 +1,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-faults bench bench-smoke lint format docs lock clean
+.PHONY: help setup run test test-faults test-cluster bench bench-smoke lint format docs lock clean
 
 bin := .venv/bin
 # Tests run side by side, each process with a PostgreSQL of its own; more than this only wait for each other's disk.
@@ -20,7 +20,10 @@ test: setup ## run every test but the long fault runs
 	@$(bin)/pytest $(beside) $(ARGS)
 
 test-faults: setup ## kill processes under load, 30 times (`make test` does it 6 times)
-	@KITH_FAULT_KILLS=$${KITH_FAULT_KILLS:-30} $(bin)/pytest -m faults $(ARGS)
+	@KITH_FAULT_KILLS=$${KITH_FAULT_KILLS:-30} $(bin)/pytest -m faults --ignore tests/faults/test_cluster.py $(ARGS)
+
+test-cluster: setup ## kill parts of a cluster under load, Kafka and PostgreSQL among them, 30 times (`make test`: 4 times)
+	@KITH_FAULT_KILLS=$${KITH_FAULT_KILLS:-30} $(bin)/pytest tests/faults/test_cluster.py $(ARGS)
 
 bench: setup ## measure ratios against bare PostgreSQL and a bare endpoint (12 minutes)
 	@$(bin)/python -m tests.bench $(ARGS)

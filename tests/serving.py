@@ -11,6 +11,8 @@ from pathlib import Path
 
 import httpx2
 
+from kith.store.embedded import find_embedded_url
+
 STOP_TIMEOUT_S = 15
 
 
@@ -27,6 +29,16 @@ class Served:
     @property
     def key(self) -> str:
         return (self.data / "admin.key").read_text().strip()
+
+    @property
+    def database_url(self) -> str:
+        url = find_embedded_url(self.data)
+        assert url is not None, "PostgreSQL does not run"
+        return url
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """A command beside it, to its end."""
+        return run_kith(*arguments, data=str(self.data))
 
     def open_client(self) -> httpx2.Client:
         return httpx2.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30)

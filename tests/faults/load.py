@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -63,21 +63,26 @@ class Ledger:
 
 @dataclass
 class Load:
-    """Writes on one server, wherever it is just now: ``move`` tells where it was started again."""
+    """Writes on a server, or on several by turns, wherever they are just now: ``move`` tells of another place."""
 
-    url: str
+    urls: Sequence[str]
     api_key: str
     seed: int
     ledger: Ledger = field(default_factory=Ledger)
     _stopping: bool = False
     _numbers: "count[int]" = field(default_factory=count)
+    _turns: "count[int]" = field(default_factory=count)
 
     def _list_shared(self, kind: str) -> list[str]:
         writes = (self.ledger.by_key.get(f"{kind} {n}") for n in range(SHARED))
         return [write.record_id for write in writes if write is not None]
 
     def move(self, url: str) -> None:
-        self.url = url
+        self.urls = [url]
+
+    def find_url(self) -> str:
+        """Whose turn it is, as behind a load balancer: a repetition may come to another."""
+        return self.urls[next(self._turns) % len(self.urls)]
 
     @asynccontextmanager
     async def running(self, clients: int) -> AsyncIterator[None]:
@@ -181,7 +186,7 @@ class Load:
         ):
             with attempt:
                 try:
-                    answer = await client.request(method, self.url + path, json=body, headers=headers)
+                    answer = await client.request(method, self.find_url() + path, json=body, headers=headers)
                 except httpx2.TransportError as error:
                     if key is None:
                         # Is it there or not? Nobody can tell. It must not be sent again.
@@ -208,7 +213,7 @@ class Load:
             on=httpx2.TransportError, attempts=None, timeout=PATIENCE_S, wait_initial=0.02, wait_max=0.3
         ):
             with attempt:
-                await client.get(f"{self.url}/healthz")
+                await client.get(f"{self.find_url()}/healthz")
 
 
 def make_property(key: str) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def list_victims(chance: random.Random) -> list[str]:
 
 async def test_nothing_acknowledged_is_lost_or_doubled_whatever_is_killed(restartable: Restartable) -> None:
     chance = random.Random(SEED)
-    load = Load(restartable.served.url, restartable.served.key, SEED)
+    load = Load([restartable.served.url], restartable.served.key, SEED)
     moment = 0
     async with load.running(CLIENTS):
         for victim in list_victims(chance):

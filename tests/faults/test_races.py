@@ -52,8 +52,8 @@ async def test_64_clients_that_race_for_50_emails_make_50_contacts(
     assert set(outcomes) <= {("REJECTED", "CONTACT_EMAIL_EXISTS")}
     assert set(refused) == {(409, "CONTACT_EMAIL_EXISTS")}
     assert refused.total() + outcomes.total() + EMAILS == CREATES
-    assert await fetch(serve.data, "SELECT count(*) FROM contacts WHERE email LIKE 'wanted-%'") == [(EMAILS,)]
-    assert await fetch(serve.data, DUPLICATES) == []
+    assert await fetch(serve.database_url, "SELECT count(*) FROM contacts WHERE email LIKE 'wanted-%'") == [(EMAILS,)]
+    assert await fetch(serve.database_url, DUPLICATES) == []
     verify_replay(serve)
 
 
@@ -75,9 +75,9 @@ async def test_clients_that_race_with_the_same_keys_make_one_record_for_each(
     answers = set(await asyncio.gather(*asked))
     assert len(answers) == 20
     await wait_until_applied(serve)
-    assert await fetch(serve.data, "SELECT count(*) FROM contacts WHERE email LIKE 'once-%'") == [(20,)]
+    assert await fetch(serve.database_url, "SELECT count(*) FROM contacts WHERE email LIKE 'once-%'") == [(20,)]
     statuses = await fetch(
-        serve.data, "SELECT status, count(*) FROM operations WHERE fingerprint IS NOT NULL GROUP BY 1"
+        serve.database_url, "SELECT status, count(*) FROM operations WHERE fingerprint IS NOT NULL GROUP BY 1"
     )
     assert statuses == [("APPLIED", 20)]
 
@@ -106,10 +106,10 @@ async def test_domains_tag_keys_and_links_that_are_raced_for_are_there_once(
     assert set(codes) == {"", "COMPANY_DOMAIN_EXISTS", "TAG_KEY_EXISTS", "ALREADY_ASSOCIATED"}
     counts = "(SELECT count(*) FROM {}), (SELECT sum(contact_count)::int FROM {})"
     for table in ("companies", "tags"):
-        assert await fetch(serve.data, f"SELECT {counts.format(table, table)}") == [(5, 5)]
+        assert await fetch(serve.database_url, f"SELECT {counts.format(table, table)}") == [(5, 5)]
     links = "SELECT (SELECT count(*) FROM taggings), count(*), count(*) FILTER (WHERE is_primary) FROM associations"
-    assert await fetch(serve.data, links) == [(5, 5, 1)]
-    assert await fetch(serve.data, DUPLICATES) == []
+    assert await fetch(serve.database_url, links) == [(5, 5, 1)]
+    assert await fetch(serve.database_url, DUPLICATES) == []
     verify_replay(serve)
 
 
@@ -135,9 +135,9 @@ async def test_property_keys_that_are_raced_for_are_defined_once_and_hold_for_al
     assert codes.pop(("contacts", 202, "")) == 5 * 32
     assert codes.pop(("properties", 202, "")) == 5, "one process foresees that a key is taken"
     assert codes == {("properties", 409, "PROPERTY_KEY_EXISTS"): 5 * 31}
-    keys = await fetch(serve.data, "SELECT key, version FROM properties ORDER BY id")
+    keys = await fetch(serve.database_url, "SELECT key, version FROM properties ORDER BY id")
     assert sorted(keys) == [(f"wanted_{n}", 1) for n in range(5)]
-    assert await fetch(serve.data, UNCONVERTED) == []
+    assert await fetch(serve.database_url, UNCONVERTED) == []
     held = "SELECT count(*) FROM contacts WHERE properties <> '{}'"
-    assert await fetch(serve.data, held) == [(5 * 32,)]
+    assert await fetch(serve.database_url, held) == [(5 * 32,)]
     verify_replay(serve)

@@ -28,7 +28,7 @@ async def write_until_it_stops(load: Load, n: int) -> None:
             key = f"request {n} {turn}" if turn % 2 else None
             try:
                 answer = await client.post(
-                    f"{load.url}/crm/contacts",
+                    f"{load.find_url()}/crm/contacts",
                     json={"email": f"{n}-{turn}@example.com"},
                     headers={"Idempotency-Key": key} if key else {},
                 )
@@ -47,7 +47,7 @@ async def test_a_stop_under_load_is_clean_and_loses_nothing(tmp_path: Path, sign
     ledger = Ledger()
     with serving(tmp_path) as first:
         family = list_family(first)
-        load = Load(first.url, first.key, 0, ledger)
+        load = Load([first.url], first.key, 0, ledger)
         writing = [asyncio.create_task(write_until_it_stops(load, n)) for n in range(CLIENTS)]
         await ledger.reach(300)
         asked_at = time.monotonic()

@@ -1,15 +1,13 @@
 """What has to be true of a Kith's tables after any faults, held against the ledger of those who wrote."""
 
 import json
-from pathlib import Path
-from typing import Any
+import subprocess
+from typing import Any, Protocol
 
 import asyncpg
 import httpx2
 
-from kith.store.embedded import find_embedded_url
 from tests.faults.load import CONFLICTS, Ledger, open_client
-from tests.serving import Served, run_kith
 
 DUPLICATES = """
 SELECT email, count(*) FROM contacts WHERE status IN ('ACTIVE', 'ARCHIVED') AND email IS NOT NULL
@@ -60,12 +58,27 @@ WHERE p.entity = 'CONTACT' AND p.status = 'ACTIVE' AND c.properties ? p.key
   AND jsonb_typeof(c.properties -> p.key) <> CASE p.type WHEN 'NUMBER' THEN 'number' ELSE 'string' END
 """
 GAPS = "SELECT workspace_id FROM events GROUP BY workspace_id HAVING count(*) <> max(sequence) OR min(sequence) <> 1"
-NOT_APPLIED = "SELECT count(*) FROM log_head h JOIN cursors c USING (shard) WHERE h.position <> c.position"
+NOT_APPLIED = "SELECT count(*) FROM log_head h JOIN cursors c USING (shard) WHERE h.position NOT IN (0, c.position)"
 
 
-async def fetch(data: Path, sql: str) -> list[tuple[Any, ...]]:
-    url = find_embedded_url(data)
-    assert url is not None
+class Running(Protocol):
+    """A Kith that runs, as one ``kith serve`` or as a cluster."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def database_url(self) -> str: ...
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """A command with its settings, to its end."""
+        ...
+
+
+async def fetch(url: str, sql: str) -> list[tuple[Any, ...]]:
     connection = await asyncpg.connect(url)
     try:
         return [tuple(row) for row in await connection.fetch(sql)]
@@ -73,23 +86,24 @@ async def fetch(data: Path, sql: str) -> list[tuple[Any, ...]]:
         await connection.close()
 
 
-async def wait_until_applied(served: Served) -> None:
+async def wait_until_applied(served: Running) -> None:
     """Returns when all that was accepted is applied: a last write, waited for, stands behind it on the same shard."""
     async with open_client(served.key) as client:
         answer = await client.post(
             f"{served.url}/crm/contacts", json={"name": "the last"}, headers={"Prefer": "wait=30"}
         )
     assert answer.status_code == 201, answer.text
-    assert await fetch(served.data, NOT_APPLIED) == [(0,)]
+    assert await fetch(served.database_url, NOT_APPLIED) == [(0,)]
 
 
-async def verify(served: Served, ledger: Ledger) -> None:
+async def verify(served: Running, ledger: Ledger) -> None:
     """Nothing acknowledged is lost, nothing is applied twice, no email has two owners, each key made one write."""
     await wait_until_applied(served)
     operations = {
-        row[0]: row[1:] for row in await fetch(served.data, "SELECT id, status, error ->> 'code' FROM operations")
+        row[0]: row[1:]
+        for row in await fetch(served.database_url, "SELECT id, status, error ->> 'code' FROM operations")
     }
-    records = {row[0] for row in await fetch(served.data, RECORDS)}
+    records = {row[0] for row in await fetch(served.database_url, RECORDS)}
     lost = [write for write in ledger.acknowledged if write.operation_id not in operations]
     assert not lost, f"{len(lost)} acknowledged writes are lost: {lost[:5]}"
     for write in ledger.acknowledged:
@@ -98,18 +112,18 @@ async def verify(served: Served, ledger: Ledger) -> None:
             assert write.record_id in records, f"{write} is applied, and its record is not there"
         else:
             assert code in (*CONFLICTS, "NOT_FOUND", "INVALID_REQUEST"), (write, code)
-    assert await fetch(served.data, DUPLICATES) == []
-    assert await fetch(served.data, WRONG_VERSIONS) == []
-    assert await fetch(served.data, WRONG_ACTIVITIES) == []
-    assert await fetch(served.data, WRONG_PROPERTY_VERSIONS) == []
-    assert await fetch(served.data, UNCONVERTED) == []
-    assert await fetch(served.data, GAPS) == []
-    assert await fetch(served.data, "SELECT reason FROM dead_letters") == []
+    assert await fetch(served.database_url, DUPLICATES) == []
+    assert await fetch(served.database_url, WRONG_VERSIONS) == []
+    assert await fetch(served.database_url, WRONG_ACTIVITIES) == []
+    assert await fetch(served.database_url, WRONG_PROPERTY_VERSIONS) == []
+    assert await fetch(served.database_url, UNCONVERTED) == []
+    assert await fetch(served.database_url, GAPS) == []
+    assert await fetch(served.database_url, "SELECT reason FROM dead_letters") == []
     await verify_replays(served, ledger)
     verify_replay(served)
 
 
-async def verify_replays(served: Served, ledger: Ledger) -> None:
+async def verify_replays(served: Running, ledger: Ledger) -> None:
     """A request that comes yet again with its key is the write that it was, over every kill."""
     async with open_client(served.key) as client:
         for key, write in list(ledger.by_key.items())[:: max(1, len(ledger.by_key) // 200)]:
@@ -125,8 +139,8 @@ def check_replay(answer: httpx2.Response, operation_id: str, record_id: str) -> 
     assert answer.json()["data"]["externalId"] == record_id
 
 
-def verify_replay(served: Served) -> None:
+def verify_replay(served: Running) -> None:
     """The log, applied again to nothing, gives the same tables."""
-    ran = run_kith("replay", "--check", "--json", data=str(served.data))
+    ran = served.run("replay", "--check", "--json")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert json.loads(ran.stdout)["differences"] == []

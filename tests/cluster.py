@@ -1,0 +1,125 @@
+"""A cluster on one machine: Kafka, PostgreSQL, and the parts of Kith as processes that can be killed and come back."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kith.store.embedded import EmbeddedPostgres
+from tests.kafka import Broker, running_broker
+from tests.serving import make_environment, run_kith
+
+APIS, WRITERS, WORKERS = ("api-1", "api-2"), ("writer-1", "writer-2"), ("worker",)
+SERVERS = ("kafka", "postgres")
+PARTS = (*APIS, *WRITERS, *WORKERS)
+READY = re.compile(r"Kith's (API listens on (?P<url>http://\S+)|writer applies|worker is ready)")
+
+
+@dataclass
+class Cluster:
+    """What runs, by name. ``urls`` are those of the APIs, ``key`` is an admin key."""
+
+    folder: Path
+    broker: Broker
+    postgres: EmbeddedPostgres
+    settings: dict[str, str]
+    key: str = ""
+    urls: dict[str, str] = field(default_factory=dict)
+    _parts: "dict[str, subprocess.Popen[str]]" = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return next(iter(self.urls.values()))
+
+    @property
+    def database_url(self) -> str:
+        return self.settings["database_url"]
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """A command with the cluster's settings, to its end."""
+        return run_kith(*arguments, **self.settings)
+
+    def initialise(self) -> None:
+        """The schema, the topics, a workspace and its admin key."""
+        made = self.run("init", "--json")
+        assert made.returncode == 0, made.stderr
+        self.key = json.loads(made.stdout)["key"]
+
+    def start(self, name: str) -> None:
+        """Returns when it is ready. A part that comes back has the port that it had."""
+        if name == "kafka":
+            self.broker.start()
+        elif name == "postgres":
+            self.postgres.spawn()
+            self.postgres.wait_until_ready()
+        else:
+            self._start_part(name)
+
+    def kill(self, name: str) -> None:
+        """Without a word of warning."""
+        if name == "kafka":
+            self.broker.kill()
+        elif name == "postgres":
+            os.kill(self.postgres.pid, signal.SIGKILL)
+            os.waitid(os.P_PID, self.postgres.pid, os.WEXITED | os.WNOWAIT)
+            assert self.postgres.poll() is not None
+        else:
+            self._end_part(name, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """All in order: those who take writes first, what they write to last."""
+        for name in PARTS:
+            self._end_part(name, signal.SIGTERM)
+        self.postgres.stop()
+        self.broker.stop()
+
+    def _start_part(self, name: str) -> None:
+        kind, _, _ = name.partition("-")
+        port = self.urls[name].rpartition(":")[2] if name in self.urls else "0"
+        arguments = [kind, *(["--port", port] if kind == "api" else [])]
+        log = self.folder / f"{name}.log"
+        with log.open("a") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "kith", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=make_environment(**self.settings),
+            )
+        self._parts[name] = process
+        assert process.stdout is not None
+        ready = READY.match(process.stdout.readline())
+        assert ready is not None, f"{name} ended with status {process.wait()}:\n{log.read_text()}"
+        if ready["url"]:
+            self.urls[name] = ready["url"]
+
+    def _end_part(self, name: str, sign: signal.Signals) -> None:
+        part = self._parts.pop(name, None)
+        if part is not None:
+            part.send_signal(sign)
+            part.wait()
+            assert part.stdout is not None
+            part.stdout.close()
+
+
+@contextmanager
+def running_cluster(folder: Path, **settings: str) -> Iterator[Cluster]:
+    """All parts, ready; gone at the end."""
+    with running_broker(folder / "kafka") as broker:
+        postgres = EmbeddedPostgres.start(folder / "postgres")
+        known = {"database_url": postgres.url, "kafka_bootstrap": broker.bootstrap, "partitions": "4", **settings}
+        cluster = Cluster(folder, broker, postgres, known)
+        try:
+            cluster.initialise()
+            for name in PARTS:
+                cluster.start(name)
+            yield cluster
+        finally:
+            cluster.stop()
