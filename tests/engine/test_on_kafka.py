@@ -1,13 +1,23 @@
 """The engine on a log in Kafka: what PostgreSQL knows of the log has to be held against the log itself."""
 
+import asyncio
+from contextlib import AsyncExitStack
+
 import pytest
+from structlog.testing import capture_logs
 
 from kith.cli.show import load_status
+from kith.clock import SystemClock
+from kith.engine.apply import Writer
 from kith.errors import BrokenLog
+from kith.log.kafka import KafkaLog
+from kith.log.opening import open_log
 from tests.engine.acts import Acts
 from tests.kafka import Broker
 from tests.kit import SETTINGS, open_kit
 from tests.postgres import connect
+
+PARTITIONS = 4
 
 
 async def test_the_status_tells_how_far_the_log_in_kafka_is_applied(database_url: str, kafka: Broker) -> None:
@@ -34,3 +44,32 @@ async def test_a_topic_that_was_made_anew_stops_the_writer_before_anything_is_pa
         await Acts(kit.engine, workspace).create(name="Eve")
         with pytest.raises(BrokenLog, match="applied up to 2, and its log ends at 1"):
             await kit.drain()
+
+
+async def test_of_two_writers_that_believe_to_own_every_partition_one_commits_each_batch(
+    database_url: str, kafka: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when one was paused, or cut off, while its partitions became another's; both go on, with what is left."""
+    settings = kafka.make_settings(SETTINGS)
+    async with AsyncExitStack() as stack:
+        kit = await stack.enter_async_context(open_kit(database_url, settings))
+        log = await stack.enter_async_context(open_log(settings, kit.engine.database, database_url, PARTITIONS))
+        monkeypatch.setattr(KafkaLog, "load_owned_heads", KafkaLog.load_heads)
+        other = Writer(kit.engine.database, log, SystemClock(), settings)
+        acts = Acts(kit.engine, workspace := await kit.make_workspace())
+        logs = stack.enter_context(capture_logs())
+        running = [asyncio.create_task(writer.run(asyncio.Event())) for writer in (kit.writer, other)]
+        made = 0
+        while not any("another writer has the partition" in told["event"] for told in logs):
+            for n in range(made, made + 20):
+                await acts.create(email=f"{n}@example.com")
+            made += 20
+            assert await kit.engine.progress.wait(workspace.shard, made, 30), "the writers are stuck"
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
+        assert [task.cancelled() for task in running] == [True, True]
+    async with connect(database_url) as connection:
+        for table in ("contacts", "operations", "events"):
+            assert await connection.fetchval(f"SELECT count(*) FROM {table}") == made
+        assert await connection.fetchval("SELECT max(sequence) FROM events") == made
