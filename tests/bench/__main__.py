@@ -25,6 +25,7 @@ from tests.bench.figures import (
     to_iso_now,
 )
 from tests.bench.installation import Installation, installed
+from tests.bench.kafka import bench_kafka
 from tests.bench.latency import bench_latency
 from tests.bench.lists import bench_lists
 from tests.bench.memory import bench_memory
@@ -53,6 +54,9 @@ BENCHES: dict[str, Bench] = {
     "lists": lambda kith, smoke: bench_lists(kith, 20 if smoke else 1000, 2_000 if smoke else 10_000),
     "scale": lambda _, smoke: bench_scale(
         sizes=(2_000, 20_000) if smoke else (10_000, 1_000_000), seconds=0.1 if smoke else 2
+    ),
+    "kafka": lambda _, smoke: bench_kafka(
+        seconds=1 if smoke else 5, writes=100 if smoke else 500, backlog=10_000 if smoke else 200_000
     ),
     "memory": lambda kith, smoke: bench_memory(kith, creates=20_000 if smoke else 1_000_000),
 }

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 import asyncpg
 import msgspec
 
+from kith.engine.context import load_installation
 from kith.engine.rows import RowMaker
 from kith.ids import new_id
-from kith.log.postgres import PostgresLog
+from kith.log.opening import open_log
 from kith.model.codec import encode_envelope
 from kith.model.commands import CreateContact, Envelope
 from kith.model.contacts import Contact, ContactInput, make_contact_changes
@@ -94,14 +95,14 @@ async def insert(kith: Installation, documents: Sequence[str]) -> float:
 async def append(kith: Installation, entries: Sequence[bytes]) -> None:
     """Put the entries on the log, in their order, as the API does."""
     database = await Database.open(kith.url, kith.settings, "reader", connections_max=2)
-    log = PostgresLog(database, kith.url, kith.settings)
     workspace = kith.workspace
     try:
-        for start in range(0, len(entries), APPENDED_AT_ONCE):
-            group = entries[start : start + APPENDED_AT_ONCE]
-            await asyncio.gather(*(log.append(workspace.shard, workspace.id, entry) for entry in group))
+        partitions = (await load_installation(database)).partitions
+        async with open_log(kith.settings, database, kith.url, partitions) as log:
+            for start in range(0, len(entries), APPENDED_AT_ONCE):
+                group = entries[start : start + APPENDED_AT_ONCE]
+                await asyncio.gather(*(log.append(workspace.shard, workspace.id, entry) for entry in group))
     finally:
-        await log.close()
         await database.close()
 
 

@@ -32,7 +32,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """What to send, to whom, on how many connections, and for how long: ``seconds``, or until ``requests`` are sent.
 
     ``paths`` are asked for in turn; with ``creates_from`` people are posted to the one path instead, beginning with
-    this number, each with an email that nobody had. A ``body`` is posted to the paths in turn.
+    this number, each with an email that nobody had. A ``body`` is posted to the paths in turn. With ``per_s`` so many
+    are sent a second, evenly, and not as many as can be.
     """
 
     port: int
@@ -43,6 +44,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     requests: int | None = None
     creates_from: int | None = None
     body: str | None = None
+    per_s: float | None = None
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +79,15 @@ class Run:
         self.stopped = asyncio.Event()
         self.began_s = time.monotonic()
         self.ends_s = self.began_s + (load.seconds if load.requests is None else 3600)
+        self._between_s = 1 / load.per_s if load.per_s else 0.0
+        self._next_s = self.began_s
+
+    def find_delay_s(self) -> float:
+        """How long the next request has to wait for its turn."""
+        if not self._between_s:
+            return 0.0
+        self._next_s += self._between_s
+        return max(0.0, self._next_s - time.monotonic())
 
 
 class Connection(asyncio.Protocol):
@@ -91,7 +102,14 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         self._run.open += 1
-        self._send()
+        self._send_in_turn()
+
+    def _send_in_turn(self) -> None:
+        delay_s = self._run.find_delay_s()
+        if delay_s:
+            asyncio.get_running_loop().call_later(delay_s, self._send)
+        else:
+            self._send()
 
     def _send(self) -> None:
         now = time.monotonic()
@@ -114,7 +132,7 @@ class Connection(asyncio.Protocol):
                 self._waiting = False
                 self._run.latencies_ms.append(1000 * (time.monotonic() - self._sent_s))
                 self._run.statuses[data[9:12]] += 1
-                self._send()
+                self._send_in_turn()
                 return
         self._received = data
 

@@ -20,6 +20,7 @@ import msgspec
 import psutil
 
 from kith.engine.keys import new_key_text
+from kith.log.kafka import KafkaLog
 from kith.model.workspaces import Workspace
 from kith.processes.supervise import check_port, prepare_database, wait_until_ready
 from kith.settings import Settings, to_environment
@@ -51,9 +52,12 @@ class Installation:
         """GET the paths in turn for so long."""
         return self.client.run(self._make_load(paths, connections, seconds))
 
-    def create(self, path: str = "/crm/contacts", *, connections: int = 64, seconds: float = 5) -> Result:
+    def create(
+        self, path: str = "/crm/contacts", *, connections: int = 64, seconds: float = 5, per_s: float | None = None
+    ) -> Result:
         """POST people for so long."""
-        load = msgspec.structs.replace(self._make_load([path], connections, seconds), creates_from=self.created)
+        load = self._make_load([path], connections, seconds)
+        load = msgspec.structs.replace(load, creates_from=self.created, per_s=per_s)
         result = self.client.run(load)
         self.created += result.count
         return result
@@ -104,15 +108,16 @@ def sum_cpu_s(process: psutil.Process) -> float:
 
 
 @contextmanager
-def installed(folder: Path) -> Iterator[Installation]:
+def installed(folder: Path, settings: Settings = Settings()) -> Iterator[Installation]:  # noqa: B008 - frozen
     """Everything started, with its data in this folder; stopped at the end."""
-    with EmbeddedPostgres.start(folder) as server, Client() as client, serving(server, client) as installation:
-        yield installation
+    with EmbeddedPostgres.start(folder) as server, Client() as client:
+        settings = msgspec.structs.replace(settings, database_url=server.url, port=check_port("127.0.0.1", 0))
+        with serving(server, client, settings) as installation:
+            yield installation
 
 
 @contextmanager
-def serving(server: EmbeddedPostgres, client: Client) -> Iterator[Installation]:
-    settings = Settings(database_url=server.url, port=check_port("127.0.0.1", 0))
+def serving(server: EmbeddedPostgres, client: Client, settings: Settings) -> Iterator[Installation]:
     key = new_key_text("server")
     assert asyncio.run(prepare_database(settings, key)), "the database is not a new one"
     processes = {name: start_part(arguments, settings) for name, arguments in PARTS.items()}
@@ -155,23 +160,36 @@ async def find_workspace(url: str) -> Workspace:
         await connection.close()
 
 
-async def find_lag(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
-    """How many entries of the log are not applied."""
-    return sum(shard.head - shard.cursor for shard in await load_shards(connection))
+async def load_heads(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> dict[int, int]:
+    """Where the log of each shard ends."""
+    shards = await load_shards(connection)
+    if not settings.kafka_bootstrap:
+        return {shard.shard: shard.head for shard in shards}
+    log = await KafkaLog.open(settings, len(shards))
+    try:
+        return await log.load_heads()
+    finally:
+        await log.close()
 
 
 def drain(installation: Installation, every_s: float = 0.02) -> tuple[int, float]:
-    """(the lag now, the monotonic time when it was gone)."""
-    return asyncio.run(watch_drain(installation.url, every_s))
+    """(the lag now, the monotonic time when all that is on the log now was applied)."""
+    return asyncio.run(watch_drain(installation.settings, every_s))
 
 
-async def watch_drain(url: str, every_s: float) -> tuple[int, float]:
-    connection = await asyncpg.connect(url)
+async def watch_drain(settings: Settings, every_s: float) -> tuple[int, float]:
+    connection = await asyncpg.connect(settings.database_url)
     try:
-        first = lag = await find_lag(connection)
+        heads = await load_heads(settings, connection)
+        first = lag = await find_lag(connection, heads)
         while lag:
             await asyncio.sleep(every_s)
-            lag = await find_lag(connection)
+            lag = await find_lag(connection, heads)
         return first, time.monotonic()
     finally:
         await connection.close()
+
+
+async def find_lag(connection: "asyncpg.Connection[asyncpg.Record]", heads: Mapping[int, int]) -> int:
+    """How many entries up to there are not applied."""
+    return sum(max(0, heads[shard.shard] - shard.cursor) for shard in await load_shards(connection))
