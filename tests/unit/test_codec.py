@@ -10,7 +10,16 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from kith.model.codec import DECODERS, VERSION, Undecodable, decode_envelope, encode_envelope
+from kith.model.codec import (
+    DECODERS,
+    VERSION,
+    Newer,
+    Undecodable,
+    decode_envelope,
+    encode_envelope,
+    encode_retry,
+    find_retry,
+)
 from kith.model.commands import (
     AddMembers,
     ArchiveProperty,
@@ -36,6 +45,7 @@ from kith.model.commands import (
     RemoveTag,
     RestoreCompany,
     RestoreContact,
+    Retry,
     UpdateAssociation,
     UpdateCompany,
     UpdateContact,
@@ -351,6 +361,42 @@ def test_what_was_written_by_version_1_is_read_for_ever(entry: bytes) -> None:
     assert to_comparable(decode_envelope(entry)) == to_comparable(RECORDED[entry])
 
 
+ASKED = datetime(2026, 3, 5, tzinfo=UTC)
+# As version 2 was written when it was the newest.
+RECORDED_RETRY = b'\x02{"position":17,"at":"2026-03-05T00:00:00Z","entry":"AXsi/w=="}'
+
+
+def test_a_retry_that_was_written_by_version_2_is_read_for_ever() -> None:
+    retry = Retry(position=17, at=ASKED, entry=b'\x01{"\xff')
+    assert (encode_retry(retry), find_retry(RECORDED_RETRY)) == (RECORDED_RETRY, retry)
+    with pytest.raises(Undecodable):
+        decode_envelope(RECORDED_RETRY)
+
+
+@given(envelopes)
+def test_a_retry_is_its_command_at_the_time_when_it_was_asked_for(envelope: Envelope) -> None:
+    again = decode_envelope(encode_retry(Retry(position=17, at=ASKED, entry=encode_envelope(envelope))))
+    assert (again.at, again.made_at, again.accepted_at, again.retry_of) == (ASKED, envelope.at, envelope.at, 17)
+    assert (again.operation_id, again.workspace_id) == (envelope.operation_id, envelope.workspace_id)
+    if isinstance(envelope.command, LogActivity):
+        assert isinstance(again.command, LogActivity) and again.command.occurred_at == envelope.at
+    else:
+        assert to_comparable(msgspec.structs.replace(again, at=envelope.at)) == to_comparable(
+            decode_envelope(encode_envelope(envelope))
+        )
+
+
+def test_a_command_is_written_so_that_programs_without_retries_read_it() -> None:
+    assert encode_envelope(make_envelope(DeleteContact(contact_id="ctc_1")))[0] == 1
+
+
+def test_a_retry_holds_no_retry_and_nothing_newer() -> None:
+    with pytest.raises(Undecodable, match="holds a retry"):
+        decode_envelope(encode_retry(Retry(position=1, at=ASKED, entry=RECORDED_RETRY)))
+    with pytest.raises(Newer):
+        decode_envelope(encode_retry(Retry(position=1, at=ASKED, entry=bytes((VERSION + 1,)))))
+
+
 def test_every_version_up_to_the_newest_has_its_decoder() -> None:
     assert sorted(DECODERS) == list(range(1, VERSION + 1))
 
@@ -362,7 +408,8 @@ def test_every_command_is_among_what_was_recorded() -> None:
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_an_envelope_or_undecodable(entry: bytes) -> None:
-    for one in (entry, b"\x01" + entry):
+    for one in (entry, b"\x01" + entry, b"\x02" + entry, encode_retry(Retry(position=1, at=ASKED, entry=entry))):
+        assert (find_retry(one) is None) or one[0] == 2
         with suppress(Undecodable):
             assert isinstance(decode_envelope(one), Envelope)
 

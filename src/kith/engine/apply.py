@@ -2,31 +2,31 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import asyncpg
-import msgspec
 import structlog
 
 from kith.clock import Clock
 from kith.engine.aftermath import Aftermath, stands_alone
-from kith.engine.decisions import Decided, Placed, decide_batch, list_keys, list_operations, make_operation
+from kith.engine.decisions import Decided, Placed, decide_batch, list_keys, list_operations
 from kith.engine.dynamic_lists import DynamicLists
 from kith.engine.evaluation import ListCatalogue
+from kith.engine.poison import check_poison, keep_entry, know_retry, reject
 from kith.engine.schemas import Schemas
 from kith.engine.surveys import survey_values, to_walk
 from kith.engine.tally import EVERY_S, Tally
-from kith.errors import BrokenLog, ConflictingWriter, Internal, NewerLog, PoisonedLog, Unavailable
+from kith.errors import BrokenLog, ConflictingWriter, Internal, NewerLog, Unavailable
 from kith.log.port import Entry, Log
 from kith.model.codec import Newer, Undecodable, decode_envelope
-from kith.model.commands import AddMembers, Envelope, MergeContacts, RemoveMembers, to_resource, to_type
-from kith.model.decide import Rejected, touches
-from kith.model.events import REJECTED
+from kith.model.commands import AddMembers, Envelope, MergeContacts, RemoveMembers
+from kith.model.decide import touches
 from kith.model.records import Identity, Record
 from kith.model.rules.properties import find_surveyed
 from kith.model.state import State, Survey
 from kith.settings import Settings
 from kith.store import batch as store
+from kith.store import dead_letters
 from kith.store.database import DISCONNECTED, Connection, Database
 from kith.store.queries import load_queries
 
@@ -38,7 +38,6 @@ GATHER_S = 0.01
 READ_MIN = 16
 # What PostgreSQL may hold against an entry itself: its values, a constraint, a size. All else is the state of things.
 ENTRYS_FAULT = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
-POISON_IN_A_ROW_MAX = 20
 # How many members of lists the commands of a batch may name before it ends: each is a record to load.
 MEMBERS_MAX = 5000
 _LOG = load_queries("log")
@@ -49,7 +48,7 @@ class _Plan(NamedTuple):
     """What a batch will store, decided before its transaction begins.
 
     ``rows`` are None where they are made within it, as the batch has an aftermath; ``tally`` is that of a command that
-    stands alone.
+    stands alone, and so does a ``retry``.
     """
 
     last: int
@@ -57,6 +56,7 @@ class _Plan(NamedTuple):
     rows: Mapping[str, str] | None
     poison: list[tuple[Entry, str]]
     tally: Tally | None
+    retry: Envelope | None
 
 
 class _Batch(NamedTuple):
@@ -90,8 +90,18 @@ class Writer:
     """Applies the log of the shards that it owns. One for each partition; the cursor refuses a second."""
 
     def __init__(
-        self, database: Database, log: Log, clock: Clock, settings: Settings, tally_every_s: float = EVERY_S
+        self,
+        database: Database,
+        log: Log,
+        clock: Clock,
+        settings: Settings,
+        tally_every_s: float = EVERY_S,
+        set_aside: Mapping[tuple[int, int], bool] | None = None,
     ) -> None:
+        """``set_aside``: (shard, position) of what is not to be tried, and whether the entry's operation is ended.
+
+        It tells a replay what came of entries whose cause may be gone by now.
+        """
         self._database = database
         self._log = log
         self._clock = clock
@@ -104,6 +114,7 @@ class Writer:
         self._schemas = Schemas()
         self._lists = ListCatalogue(self._schemas)
         self._ahead: dict[int, _Ahead] = {}
+        self._not_tried = set_aside or {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Apply what comes until told to stop; the batch at hand is finished.
@@ -216,6 +227,10 @@ class Writer:
                 f"Partition {shard} is applied up to {after}, and its log does not go on at {after + 1}. Was it trimmed"
                 " or restored in part? This writer stops rather than pass over writes that were acknowledged."
             )
+        first = entries[:1]
+        entries = self._list_tried(shard, entries)
+        if not entries:
+            return _Portion(first, None)
         try:
             batch = await self._cut(shard, entries)
             if before is not None and batch.alone:
@@ -230,6 +245,11 @@ class Writer:
                 raise
             return _Portion(entries, None)
 
+    def _list_tried(self, shard: int, entries: list[Entry]) -> list[Entry]:
+        """The first entries, up to one that is not tried."""
+        ends = (n for n, entry in enumerate(entries) if (shard, entry.position) in self._not_tried)
+        return entries[: next(ends, len(entries))] if self._not_tried else entries
+
     async def _apply(self, shard: int, entries: Sequence[Entry], plan: _Plan | None = None) -> None:
         """Apply the entries, in as many batches as they make."""
         while entries:
@@ -241,6 +261,9 @@ class Writer:
 
         Where they cannot be applied together, halve until the one that fails stands alone.
         """
+        if (has_operation := self._not_tried.get((shard, entries[0].position))) is not None:
+            await self._set_aside(shard, entries[0], "It was set aside before.", ends_operation=has_operation)
+            return entries[1:]
         tries = 1 if len(entries) > 1 else TRIES_ALONE_MAX
         for remaining in range(tries - 1, -1, -1):
             try:
@@ -289,12 +312,16 @@ class Writer:
             counters, known = await store.load_beginning(connection, shard, *ids) if ids else ({}, set())
             stamp = self._schema_positions.get(shard, 0)
             records = await self._schemas.load_records(connection, shard, list_keys(placed).to_refs(), stamp)
+            retry = placed[0].envelope if placed and placed[0].envelope.retry_of is not None else None
+            if retry is not None:
+                known = await know_retry(connection, shard, retry, known)
             surveys = await survey_batch(connection, shard, placed, records, tally) if tally is not None else None
         now = self._clock.now()
         decided = await decide_batch(placed, records, counters, known, now, before, surveys, self._lists.get)
         last = batch.last if decided.stopped_at is None else decided.stopped_at - 1
         poison = [(entry, reason) for entry, reason in batch.poison if entry.position <= last]
-        return _Plan(last, decided, None if batch.has_aftermath else await decided.make_rows(), poison, tally)
+        rows = None if batch.has_aftermath else await decided.make_rows()
+        return _Plan(last, decided, rows, poison, tally, retry)
 
     async def _store(self, shard: int, plan: _Plan) -> None:
         """The one transaction of a batch. Raises ConflictingWriter where another writer was here."""
@@ -314,77 +341,41 @@ class Writer:
                 await store.save(connection, shard, await plan.decided.make_record_rows())
                 await Aftermath(connection, shard, plan.decided, self._lists.get, plan.tally).run()
                 rows = plan.decided.make_outcome_rows()
+            if plan.retry is not None and plan.decided.list_operations():
+                await dead_letters.delete_rejection(connection, shard, plan.retry)
             await store.save(connection, shard, rows)
-            for entry, reason in plan.poison:
-                await store.insert_dead_letter(
-                    connection, shard, entry.position, entry.workspace_id, None, entry.data, reason
-                )
+            if plan.retry is not None:
+                await dead_letters.settle_by_operation(connection, shard, plan.last, plan.retry)
+            now = self._clock.now()
+            kept = [one for one in plan.poison if await keep_entry(connection, shard, *one, now)]
+            for entry, reason in kept:
                 logger.error("an entry cannot be decoded", shard=shard, position=entry.position, reason=reason)
-        for entry, reason in plan.poison:
+        for entry, reason in kept:
             await self._log.bury(shard, entry, reason)
         self._positions[shard] = plan.last
         if changes_schemas:
             self._schema_positions[shard] = plan.last
 
-    async def _set_aside(self, shard: int, entry: Entry, reason: str) -> None:
-        """Keep the entry with its reason, end its operation as REJECTED, and go on behind it.
-
-        Raises PoisonedLog where so many before it were set aside that the fault must be somewhere else.
-        """
-        async with self._database.acquire() as connection:
-            first = entry.position - POISON_IN_A_ROW_MAX
-            if await store.count_dead_letters(connection, shard, first, entry.position) == POISON_IN_A_ROW_MAX:
-                raise PoisonedLog(
-                    f"{POISON_IN_A_ROW_MAX} entries in a row of partition {shard} could not be applied, nor can that at"
-                    f" {entry.position}: {reason}. This writer stops rather than set aside what was acknowledged."
-                )
-        try:
-            await self._reject(shard, entry, reason)
-        except Exception as error:
-            if isinstance(error, Internal) or is_passing(error):
-                raise
-            # Not even that can be stored; the entry alone always can.
-            logger.warning("an operation cannot be ended", shard=shard, position=entry.position, error=repr(error))
-            async with self._database.acquire() as connection, connection.transaction():
-                await store.move_cursor(connection, shard, self._positions.get(shard, 0), entry.position)
-                await store.insert_dead_letter(
-                    connection, shard, entry.position, entry.workspace_id, None, entry.data, reason
-                )
+    async def _set_aside(self, shard: int, entry: Entry, reason: str, *, ends_operation: bool = True) -> None:
+        """Keep the entry with its reason, end its operation as REJECTED, and go on behind it. Raises PoisonedLog."""
+        if (shard, entry.position) not in self._not_tried:
+            async with self._database.acquire() as connection:
+                await check_poison(connection, shard, entry, reason)
+        for keep in (reject, keep_entry) if ends_operation else (keep_entry,):
+            try:
+                async with self._database.acquire() as connection, connection.transaction():
+                    await store.move_cursor(connection, shard, self._positions.get(shard, 0), entry.position)
+                    kept = await keep(connection, shard, entry, reason, self._clock.now())
+                break
+            except Exception as error:
+                if keep is keep_entry or isinstance(error, Internal) or is_passing(error):
+                    raise
+                # Not even that can be stored; the entry alone always can.
+                logger.warning("an operation cannot be ended", shard=shard, position=entry.position, error=repr(error))
         self._positions[shard] = entry.position
-        await self._log.bury(shard, entry, reason)
-        logger.error("an entry was set aside", shard=shard, position=entry.position, reason=reason)
-
-    async def _reject(self, shard: int, entry: Entry, reason: str) -> None:
-        placed = Placed(entry.position, decode_envelope(entry.data))
-        envelope = placed.envelope
-        rejected = Rejected(
-            "INTERNAL", "The command could not be applied; the operator finds it among the dead letters."
-        )
-        async with self._database.acquire() as connection, connection.transaction():
-            await store.move_cursor(connection, shard, self._positions.get(shard, 0), entry.position)
-            beginning = await store.load_beginning(connection, shard, *list_operations([placed]))
-            counter = beginning.counters[envelope.workspace_id]
-            event = store.EventRow(
-                workspace_id=envelope.workspace_id,
-                sequence=counter.next_event_sequence,
-                type=REJECTED,
-                resource=to_resource(envelope.command),
-                operation_id=envelope.operation_id,
-                at=envelope.at,
-                data={"type": to_type(envelope.command), "code": rejected.code, "message": rejected.message},
-            )
-            counter = msgspec.structs.replace(counter, next_event_sequence=counter.next_event_sequence + 1)
-            # The first answer may hold the very value that cannot be stored.
-            operation = msgspec.structs.replace(make_operation(placed, rejected, self._clock.now()), answer=None)
-            await store.insert_dead_letter(
-                connection, shard, entry.position, envelope.workspace_id, envelope.operation_id, entry.data, reason
-            )
-            rows: dict[str, list[Any]] = {
-                "insert_operations": [operation],
-                "insert_events": [event],
-                "save_counters": [counter],
-            }
-            await store.save(connection, shard, {name: store.to_documents(one) for name, one in rows.items()})
+        if kept:
+            await self._log.bury(shard, entry, reason)
+            logger.error("an entry was set aside", shard=shard, position=entry.position, reason=reason)
 
 
 def decode_entry(entry: Entry) -> Envelope | str:
@@ -403,7 +394,7 @@ def cut_batch(decoded: Sequence[tuple[Entry, Envelope | str]], find_lists: Calla
     """The first of the entries, as many as make a batch.
 
     A merge ends its batch: what it moves must not depend on how the log is cut into batches. So do commands that
-    together name too many members of lists. What is about all records stands alone.
+    together name too many members of lists. What is about all records stands alone, and so does a retry.
     """
     members = 0
     placed: list[Placed] = []
@@ -414,7 +405,7 @@ def cut_batch(decoded: Sequence[tuple[Entry, Envelope | str]], find_lists: Calla
             poison.append((entry, envelope))
             continue
         command, lists = envelope.command, find_lists(envelope.workspace_id)
-        alone = stands_alone(command, lists)
+        alone = stands_alone(command, lists) or envelope.retry_of is not None
         if alone and (placed or poison):
             alone = False
             break

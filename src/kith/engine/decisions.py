@@ -63,7 +63,7 @@ def list_keys(batch: Iterable[Placed]) -> Keys:
 def list_operations(batch: Iterable[Placed]) -> tuple[list[tuple[int, str]], datetime, datetime]:
     """(workspace, operation) of each command, and the days [first, end) that their times span."""
     ids = [(envelope.workspace_id, envelope.operation_id) for _, envelope in batch]
-    times = [envelope.at for _, envelope in batch]
+    times = [envelope.made_at for _, envelope in batch]
     first = min(times).replace(hour=0, minute=0, second=0, microsecond=0)
     last = max(times).replace(hour=0, minute=0, second=0, microsecond=0)
     return ids, first, last + timedelta(days=1)
@@ -383,7 +383,7 @@ def make_operation(
         result=result,
         fingerprint=idempotency.fingerprint if idempotency else None,
         answer=bytes(idempotency.answer).decode() if idempotency else None,
-        created_at=envelope.at,
+        created_at=envelope.made_at,
         applied_at=applied_at,
     )
 

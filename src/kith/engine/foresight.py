@@ -40,9 +40,12 @@ async def _foresee_page(engine: Engine, shard: int, entries: list[Entry]) -> int
     tail: list[Placed] = []
     for entry in entries:
         try:
-            tail.append(Placed(entry.position, decode_envelope(entry.data)))
+            placed = Placed(entry.position, decode_envelope(entry.data))
         except Undecodable:
             continue
+        # Whether a retry is the first one only the writer knows.
+        if placed.envelope.retry_of is None:
+            tail.append(placed)
     refs = [[ref for _, ref in list_keys([placed]).to_refs()] for placed in tail]
     with engine.pending.reading():
         loads = [

@@ -321,7 +321,11 @@ class Idempotency(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A command on the log. ``at`` is when it was accepted; ``key_id`` the API key that sent it."""
+    """A command on the log. ``at`` is when it was accepted; ``key_id`` the API key that sent it.
+
+    Of a retry ``at`` is when that was asked for, ``accepted_at`` when the command was accepted, and ``retry_of`` the
+    position where it was set aside. Neither is written: see ``Retry``.
+    """
 
     operation_id: str
     workspace_id: int
@@ -329,6 +333,21 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key_id: int
     command: Command
     idempotency: Idempotency | None = None
+    accepted_at: datetime | None = None
+    retry_of: int | None = None
+
+    @property
+    def made_at(self) -> datetime:
+        """When the operation was made: what its row is found by."""
+        return self.accepted_at or self.at
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
+    """The entry that was set aside at a position of the same shard, once more, and when that was asked for."""
+
+    position: int
+    at: datetime
+    entry: bytes
 
 
 def to_type(command: Command) -> str:

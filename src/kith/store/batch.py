@@ -211,24 +211,3 @@ async def warm_up(connection: Connection) -> None:
         for statement in SAVES.values():
             await connection.execute(statement, nowhere, NOTHING)
         await connection.execute(_BATCH["save_outcome"], nowhere, *[NOTHING for _ in OUTCOME])
-
-
-async def count_dead_letters(connection: Connection, shard: int, first: int, end: int) -> int:
-    """How many of the positions from ``first`` to before ``end`` were set aside."""
-    return int(await connection.fetchval(_OPERATIONS["count_dead_letters"], shard, first, end))
-
-
-async def insert_dead_letter(
-    connection: Connection,
-    shard: int,
-    position: int,
-    workspace_id: int,
-    operation_id: str | None,
-    entry: bytes,
-    reason: str,
-) -> None:
-    """``reason`` may hold any text, also such as PostgreSQL does not take."""
-    storable = reason.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
-    await connection.execute(
-        _OPERATIONS["insert_dead_letter"], shard, position, workspace_id, operation_id, entry, storable
-    )

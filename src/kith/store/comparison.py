@@ -25,7 +25,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "operations": ("applied_at",),
     "events": (),
     "cursors": (),
-    "dead_letters": ("reason",),
+    "dead_letters": ("reason", "set_aside_at"),
 }
 ROWS_SHOWN_MAX = 3
 

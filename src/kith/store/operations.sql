@@ -4,12 +4,6 @@ SELECT id, type, status, position, resource, error::text AS error, result::text 
 FROM operations
 WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND created_at >= $4 AND created_at < $5;
 
--- name: insert_dead_letter
-INSERT INTO dead_letters (shard, position, workspace_id, operation_id, entry, reason) VALUES ($1, $2, $3, $4, $5, $6);
-
--- name: count_dead_letters
-SELECT count(*) FROM dead_letters WHERE shard = $1 AND position >= $2 AND position < $3;
-
 -- name: move_cursor
 -- The compare-and-set that lets one writer only commit a batch; whoever waits hears of it with the commit.
 -- With $4 the batch changes properties: who has read them before reads them again.

@@ -1,0 +1,113 @@
+"""What cannot be applied: set aside with its reason, its operation ended. And its retry: once, in place of that end."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from kith.engine.decisions import Placed, list_operations, make_operation
+from kith.errors import PoisonedLog
+from kith.log.port import Entry
+from kith.model.codec import decode_envelope, find_retry
+from kith.model.commands import Envelope, to_resource, to_type
+from kith.model.decide import Rejected
+from kith.model.events import REJECTED
+from kith.store import batch as store
+from kith.store import dead_letters
+from kith.store.database import Connection
+
+POISON_IN_A_ROW_MAX = 20
+
+
+async def check_poison(connection: Connection, shard: int, entry: Entry, reason: str) -> None:
+    """Raises PoisonedLog where so many before the entry were set aside that the fault must be somewhere else.
+
+    A retry that fails is no sign of that.
+    """
+    if find_retry(entry.data) is not None:
+        return
+    first = entry.position - POISON_IN_A_ROW_MAX
+    if await dead_letters.count_dead_letters(connection, shard, first, entry.position) == POISON_IN_A_ROW_MAX:
+        raise PoisonedLog(
+            f"{POISON_IN_A_ROW_MAX} entries in a row of partition {shard} could not be applied, nor can that at"
+            f" {entry.position}: {reason}. This writer stops rather than set aside what was acknowledged."
+        )
+
+
+async def keep_entry(connection: Connection, shard: int, entry: Entry, reason: str, now: datetime) -> bool:
+    """A dead letter of the entry alone. False, and nothing is done, for a retry of what was retried before."""
+    return await _keep(connection, shard, entry, entry.workspace_id, None, reason, now)
+
+
+async def reject(connection: Connection, shard: int, entry: Entry, reason: str, now: datetime) -> bool:
+    """A dead letter of the entry, its operation ended as REJECTED, and an event that tells of it.
+
+    False, and nothing is done, for a retry of what was retried before.
+    """
+    placed = Placed(entry.position, decode_envelope(entry.data))
+    envelope = placed.envelope
+    operation_id = envelope.operation_id
+    if not await _keep(connection, shard, entry, envelope.workspace_id, operation_id, reason, now):
+        return False
+    if envelope.retry_of is not None:
+        await dead_letters.delete_rejection(connection, shard, envelope)
+    rejected = Rejected("INTERNAL", "The command could not be applied; the operator finds it among the dead letters.")
+    beginning = await store.load_beginning(connection, shard, *list_operations([placed]))
+    if (envelope.workspace_id, operation_id) in beginning.known:
+        return True
+    counter = beginning.counters[envelope.workspace_id]
+    event = store.EventRow(
+        workspace_id=envelope.workspace_id,
+        sequence=counter.next_event_sequence,
+        type=REJECTED,
+        resource=to_resource(envelope.command),
+        operation_id=operation_id,
+        at=envelope.at,
+        data={"type": to_type(envelope.command), "code": rejected.code, "message": rejected.message},
+    )
+    counter = msgspec.structs.replace(counter, next_event_sequence=counter.next_event_sequence + 1)
+    # The first answer may hold the very value that cannot be stored.
+    operation = msgspec.structs.replace(make_operation(placed, rejected, now), answer=None)
+    rows: dict[str, list[Any]] = {
+        "insert_operations": [operation],
+        "insert_events": [event],
+        "save_counters": [counter],
+    }
+    await store.save(connection, shard, {name: store.to_documents(one) for name, one in rows.items()})
+    return True
+
+
+async def _keep(
+    connection: Connection,
+    shard: int,
+    entry: Entry,
+    workspace_id: int,
+    operation_id: str | None,
+    reason: str,
+    now: datetime,
+) -> bool:
+    """Of a retry that failed, what it holds is kept: it can be retried in its turn."""
+    retry = find_retry(entry.data)
+    if retry is not None and not await dead_letters.settle_as_set_aside(
+        connection, shard, retry.position, entry.position, retry.at
+    ):
+        return False
+    data, retried = (retry.entry, retry.position) if retry is not None else (entry.data, None)
+    await dead_letters.insert_dead_letter(
+        connection, shard, entry.position, workspace_id, operation_id, data, reason, now, retried
+    )
+    return True
+
+
+async def know_retry(
+    connection: Connection, shard: int, envelope: Envelope, known: set[tuple[int, str]]
+) -> set[tuple[int, str]]:
+    """Which operations are known to one that decides on a retry.
+
+    Not its own, where that was set aside and this is the first retry since; its own, where another was before it.
+    """
+    own = {(envelope.workspace_id, envelope.operation_id)}
+    is_open, was_set_aside = await dead_letters.find_retried(connection, shard, envelope)
+    if not is_open:
+        return known | own
+    return known - own if was_set_aside else known
