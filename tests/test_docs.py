@@ -63,7 +63,7 @@ def test_every_error_code_that_a_document_names_exists(path: Path) -> None:
 def test_every_command_that_a_document_names_exists(path: Path) -> None:
     known = {"kith", *(words for words, _ in walk_commands("kith", get_tree()))}
     groups = {words.rsplit(" ", 1)[0] for words in known if words.count(" ") == 2}
-    named = re.findall(r"(?:`|/)kith ([a-z]+(?: [a-z]+)?)", path.read_text())
+    named = re.findall(r"(?:`|/)kith ([a-z][a-z-]*(?: [a-z]+)?)", path.read_text())
     wrong = [words for words in named if not {f"kith {words}", f"kith {words.split()[0]}"} & (known | groups)]
     assert wrong == []
 

@@ -32,6 +32,9 @@ COMMANDS = [
     "keys create",
     "keys list",
     "keys revoke",
+    "dead-letters list",
+    "dead-letters show",
+    "dead-letters retry",
 ]
 
 
@@ -84,10 +87,10 @@ def test_every_command_explains_itself(command: str) -> None:
 def test_the_list_of_commands_is_whole() -> None:
     shown = {
         f"{group} {name}".strip()
-        for group in ("", "workspaces", "keys")
-        for name in re.findall(r"^  ([a-z]+) {2,}", run_kith(*group.split(), "--help").stdout, re.MULTILINE)
+        for group in ("", "workspaces", "keys", "dead-letters")
+        for name in re.findall(r"^  ([a-z][a-z-]*) {2,}", run_kith(*group.split(), "--help").stdout, re.MULTILINE)
     }
-    assert shown - {"workspaces", "keys"} == set(COMMANDS)
+    assert shown - {"workspaces", "keys", "dead-letters"} == set(COMMANDS)
 
 
 def test_init_makes_the_first_workspace_and_key_and_changes_nothing_when_run_again(terminal: Terminal) -> None:

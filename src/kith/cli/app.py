@@ -10,7 +10,7 @@ import typer
 import uvloop
 
 from kith import __version__
-from kith.cli import keys, query, show, workspaces
+from kith.cli import dead_letters, keys, query, show, workspaces
 from kith.cli.connect import Data, connect
 from kith.cli.output import AsJson, print_error, print_json
 from kith.clock import SystemClock
@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 app.add_typer(workspaces.app, name="workspaces")
 app.add_typer(keys.app, name="keys")
+app.add_typer(dead_letters.app, name="dead-letters")
 show.add_commands(app)
 query.add_commands(app)
 
