@@ -43,6 +43,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "RATE_LIMITED": (429, "The key's rate limit is used up; details.retryAfter says for how many seconds."),
     "HEADERS_TOO_LARGE": (431, "The path and the headers together are larger than the limit, or too many."),
     "INTERNAL": (500, "Something failed here; the log has the correlation id."),
+    "LOG_BEHIND": (503, "The writer is too far behind to take more writes; Retry-After says when to try again."),
     "SERVICE_UNAVAILABLE": (503, "A part that this needs is down; Retry-After says when to try again."),
     "QUERY_TIMEOUT": (504, "The query took longer than the statement timeout."),
     "READ_AFTER_TIMEOUT": (504, "The write that X-Read-After names was not applied within the wait."),
@@ -105,6 +106,14 @@ class Unavailable(Exposed):
         super().__init__(
             "SERVICE_UNAVAILABLE", message, {"retryAfter": retry_after_s}, {"Retry-After": str(retry_after_s)}
         )
+
+
+class LogBehind(Exposed):
+    """503: more writes wait than there may be. ``retry_after_s`` goes out as Retry-After."""
+
+    def __init__(self, message: str, retry_after_s: int, details: Mapping[str, Any] | None = None) -> None:
+        told = {**(details or {}), "retryAfter": retry_after_s}
+        super().__init__("LOG_BEHIND", message, told, {"Retry-After": str(retry_after_s)})
 
 
 class Internal(KithError):

@@ -45,6 +45,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_retention_h: int = 24
     operation_retention_d: int = 7
     pending_writes_max: int = 100_000
+    lag_slow: int = 20_000
+    lag_max: int = 50_000
+    appends_max: int = 10_000
     poll_ms: int = 250
     list_recheck_s: int = 60
     shutdown_grace_s: int = 8
@@ -100,6 +103,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("log_retention_h", "Hours that an applied command stays in the log in PostgreSQL.", 1),
     Setting("operation_retention_d", "Days that an operation can be asked for.", 1),
     Setting("pending_writes_max", "Writes that may wait for the writer before new ones are answered 503.", 1),
+    Setting(
+        "lag_slow", "Commands that the writer may be behind on a partition before writes to it are slowed. 0: any."
+    ),
+    Setting("lag_max", "Commands that it may be behind before writes are refused with 503 LOG_BEHIND. 0: any."),
+    Setting("appends_max", "Writes of a process on their way to the log before new ones are refused, too. 0: any."),
     Setting("poll_ms", "How often a process looks for news when no notification came.", 1),
     Setting("list_recheck_s", "How often lists whose filters depend on the time are looked at.", 1),
     Setting("shutdown_grace_s", "Seconds that a process has to finish its work when it is told to stop.", 1),

@@ -37,7 +37,7 @@ QUERY_ERRORS = (
     "QUERY_TOO_COMPLEX",
     "QUERY_TOO_EXPENSIVE",
 )
-WRITE_ERRORS = ("IDEMPOTENCY_KEY_REUSED",)
+WRITE_ERRORS = ("IDEMPOTENCY_KEY_REUSED", "LOG_BEHIND")
 
 DESCRIPTION = """\
 Every write is a command on a log. It answers **202** with a provisional record as soon as the command is durable, \

@@ -10,6 +10,7 @@ from kith.clock import Clock, SystemClock
 from kith.engine.costs import Costs
 from kith.engine.key_cache import KeyCache
 from kith.engine.loading import Loader
+from kith.engine.pressure import Pressure
 from kith.engine.progress import Progress
 from kith.engine.vocabularies import VocabularyCache
 from kith.log.opening import open_log
@@ -43,6 +44,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     log: Log
     pending: Pending
     progress: Progress
+    pressure: Pressure
     loader: Loader
     keys: KeyCache
     vocabularies: VocabularyCache
@@ -70,7 +72,13 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
         installation = await load_installation(database)
         pending = MemoryPending()
         log = await stack.enter_async_context(open_log(settings, database, url, installation.partitions))
-        progress = Progress(database, url, settings.poll_ms, pending.drop_applied)
+        pressure = Pressure(settings, clock)
+
+        def note_applied(shard: int, position: int) -> None:
+            pending.drop_applied(shard, position)
+            pressure.see_applied(shard, position)
+
+        progress = Progress(database, url, settings.poll_ms, note_applied)
         stack.push_async_callback(progress.close)
         loader = Loader(database, progress.get_schema_position)
         engine = Engine(
@@ -82,6 +90,7 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
             log=log,
             pending=pending,
             progress=progress,
+            pressure=pressure,
             loader=loader,
             vocabularies=VocabularyCache(loader),
             costs=Costs(queries, clock),

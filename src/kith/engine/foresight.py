@@ -26,6 +26,8 @@ async def rebuild_pending(engine: Engine) -> int:
     foreseen = 0
     for shard, head in (await engine.log.load_heads()).items():
         after = engine.progress.get_applied(shard)
+        engine.pressure.see_applied(shard, after)
+        engine.pressure.see_head(shard, head)
         while after < head:
             entries = await engine.log.read(shard, after, TAIL_PAGE)
             if not entries:

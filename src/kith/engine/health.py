@@ -25,6 +25,12 @@ async def find_missing_parts(engine: Engine) -> list[str]:
             await engine.log.load_heads()
         except Unavailable as error:
             return [f"{error.message} Reads go on; writes are refused."]
+    if refused := engine.pressure.list_refused():
+        return [
+            f"The writer is {lag:,} commands behind on partition {shard}: writes to it are refused until no more than"
+            f" {engine.pressure.resumes_at:,} are left. Reads go on."
+            for shard, lag in refused.items()
+        ]
     oldest = engine.pending.find_oldest()
     behind_s = (engine.clock.now() - oldest).total_seconds() if oldest else 0
     return (
@@ -39,5 +45,7 @@ async def load_lag(engine: Engine) -> dict[int, int]:
         rows = await engine.database.fetch(_LOG["load_cursors"])
     except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError, Unavailable):
         return {}
+    for shard, head in heads.items():
+        engine.pressure.see_head(shard, head)
     cursors = {row["shard"]: row["position"] for row in rows}
     return {shard: max(0, head - cursors.get(shard, 0)) for shard, head in heads.items()}

@@ -100,8 +100,19 @@ async def submit(
 ) -> Written:
     """Foresee, append, and answer; a refusal that can be foreseen is raised as its error.
 
-    What ``refs`` name is loaded first; ``make_command`` gets the state with it, and may raise.
+    What ``refs`` name is loaded first; ``make_command`` gets the state with it, and may raise. Raises LogBehind where
+    the writer is.
     """
+    await engine.pressure.enter(attempt.request.workspace.shard)
+    try:
+        return await _submit(engine, attempt, refs, make_command)
+    finally:
+        engine.pressure.leave()
+
+
+async def _submit(
+    engine: Engine, attempt: Attempt, refs: Sequence[Ref], make_command: Callable[[State], Command]
+) -> Written:
     workspace = attempt.request.workspace
     if len(engine.pending) >= engine.settings.pending_writes_max:
         raise Unavailable(f"{len(engine.pending):,} writes wait for the writer. Try again when it has caught up.", 5)
@@ -134,6 +145,7 @@ async def _append(engine: Engine, write: PendingWrite, entry: bytes) -> int:
         else:
             engine.pending.discard(write.operation_id)
         raise
+    engine.pressure.see_head(write.shard, position)
     engine.pending.settle(write.operation_id, position)
     return position
 
