@@ -8,6 +8,7 @@ import httpx2
 import msgspec
 import pytest
 
+from kith.engine.context import open_engine
 from kith.engine.foresight import rebuild_pending
 from kith.model.workspaces import Workspace
 from kith.settings import Settings
@@ -126,9 +127,9 @@ async def test_a_process_that_starts_behind_a_long_log_refuses_at_once(
     strained: Kit, own: Workspace, own_client: httpx2.AsyncClient, settings: Settings
 ) -> None:
     await fill(own_client)
-    async with open_kit(strained.url, settings) as again:
-        await rebuild_pending(again.engine)
-        assert again.engine.pressure.list_refused() == {own.shard: MAX}
+    async with open_engine(settings, strained.url) as again:
+        await rebuild_pending(again)
+        assert again.pressure.list_refused() == {own.shard: MAX}
 
 
 async def test_writes_that_wait_for_the_log_are_bounded(

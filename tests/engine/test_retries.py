@@ -15,11 +15,13 @@ from kith.engine.decisions import Decided, Placed
 from kith.engine.poison import POISON_IN_A_ROW_MAX
 from kith.engine.replay import replay_check
 from kith.errors import Exposed, InvalidRequest, NotFound
-from kith.model.commands import LogActivity
+from kith.model.commands import CreateList, CreateTag, DeleteTag, LogActivity
 from kith.store.dead_letters import DeadLetter, list_dead_letters
+from kith.store.status import load_shards
 from tests.engine.acts import Acts, to_id
 from tests.kit import Kit
 
+ADAS = {"logic": "AND", "conditions": [{"field": "name", "operator": "eq", "value": "Ada"}]}
 EVENTS = "SELECT type, operation_id FROM events WHERE workspace_id = $1 ORDER BY sequence"
 
 
@@ -237,6 +239,34 @@ async def test_a_retry_that_the_rules_refuse_by_now_ends_rejected(patient: Patie
         raise (await patient.acts.get_operation(broken.operation.id)).to_error()
     assert refused.value.code == "CONTACT_EMAIL_EXISTS"
     await patient.check_replay()
+
+
+async def test_what_is_about_all_records_is_retried_as_anything_else(patient: Patient) -> None:
+    acts = patient.acts
+    await acts.create(name="Ada", properties={"mrr": "12.50"})
+    defined = await acts.define("mrr", "NUMBER")
+    letters = [await patient.break_on(defined.operation.id)]
+    tagged = acts.make_envelope(CreateTag(tag_id="tag_1", key="vip"))
+    dynamic = acts.make_envelope(
+        CreateList(list_id="lst_1", name="Adas", entity_type="CONTACT", is_dynamic=True, filter_criteria=ADAS)
+    )
+    for envelope in (tagged, dynamic):
+        await acts.append(envelope)
+        letters.append(await patient.break_on(envelope.operation_id))
+    await acts.append(acts.make_envelope(DeleteTag(tag_id="tag_1")))
+    settled = await patient.retry(*letters)
+    assert [letter.outcome for letter in settled] == ["APPLIED"] * 3
+    assert await acts.fetch("SELECT count(*) FROM list_members WHERE workspace_id = $1") == [(1,)]
+    assert (await acts.get("1"))["properties"] == {"mrr": 12.5}
+    await patient.check_replay()
+
+
+async def test_the_status_counts_what_is_still_to_be_retried(patient: Patient) -> None:
+    letter = await patient.break_on((await patient.acts.create(name="Ada")).operation.id)
+    async with patient.kit.engine.database.acquire() as connection:
+        assert [shard.dead for shard in await load_shards(connection) if shard.dead] == [1]
+        await patient.retry(letter)
+        assert sum(shard.dead for shard in await load_shards(connection)) == 0
 
 
 async def test_retries_that_fail_do_not_stop_the_writer_however_many(patient: Patient) -> None:

@@ -18,7 +18,10 @@ class Server(msgspec.Struct, frozen=True):
 
 
 class Shard(msgspec.Struct, frozen=True):
-    """The log of a shard: its last position, how far it is applied, and how many entries could not be."""
+    """The log of a shard: its last position, how far it is applied, and how many entries could not be.
+
+    Of ``dead`` those that were retried are left out.
+    """
 
     shard: int
     head: int

@@ -4,7 +4,7 @@ SELECT current_setting('server_version') AS version, current_database() AS name,
 
 -- name: load_shards
 SELECT h.shard, h.position AS head, c.position AS cursor,
-  (SELECT count(*) FROM dead_letters AS d WHERE d.shard = h.shard) AS dead
+  (SELECT count(*) FROM dead_letters AS d WHERE d.shard = h.shard AND d.retry_position IS NULL) AS dead
 FROM log_head AS h JOIN cursors AS c ON c.shard = h.shard ORDER BY h.shard;
 
 -- name: load_workspace_rows
