@@ -24,6 +24,7 @@ COMMANDS = [
     "status",
     "openapi",
     "replay",
+    "migrate-log",
     "query",
     "parse",
     "workspaces create",

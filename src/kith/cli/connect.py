@@ -1,7 +1,9 @@
 """How commands find the database: the one that is set, else that of the server that runs in the data folder."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import asyncpg
@@ -10,7 +12,7 @@ import typer
 from kith.errors import StartError
 from kith.settings import Settings
 from kith.store.database import Connection
-from kith.store.embedded import get_database_url
+from kith.store.embedded import EmbeddedPostgres, find_embedded_url, get_database_url
 from kith.store.migrate import check_schema
 
 Data = Annotated[str | None, typer.Option("--data", help="The data folder of the server.", metavar="FOLDER")]
@@ -37,3 +39,14 @@ async def connect(url: str) -> Connection:
         return await asyncpg.connect(url, timeout=5)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise StartError(f"PostgreSQL cannot be reached ({error}). Is KITH_DATABASE_URL right?") from error
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[str]:
+    """The address of the database, for work while nothing runs: a data folder's server is started where none runs."""
+    url = settings.database_url or find_embedded_url(Path(settings.data))
+    if url is not None or not (Path(settings.data) / "postgresql").exists():
+        yield url or get_database_url(settings)
+        return
+    with EmbeddedPostgres.start(Path(settings.data)) as server:
+        yield server.url

@@ -13,6 +13,7 @@ from kith.cli.output import AsJson, print_json, print_table
 from kith.settings import SETTINGS, Settings, load_settings
 from kith.store.database import Connection
 from kith.store.embedded import get_database_url
+from kith.store.log_place import check_place, load_bases, load_place
 from kith.store.status import load_server, load_shards, load_workspace_rows
 
 SECRET_SETTINGS = {"key", "kafka_sasl_password"}
@@ -69,9 +70,10 @@ def show_status(data: Data = None, as_json: AsJson = False) -> None:
 
 async def load_status(connection: Connection, settings: Settings) -> dict[str, Any]:
     """Raises NotYet where the log is in Kafka, and no broker answers."""
+    check_place(await load_place(connection), settings)
     shards = await load_shards(connection)
     if settings.kafka_bootstrap:
-        heads = await load_kafka_heads(settings, len(shards))
+        heads = await load_kafka_heads(settings, await load_bases(connection))
         shards = [msgspec.structs.replace(shard, head=heads[shard.shard]) for shard in shards]
     return {
         "version": __version__,
@@ -82,10 +84,10 @@ async def load_status(connection: Connection, settings: Settings) -> dict[str, A
     }
 
 
-async def load_kafka_heads(settings: Settings, partitions: int) -> dict[int, int]:
+async def load_kafka_heads(settings: Settings, bases: dict[int, int]) -> dict[int, int]:
     from kith.log.kafka import KafkaLog  # noqa: PLC0415 - a client of Kafka; other commands start faster without it
 
-    log = await KafkaLog.open(settings, partitions)
+    log = await KafkaLog.open(settings, len(bases), bases)
     try:
         return await log.load_heads()
     finally:

@@ -16,6 +16,7 @@ from kith.settings import Settings
 from kith.store.comparison import TABLES, WRONG_TOTALS, create_database, drop_database, find_difference
 from kith.store.database import Connection, Database
 from kith.store.dead_letters import load_set_aside
+from kith.store.log_place import check_place, load_bases, load_place
 from kith.store.migrate import migrate
 from kith.store.queries import load_queries
 
@@ -31,18 +32,24 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _AppliedLog:
-    """The part of a log that is applied, as one snapshot of the database shows it. ``kafka``: where it lies there."""
+    """The part of a log that is applied, as one snapshot of the database shows it.
 
-    def __init__(self, connection: Connection, cursors: dict[int, int], kafka: KafkaLog | None) -> None:
+    ``kafka``: where it lies there; then the table has what is not behind ``bases``.
+    """
+
+    def __init__(
+        self, connection: Connection, cursors: dict[int, int], kafka: KafkaLog | None, bases: dict[int, int]
+    ) -> None:
         self._connection = connection
         self._cursors = cursors
         self._kafka = kafka
+        self._bases = bases
         # The writer reads ahead on several shards at once, and a connection takes one statement after the other.
         self._reading = asyncio.Lock()
 
     async def find_first(self, shard: int) -> int | None:
         """The position of the oldest entry that is there."""
-        if self._kafka is None:
+        if self._kafka is None or self._bases[shard] > 0:
             first: int | None = await self._connection.fetchval(_LOG["load_first"], shard)
             return first
         entries = await self._kafka.read(shard, 0, 1)
@@ -53,7 +60,7 @@ class _AppliedLog:
 
     async def read(self, shard: int, after: int, limit: int) -> list[Entry]:
         limit = min(limit, self._cursors[shard] - after)
-        if self._kafka is not None:
+        if self._kafka is not None and after >= self._bases[shard]:
             return await self._kafka.read(shard, after, limit)
         async with self._reading:
             rows = await self._connection.fetch(_LOG["read"], shard, after, limit, READ_BYTES_MAX)
@@ -98,10 +105,11 @@ async def replay_check(url: str, settings: Settings) -> ReplayReport:
 
 
 async def _replay(source: Connection, scratch_url: str, settings: Settings) -> ReplayReport:
+    check_place(await load_place(source), settings)
     partitions = await source.fetchval(_LOG["load_installation"])
     if not settings.kafka_bootstrap:
         return await _replay_log(source, scratch_url, settings, partitions, None)
-    kafka = await KafkaLog.open(settings, partitions)
+    kafka = await KafkaLog.open(settings, partitions, await load_bases(source))
     try:
         return await _replay_log(source, scratch_url, settings, partitions, kafka)
     finally:
@@ -112,7 +120,7 @@ async def _replay_log(
     source: Connection, scratch_url: str, settings: Settings, partitions: int, kafka: KafkaLog | None
 ) -> ReplayReport:
     cursors = {row["shard"]: row["position"] for row in await source.fetch(_LOG["load_cursors"])}
-    log = _AppliedLog(source, cursors, kafka)
+    log = _AppliedLog(source, cursors, kafka, await load_bases(source))
     for shard, position in cursors.items():
         first = await log.find_first(shard) if position > 0 else 1
         if first != 1:

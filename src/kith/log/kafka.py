@@ -1,12 +1,14 @@
 """The log in a topic of Kafka: a shard is a partition, and a position the offset after it, so that they count from 1.
 
+Where the log was in PostgreSQL before, they go on from there: ``bases`` have the last position of each shard's table.
+
 An idempotent producer that has no transactions leaves no gaps between offsets: nothing but entries takes one. Entries
 that are appended while others are on their way go together into the next batch, one batch at a time for each
 partition: that keeps the order of calls, also where a smaller entry would have fitted into an earlier batch.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
@@ -45,8 +47,9 @@ class _Waiting(NamedTuple):
 class KafkaLog:
     """See ``kith.log.port.Log``."""
 
-    def __init__(self, settings: Settings, partitions: int) -> None:
+    def __init__(self, settings: Settings, partitions: int, bases: Mapping[int, int] | None = None) -> None:
         self._settings = settings
+        self._bases = bases or {}
         self._options = make_options(settings)
         self._topic = settings.kafka_topic
         self._partitions = [TopicPartition(self._topic, shard) for shard in range(partitions)]
@@ -62,10 +65,10 @@ class KafkaLog:
         self._discarding: set[asyncio.Task[None]] = set()
 
     @classmethod
-    async def open(cls, settings: Settings, partitions: int) -> "KafkaLog":
+    async def open(cls, settings: Settings, partitions: int, bases: Mapping[int, int] | None = None) -> "KafkaLog":
         """Makes the topic where it is missing. Raises NotYet where no broker answers, StartError."""
         await prepare_topics(settings, partitions)
-        log = cls(settings, partitions)
+        log = cls(settings, partitions, bases)
         log._asking = log._make_consumer()
         try:
             await log._asking.start()
@@ -192,7 +195,7 @@ class KafkaLog:
         sent = await (await producer.send_batch(batch, self._topic, partition=shard))
         if sent.offset < 0:
             raise KafkaError("It was appended, and the broker does not say where.")
-        return int(sent.offset) + 1
+        return self._get_base(shard) + int(sent.offset) + 1
 
     def _get_producer(self) -> "asyncio.Task[AIOKafkaProducer]":
         if self._producer is None or (self._producer.done() and self._producer.exception() is not None):
@@ -237,7 +240,10 @@ class KafkaLog:
             return {}
         assert self._asking is not None
         ends = await _ask(self._asking.end_offsets(wanted))
-        return {one.partition: end for one, end in ends.items()}
+        return {one.partition: self._get_base(one.partition) + end for one, end in ends.items()}
+
+    def _get_base(self, shard: int) -> int:
+        return self._bases.get(shard, 0)
 
     async def _close_idle(self) -> None:
         """Whoever reads now and then, as a starting API, does not go on fetching for ever."""
@@ -246,7 +252,7 @@ class KafkaLog:
             await self._readers.pop(shard).close()
 
     def _make_reader(self, shard: int) -> Reader:
-        return Reader(self._make_consumer, self._partitions[shard], self._news.set)
+        return Reader(self._make_consumer, self._partitions[shard], self._news.set, self._get_base(shard))
 
     def _make_consumer(self, **more: Any) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(

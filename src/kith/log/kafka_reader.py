@@ -32,10 +32,13 @@ class Reader:
         make_consumer: Callable[[], AIOKafkaConsumer],
         topic_partition: TopicPartition,
         on_news: Callable[[], None],
+        base: int = 0,
     ) -> None:
         self._make_consumer = make_consumer
         self._partition = topic_partition
         self._on_news = on_news
+        # How far positions are ahead of where offsets, counted from 1, would be.
+        self._base = base
         self._entries: deque[Entry] = deque()
         self._bytes = 0
         self._wanted = 0
@@ -118,7 +121,7 @@ class Reader:
         try:
             await consumer.start()
             consumer.assign([self._partition])
-            consumer.seek(self._partition, after)
+            consumer.seek(self._partition, max(after - self._base, 0))
             while True:
                 try:
                     await self._fetch_more(consumer)
@@ -142,7 +145,8 @@ class Reader:
         found = await consumer.getmany(self._partition, timeout_ms=IDLE_S * 1000, max_records=FETCH_RECORDS_MAX)
         for record in found.get(self._partition, ()):
             data = record.value or b""
-            self._entries.append(Entry(record.offset + 1, int.from_bytes(record.key or b"", "big"), data))
+            position = self._base + record.offset + 1
+            self._entries.append(Entry(position, int.from_bytes(record.key or b"", "big"), data))
             self._bytes += len(data)
         async with self._changed:
             self._changed.notify_all()

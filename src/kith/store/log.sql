@@ -36,3 +36,38 @@ SELECT shard, position, schema_position FROM cursors;
 
 -- name: load_installation
 SELECT partitions, secret FROM installation;
+
+-- name: load_place
+SELECT log FROM installation;
+
+-- name: hold_place
+-- Where the log is. Waits for whoever is just moving it, and shows them that this process is there.
+SELECT log FROM installation FOR SHARE;
+
+-- name: settle_place
+-- Of an installation that has none yet. Not in the table where more is applied than ever was there.
+UPDATE installation SET log = $1 WHERE log IS NULL AND ($1::text <> 'postgresql' OR NOT EXISTS (
+  SELECT FROM log_head AS h JOIN cursors AS c ON c.shard = h.shard WHERE c.position > h.position));
+
+-- name: lock_place
+SELECT log FROM installation FOR UPDATE;
+
+-- name: list_running
+-- Processes of Kith at work on this database, by what their connections are for.
+SELECT DISTINCT application_name AS name FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+  AND application_name IN ('kith reader', 'kith query', 'kith writer', 'kith worker') ORDER BY 1;
+
+-- name: lock_move
+SELECT pg_try_advisory_lock($1::bigint);
+
+-- name: list_behind
+-- Shards that are not applied exactly up to the end of the table's log.
+SELECT h.shard FROM log_head AS h JOIN cursors AS c ON c.shard = h.shard WHERE h.position <> c.position ORDER BY 1;
+
+-- name: set_place
+UPDATE installation SET log = $1;
+
+-- name: end_table_at_cursors
+-- The table's log goes on behind what is applied.
+UPDATE log_head SET position = cursors.position FROM cursors WHERE cursors.shard = log_head.shard;
