@@ -25,6 +25,8 @@ COMMANDS = [
     "openapi",
     "replay",
     "migrate-log",
+    "backup",
+    "restore",
     "query",
     "parse",
     "workspaces create",

@@ -42,10 +42,13 @@ async def connect(url: str) -> Connection:
 
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator[str]:
-    """The address of the database, for work while nothing runs: a data folder's server is started where none runs."""
+def open_database(settings: Settings, make: bool = False) -> Iterator[str]:
+    """The address of the database, for work while nothing runs: a data folder's server is started where none runs.
+
+    ``make``: also in a folder that has none yet.
+    """
     url = settings.database_url or find_embedded_url(Path(settings.data))
-    if url is not None or not (Path(settings.data) / "postgresql").exists():
+    if url is not None or not (make or (Path(settings.data) / "postgresql").exists()):
         yield url or get_database_url(settings)
         return
     with EmbeddedPostgres.start(Path(settings.data)) as server:

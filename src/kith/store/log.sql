@@ -71,3 +71,10 @@ UPDATE installation SET log = $1;
 -- name: end_table_at_cursors
 -- The table's log goes on behind what is applied.
 UPDATE log_head SET position = cursors.position FROM cursors WHERE cursors.shard = log_head.shard;
+
+-- name: export_snapshot
+SELECT pg_export_snapshot();
+
+-- name: list_tables
+SELECT relname::text AS name FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v') ORDER BY 1;

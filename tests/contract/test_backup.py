@@ -1,0 +1,145 @@
+"""Backups: of one snapshot, whole or not there, and what is restored is what was."""
+
+import stat
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kith.engine.replay import replay_check
+from kith.errors import StartError
+from kith.settings import Settings, to_environment
+from kith.store.backup import _run, back_up, read_manifest, restore, split_password
+from kith.store.comparison import TABLES, find_difference
+from kith.store.migrate import load_migrations
+from tests.engine.acts import Acts
+from tests.kafka import Broker
+from tests.kit import SETTINGS, Kit, open_kit
+from tests.postgres import Cluster, connect
+
+ENVIRONMENT = to_environment(Settings(), {"PATH": "/usr/bin:/bin"})
+# What no command fills, so that a replay does not compare it.
+OTHERS = ("installation", "workspaces", "api_keys", "log_head", "command_log", "system_properties", "schema_migrations")
+
+
+async def list_differences(url: str, other_url: str, *, others: bool = True) -> list[str]:
+    """Of all tables of two databases."""
+    async with connect(url) as one, connect(other_url) as other:
+        found = [await find_difference(one, other, table) for table in TABLES]
+        for table in OTHERS if others else ():
+            sql = f"SELECT to_jsonb(t)::text FROM {table} t ORDER BY 1"
+            same = await one.fetch(sql) == await other.fetch(sql)
+            found.append(None if same else f"{table} differs")
+    return [difference for difference in found if difference]
+
+
+async def write(kit: Kit, acts: Acts, name: str) -> None:
+    """A bit of everything that the writer fills, applied."""
+    await acts.define(f"seats_{name}", "NUMBER")
+    made = [await acts.create(name=name, email=f"{name}{n}@example.com") for n in range(5)]
+    await kit.drain()
+    first = made[0].operation.resource.rsplit("/", 1)[1]
+    await acts.update(first, name="Other")
+    await acts.delete(f"{name}1@example.com")
+    await kit.drain()
+
+
+async def test_what_is_restored_is_what_was_and_goes_on_with_its_log(each_postgres: Cluster, tmp_path: Path) -> None:
+    url, other_url = await each_postgres.make_database(), await each_postgres.make_database(empty=True)
+    async with open_kit(url) as kit:
+        acts = Acts(kit.engine, await kit.make_workspace())
+        await kit.make_key(acts.workspace)
+        await write(kit, acts, "ada")
+        await acts.create(name="Pending")
+        made = await back_up(url, tmp_path / "backup", ENVIRONMENT)
+        assert await restore(other_url, tmp_path / "backup", ENVIRONMENT) == made
+        assert await list_differences(url, other_url) == []
+        position = next(one for one in made.positions if one.shard == acts.workspace.shard)
+        assert (position.end - position.applied, made.log) == (1, "postgresql")
+        await kit.drain()
+    async with open_kit(other_url) as restored:
+        await restored.drain()
+    assert await list_differences(url, other_url) == []
+    assert (await replay_check(other_url, SETTINGS)).differences == []
+
+
+async def test_a_backup_is_of_one_moment_while_kith_goes_on(
+    postgres: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, other_url = await postgres.make_database(), await postgres.make_database(empty=True)
+    async with open_kit(url) as kit:
+        acts = Acts(kit.engine, await kit.make_workspace())
+        await write(kit, acts, "ada")
+        monkeypatch.setattr("kith.store.backup._run", run_after(lambda: write(kit, acts, "eve")))
+        await back_up(url, tmp_path / "backup", ENVIRONMENT)
+        monkeypatch.undo()
+    await restore(other_url, tmp_path / "backup", ENVIRONMENT)
+    assert (await replay_check(other_url, SETTINGS)).differences == []
+    async with connect(other_url) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM contacts") == 5
+
+
+def run_after(before: Callable[[], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    async def run(*arguments: Any) -> None:
+        await before()
+        await _run(*arguments)
+
+    return run
+
+
+async def test_on_kafka_what_came_after_the_backup_is_applied_again_from_the_cursor(
+    postgres: Cluster, kafka: Broker, tmp_path: Path
+) -> None:
+    settings = kafka.make_settings(SETTINGS)
+    url, other_url = await postgres.make_database(), await postgres.make_database(empty=True)
+    async with open_kit(url, settings) as kit:
+        acts = Acts(kit.engine, await kit.make_workspace())
+        await write(kit, acts, "ada")
+        await back_up(url, tmp_path / "backup", ENVIRONMENT)
+        await write(kit, acts, "eve")
+    await restore(other_url, tmp_path / "backup", ENVIRONMENT)
+    async with connect(other_url) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM contacts") == 5
+    async with open_kit(other_url, settings) as restored:
+        await restored.drain()
+    assert await list_differences(url, other_url) == []
+    assert (await replay_check(other_url, settings)).entries == 16
+
+
+async def test_a_backup_does_not_go_where_something_is_and_a_half_one_is_none(
+    database_url: str, postgres: Cluster, tmp_path: Path
+) -> None:
+    folder = tmp_path / "backup"
+    unfinished = tmp_path / "backup.unfinished"
+    unfinished.mkdir()
+    (unfinished / "database.dump").write_text("half")
+    with pytest.raises(StartError, match=r"no whole backup: manifest\.json"):
+        read_manifest(unfinished)
+    await back_up(database_url, folder, ENVIRONMENT)
+    assert (stat.S_IMODE(folder.stat().st_mode), unfinished.exists()) == (0o700, False)
+    with pytest.raises(StartError, match="is there already"):
+        await back_up(database_url, folder, ENVIRONMENT)
+    with pytest.raises(StartError, match="is not empty"):
+        await restore(database_url, folder, ENVIRONMENT)
+    empty = await postgres.make_database(empty=True)
+    (folder / "database.dump").write_bytes((folder / "database.dump").read_bytes()[:5000])
+    with pytest.raises(StartError, match="pg_restore failed"):
+        await restore(empty, folder, ENVIRONMENT)
+    async with connect(empty) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM pg_class WHERE relname = 'contacts'") == 0
+
+
+async def test_a_backup_of_a_newer_schema_is_refused(database_url: str, postgres: Cluster, tmp_path: Path) -> None:
+    await back_up(database_url, tmp_path / "backup", ENVIRONMENT)
+    manifest = tmp_path / "backup" / "manifest.json"
+    newest = load_migrations()[-1].version
+    manifest.write_text(manifest.read_text().replace(f'"schema": {newest}', '"schema": 999'))
+    with pytest.raises(StartError, match="schema is version 999"):
+        await restore(await postgres.make_database(empty=True), tmp_path / "backup", ENVIRONMENT)
+
+
+def test_a_password_is_no_argument_of_a_program() -> None:
+    url = "postgresql://kith:s%40crit@db.example.com:5433/kith?sslmode=require"
+    assert split_password(url) == ("postgresql://kith@db.example.com:5433/kith?sslmode=require", "s@crit")
+    assert split_password("postgresql://kith@/kith?host=/run") == ("postgresql://kith@/kith?host=/run", "")
