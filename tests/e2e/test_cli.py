@@ -35,6 +35,7 @@ COMMANDS = [
     "keys create",
     "keys list",
     "keys revoke",
+    "cluster distribute",
     "dead-letters list",
     "dead-letters show",
     "dead-letters retry",
@@ -90,10 +91,10 @@ def test_every_command_explains_itself(command: str) -> None:
 def test_the_list_of_commands_is_whole() -> None:
     shown = {
         f"{group} {name}".strip()
-        for group in ("", "workspaces", "keys", "dead-letters")
+        for group in ("", "workspaces", "keys", "cluster", "dead-letters")
         for name in re.findall(r"^  ([a-z][a-z-]*) {2,}", run_kith(*group.split(), "--help").stdout, re.MULTILINE)
     }
-    assert shown - {"workspaces", "keys", "dead-letters"} == set(COMMANDS)
+    assert shown - {"workspaces", "keys", "cluster", "dead-letters"} == set(COMMANDS)
 
 
 def test_init_makes_the_first_workspace_and_key_and_changes_nothing_when_run_again(terminal: Terminal) -> None:

@@ -46,7 +46,7 @@ class Writers:
                 assert read.status_code == 200, read.text
             position = client.get(f"/crm/operations/{operation}").json()["data"]["position"]
             assert client.get("/crm/contacts", headers={"X-Read-After": position}).status_code == 200
-        (counts,) = asyncio.run(fetch(served.data, COUNTS))
+        (counts,) = asyncio.run(fetch(served.database_url, COUNTS))
         assert set(counts) == {len(self.acknowledged)}, counts
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from kith.model.codec import VERSION, decode_envelope, encode_envelope
+from kith.model.codec import VERSION, decode_envelope
 from kith.model.commands import Command, Envelope, to_type
 
 ENCODER = msgspec.json.Encoder(decimal_format="number", order="sorted")
@@ -43,10 +43,9 @@ def to_meaning(envelope: Envelope) -> dict[str, Any]:
     return found
 
 
-def record(envelope: Envelope) -> str:
-    """The line for a file of recorded entries, as this version writes it."""
-    entry = encode_envelope(envelope)
-    meaning = ENCODER.encode(to_meaning(envelope)).decode()
+def record(entry: bytes) -> str:
+    """The line for a file of recorded entries: of one as this version writes it."""
+    meaning = ENCODER.encode(to_meaning(decode_envelope(entry))).decode()
     return f"{entry[0]} {base64.b64encode(entry).decode()} {meaning}"
 
 
