@@ -1,7 +1,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-faults test-cluster bench bench-smoke lint format docs lock clean
+.PHONY: help setup run cluster test test-faults test-cluster bench bench-smoke lint format docs lock clean
 
 bin := .venv/bin
 # Tests run side by side, each process with a PostgreSQL of its own; more than this only wait for each other's disk.
@@ -15,6 +15,10 @@ setup: ## make .venv from the lock file (the other targets do it for you)
 
 run: setup ## start everything on embedded defaults and serve on port 8000
 	@exec $(bin)/kith serve
+
+cluster: setup ## start Kafka, PostgreSQL, Redis, two APIs, two writers and a worker on this machine, to try them
+	@tools/services
+	@exec $(bin)/python -m tools.cluster
 
 test: setup ## run every test but the long fault runs
 	@$(bin)/pytest $(beside) $(ARGS)
