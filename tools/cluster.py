@@ -10,7 +10,6 @@ import threading
 from pathlib import Path
 
 import pytest
-
 from tests.cluster import PARTS, SERVERS, running_cluster
 
 
