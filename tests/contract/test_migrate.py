@@ -1,11 +1,13 @@
 """The schema: made from nothing, made once, and never touched by a program that is older than it."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
 
 from kith.errors import StartError
+from kith.store.dead_letters import list_dead_letters
 from kith.store.migrate import check_schema, load_migrations, migrate
 from kith.store.queries import list_query_files, load_queries
 from tests.postgres import Cluster, connect
@@ -54,6 +56,33 @@ async def test_a_program_that_finds_no_schema_says_how_to_make_one(each_postgres
     async with connect(url) as connection:
         with pytest.raises(StartError, match="kith init"):
             await check_schema(connection)
+
+
+async def test_dead_letters_of_before_there_were_retries_get_a_time_and_can_be_retried(each_postgres: Cluster) -> None:
+    url = await each_postgres.make_database(empty=True)
+    migrations = load_migrations()
+    before = migrations[: [one.name for one in migrations].index("retries")]
+    async with connect(url) as connection:
+        await connection.execute(
+            "CREATE TABLE schema_migrations (version int PRIMARY KEY, name text, applied_at timestamptz)"
+        )
+        for one in before:
+            await connection.execute(one.sql)
+            await connection.execute("INSERT INTO schema_migrations VALUES ($1, $2, now())", one.version, one.name)
+        await connection.execute(
+            """
+            INSERT INTO operations (shard, workspace_id, id, type, status, position, resource, created_at, applied_at)
+            VALUES (0, 1, 'op_1', 'CreateContact', 'REJECTED', 7, '', '2026-01-02', '2026-01-03T04:05:06Z');
+            INSERT INTO dead_letters (shard, position, workspace_id, operation_id, entry, reason)
+            VALUES (0, 7, 1, 'op_1', '', 'why'), (0, 8, 1, NULL, '', 'why');
+            """
+        )
+        await migrate(url)
+        ended, unreadable = sorted(
+            await list_dead_letters(connection, 10, only_open=True), key=lambda one: one.position
+        )
+    assert (ended.position, ended.set_aside_at) == (7, datetime(2026, 1, 3, 4, 5, 6, tzinfo=UTC))
+    assert unreadable.set_aside_at > ended.set_aside_at
 
 
 async def test_postgresql_prepares_every_named_query(each_postgres: Cluster) -> None:
