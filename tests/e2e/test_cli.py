@@ -163,6 +163,7 @@ def test_a_revoked_key_is_listed_as_such(terminal: Terminal) -> None:
         ("keys", "revoke", "first"),
         ("workspaces", "set", "acme", "--strict-properties", "maybe"),
         ("replay",),
+        ("migrate-log", "--to", "kafka", "--give-up-kafka"),
         ("serve", "--port", "65536"),
         ("dance",),
     ],

@@ -103,7 +103,7 @@ def test_a_log_moves_to_kafka_and_back_and_every_acknowledged_write_is_there_onc
         assert refused.returncode == 1 and "Kith is at work on this database" in refused.stderr
         kill_everything(served, random.Random(1))
     kill_move_at(served.data, settings, "Applying")
-    kill_move_at(served.data, settings, "moving the log")
+    kill_move_at(served.data, settings, "Moving the log")
     moved = run_kith("migrate-log", "--json", "--data", str(served.data), **settings)
     assert moved.returncode == 0, moved.stderr
     with serving(tmp_path, **settings) as served:

@@ -95,7 +95,7 @@ async def test_moving_again_changes_nothing(database_url: str, kafka: Broker) ->
     assert said == [f"The log is in Kafka, topic {settings.kafka_topic}; there is nothing to do."]
 
 
-@pytest.mark.parametrize("line", ["Applying", "All is applied"])
+@pytest.mark.parametrize("line", ["Applying", "Moving the log"])
 async def test_an_interrupted_move_has_moved_nothing_and_goes_on(database_url: str, kafka: Broker, line: str) -> None:
     settings = kafka.make_settings(SETTINGS)
     workspace, _ = await write_some(database_url, SETTINGS)
@@ -200,3 +200,20 @@ async def test_without_kafka_nothing_is_moved(database_url: str) -> None:
     nowhere = msgspec.structs.replace(SETTINGS, kafka_bootstrap="127.0.0.1:1")
     with pytest.raises(StartError, match="Kafka does not answer"):
         await move_log(database_url, nowhere, True, Said())
+
+
+async def test_where_kafka_has_lost_its_data_the_table_goes_on_behind_what_is_applied(
+    database_url: str, kafka: Broker
+) -> None:
+    settings = kafka.make_settings(SETTINGS)
+    workspace, _ = await write_some(database_url, settings)
+    nowhere = msgspec.structs.replace(settings, kafka_bootstrap="127.0.0.1:1")
+    with pytest.raises(StartError, match="Kafka does not answer"):
+        await move_log(database_url, nowhere, False, Said())
+    moved = await move_log(database_url, nowhere, False, Said(), dangerous_give_up=True)
+    assert (moved.log, moved.positions[workspace.shard]) == ("postgresql", 3)
+    async with open_kit(database_url) as kit:
+        later = await Acts(kit.engine, workspace).create(name="Later")
+        assert later.operation.position == f"{workspace.shard}-4"
+        await kit.drain()
+    assert await count(database_url, "SELECT count(*) FROM contacts") == 4

@@ -24,16 +24,22 @@ def add_commands(app: typer.Typer) -> None:
 
 def migrate_log(
     to: Annotated[Target, typer.Option("--to", help="Where the log goes.")] = Target.KAFKA,
+    give_up: Annotated[
+        bool,
+        typer.Option("--give-up-kafka", help="Kafka's data is gone: go on in PostgreSQL without what was only there."),
+    ] = False,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Move the log from PostgreSQL to Kafka, or back. Nothing else may run; ended in the middle, run it again."""
     from kith.engine.log_move import move_log  # noqa: PLC0415 - the writer's code; other commands start faster
 
+    if give_up and to is Target.KAFKA:
+        raise typer.BadParameter("--give-up-kafka goes with --to postgresql")
     settings = load_settings(data=data)
     configure_logs(settings.log_level)
     with open_database(settings) as url:
-        move = asyncio.run(move_log(url, settings, to is Target.KAFKA, tell))
+        move = asyncio.run(move_log(url, settings, to is Target.KAFKA, tell, dangerous_give_up=give_up))
     if as_json:
         print_json(msgspec.structs.asdict(move))
     elif move.moved and to is Target.KAFKA:

@@ -6,6 +6,7 @@ Positions go on, so whatever holds one stays true: operations, clients that read
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import asyncpg
 import msgspec
@@ -44,12 +45,15 @@ class _Running(Exception):
     """Parts are connected."""
 
 
-async def move_log(url: str, settings: Settings, to_kafka: bool, tell: Tell) -> LogMove:
+async def move_log(
+    url: str, settings: Settings, to_kafka: bool, tell: Tell, *, dangerous_give_up: bool = False
+) -> LogMove:
     """Run again after whatever ended it, it goes on. Changes nothing of where the log is before all is applied.
 
-    ``tell`` hears of each step. Raises StartError, NotYet, and what the writer raises where it cannot apply.
+    ``dangerous_give_up``: Kafka's data is gone. The table goes on behind what is applied; what was accepted besides is
+    lost. ``tell`` hears of each step. Raises StartError, NotYet, and what the writer raises where it cannot apply.
     """
-    if not settings.kafka_bootstrap:
+    if not settings.kafka_bootstrap and not dangerous_give_up:
         raise StartError("Set KITH_KAFKA_BOOTSTRAP: either way the log in Kafka has to be reached.")
     connection = await asyncpg.connect(
         url, timeout=5, server_settings={"application_name": "kith migrate-log", "lock_timeout": "10s"}
@@ -63,7 +67,10 @@ async def move_log(url: str, settings: Settings, to_kafka: bool, tell: Tell) -> 
             tell(f"The log is {describe(wanted)}; there is nothing to do.")
             return await _report(connection, wanted, False, 0)
         await _wait_until_alone(connection, tell)
-        if to_kafka:
+        applied = 0
+        if dangerous_give_up:
+            await _commit_alone(connection, partial(log_place.move_to_table, connection), tell)
+        elif to_kafka:
             applied = await _move_to_kafka(connection, url, settings, place, tell)
         else:
             applied = await _move_to_table(connection, url, settings, place, tell)
@@ -170,7 +177,7 @@ async def _sum_cursors(database: Database) -> int:
 async def _commit_alone(connection: Connection, move: Callable[[], Awaitable[None]], tell: Tell) -> None:
     """The move in a transaction of its own, while no process of Kith has the log, nor can open it."""
     deadline = asyncio.get_running_loop().time() + PATIENCE_S
-    tell("All is applied; moving the log.")
+    tell("Moving the log.")
     while True:
         try:
             async with connection.transaction():
