@@ -1,5 +1,6 @@
 """Documents are tests: what they show is run, what they name exists, and what exists is named."""
 
+import ast
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ from typing import Any, get_args
 import pytest
 from tools.reference import PAGES, get_tree, walk_commands
 
+from kith.api import metrics
 from kith.api.routes import TABLE
 from kith.errors import CODES
 from kith.log.kafka_topic import to_group
@@ -85,7 +87,7 @@ def test_every_make_target_that_a_document_names_exists(path: Path) -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
 def test_every_file_and_test_that_a_document_names_is_there(path: Path) -> None:
     text = path.read_text()
-    files = re.findall(r"`((?:src|tests|docs|tools)/[\w./-]+)`", text)
+    files = re.findall(r"`((?:src|tests|docs|tools|deploy)/[\w./-]+)`", text)
     assert [file for file in files if not (ROOT / file).exists()] == []
     tests = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
     assert [test for file, test in tests if f"def {test}(" not in (ROOT / file).read_text()] == []
@@ -109,6 +111,27 @@ def test_every_module_that_a_document_names_is_there(path: Path) -> None:
     modules = {module.removeprefix("kith") for module in named}
     places = {module: ROOT / "src" / "kith" / module.strip(".").replace(".", "/") for module in modules}
     assert [m for m, place in places.items() if not place.is_dir() and not place.with_suffix(".py").exists()] == []
+
+
+def test_the_metrics_that_operators_are_told_of_are_those_that_there_are() -> None:
+    told = set(re.findall(r"`(kith_(?!srv_|snd_|pub_)[a-z_]+)`", (ROOT / "docs" / "operations.md").read_text()))
+    kinds = (metrics.Counter, metrics.Gauge, metrics.Histogram)
+    there = [one.describe()[0] for one in vars(metrics).values() if isinstance(one, kinds)]
+    assert told == {one.name + ("_total" if one.type == "counter" else "") for one in there}
+
+
+def test_what_the_runbook_quotes_is_said_somewhere_in_the_program() -> None:
+    runbook = (ROOT / "docs" / "operations.md").read_text().split("## Runbook")[1].split("\n## ")[0]
+    rows = [line.split(" | ")[0] for line in runbook.splitlines() if line.startswith("| ")]
+    quoted = {quote.split("…")[0] for row in rows for quote in re.findall(r'"([^"]+)"', row)}
+    assert len(quoted) > 15
+    texts = [
+        node.value
+        for path in (ROOT / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    assert [quote for quote in quoted if not any(quote in text for text in texts)] == []
 
 
 @dataclass(frozen=True)

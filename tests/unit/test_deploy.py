@@ -17,7 +17,7 @@ from kith.settings import SETTINGS
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 UNITS = sorted(DEPLOY.glob("systemd/*.service"))
 PARTS = ("api", "worker", "writer")
-OWN_VARIABLES = {"KITH_POSTGRES_SECRET", "KITH_REDIS_URL"}
+OWN_VARIABLES = {"KITH_REDIS_URL"}
 EXPOSURE_MAX = 2.0
 
 
@@ -89,5 +89,5 @@ def test_docker_reads_the_compose_file() -> None:
     if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
         return
     command = [docker, "compose", "-f", DEPLOY / "compose.yaml", "config", "--quiet"]
-    read = subprocess.run(command, env={"KITH_POSTGRES_SECRET": "x"}, capture_output=True, text=True, check=False)
+    read = subprocess.run(command, env={"POSTGRES_SECRET": "x"}, capture_output=True, text=True, check=False)
     assert read.returncode == 0, read.stderr
