@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
+from kith.engine.log_move import move_log
 from kith.engine.replay import replay_check
 from kith.errors import StartError
 from kith.settings import Settings, to_environment
@@ -105,6 +107,28 @@ async def test_on_kafka_what_came_after_the_backup_is_applied_again_from_the_cur
         await restored.drain()
     assert await list_differences(url, other_url) == []
     assert (await replay_check(other_url, settings)).entries == 16
+
+
+async def test_a_backup_from_after_the_log_moved_is_restored_and_goes_on_in_the_topic(
+    postgres: Cluster, kafka: Broker, tmp_path: Path
+) -> None:
+    settings = kafka.make_settings(SETTINGS)
+    url, other_url = await postgres.make_database(), await postgres.make_database(empty=True)
+    async with open_kit(url) as kit:
+        workspace = await kit.make_workspace()
+        await write(kit, Acts(kit.engine, workspace), "ada")
+    await move_log(url, settings, True, lambda _: None)
+    made = await back_up(url, tmp_path / "backup", ENVIRONMENT)
+    assert made.log == f"kafka:{settings.kafka_topic}"
+    async with open_kit(url, settings) as kit:
+        await write(kit, Acts(kit.engine, workspace), "eve")
+    await restore(other_url, tmp_path / "backup", ENVIRONMENT)
+    async with open_kit(other_url, settings) as restored:
+        await restored.drain()
+    assert await list_differences(url, other_url) == []
+    async with connect(other_url) as connection:
+        with pytest.raises(asyncpg.CheckViolationError):
+            await connection.execute("INSERT INTO command_log VALUES (0, 99, 1, '')")
 
 
 async def test_a_backup_does_not_go_where_something_is_and_a_half_one_is_none(

@@ -12,11 +12,12 @@ from kith.engine.replay import replay_check
 from kith.errors import StartError, Unavailable
 from kith.model.workspaces import Workspace
 from kith.settings import Settings
+from kith.store.migrate import migrate
 from kith.store.queries import load_queries
 from tests.engine.acts import Acts
 from tests.kafka import Broker
 from tests.kit import SETTINGS, open_kit
-from tests.postgres import connect
+from tests.postgres import Cluster, connect
 
 
 class Said(list[str]):
@@ -192,6 +193,22 @@ async def test_a_log_in_kafka_of_an_older_version_is_not_taken_for_the_table(dat
             pass
     async with open_kit(database_url, settings):
         pass
+
+
+async def test_an_installation_of_an_older_version_is_known_by_what_it_has_written(
+    postgres: Cluster, kafka: Broker
+) -> None:
+    places = []
+    for settings in (SETTINGS, kafka.make_settings(SETTINGS)):
+        url = await postgres.make_database()
+        await write_some(url, settings)
+        async with connect(url) as connection:
+            await connection.execute("ALTER TABLE installation DROP COLUMN log")
+            await connection.execute("DELETE FROM schema_migrations WHERE name = 'log_place'")
+        await migrate(url)
+        async with connect(url) as connection:
+            places.append(await connection.fetchval("SELECT log FROM installation"))
+    assert places == ["postgresql", None]
 
 
 async def test_without_kafka_nothing_is_moved(database_url: str) -> None:
