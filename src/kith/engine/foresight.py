@@ -15,7 +15,7 @@ from kith.model.commands import Envelope, to_resource, to_type
 from kith.model.decide import touches
 from kith.model.state import State
 from kith.model.workspaces import Workspace
-from kith.pending.port import PendingWrite
+from kith.pending.port import PendingWrite, Snapshot
 
 TAIL_PAGE = 500
 
@@ -49,25 +49,25 @@ async def _foresee_page(engine: Engine, shard: int, entries: list[Entry]) -> int
         if placed.envelope.retry_of is None:
             tail.append(placed)
     refs = [[ref for _, ref in list_keys([placed]).to_refs()] for placed in tail]
-    with engine.pending.reading():
+    with engine.pending.reading() as seen:
         loads = [
             engine.loader.load(shard, placed.envelope.workspace_id, wanted)
             for placed, wanted in zip(tail, refs, strict=True)
         ]
         for placed, wanted, records in zip(tail, refs, await asyncio.gather(*loads), strict=True):
-            state = foresee(engine.pending, placed.envelope.workspace_id, records, wanted)
+            state = foresee(seen, placed.envelope.workspace_id, records, wanted)
             state.know_absent(touches(placed.envelope.command))
             workspace = Workspace(shard=shard, id=placed.envelope.workspace_id, name="")
             survey = await survey_for(engine, workspace, state, placed.envelope.command)
             if survey is not None:
                 state.know_survey(placed.envelope.command.subject, survey)
-            _foresee_again(engine, shard, placed, state)
+            await _foresee_again(engine, shard, placed, state, seen)
     return len(tail)
 
 
-def _foresee_again(engine: Engine, shard: int, placed: Placed, state: State) -> None:
+async def _foresee_again(engine: Engine, shard: int, placed: Placed, state: State, seen: Snapshot) -> None:
     envelope = placed.envelope
-    if engine.pending.find_operation(envelope.workspace_id, envelope.operation_id):
+    if seen.find_operation(envelope.workspace_id, envelope.operation_id):
         return  # appended twice, when its first acknowledgement was lost: the writer passes over the second
     try:
         write, _ = predict(state, _to_attempt(shard, envelope), envelope.command)
@@ -75,8 +75,7 @@ def _foresee_again(engine: Engine, shard: int, placed: Placed, state: State) -> 
         write = _make_unforeseen(shard, envelope)
     if envelope.idempotency:
         write = msgspec.structs.replace(write, answer=bytes(envelope.idempotency.answer))
-    engine.pending.put(write)
-    engine.pending.settle(write.operation_id, placed.position)
+    await engine.pending.restore(write, placed.position)
 
 
 def _make_unforeseen(shard: int, envelope: Envelope) -> PendingWrite:

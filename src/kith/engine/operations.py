@@ -81,16 +81,18 @@ async def get_operation(engine: Engine, workspace: Workspace, operation_id: str)
 
 async def find_operation(engine: Engine, workspace: Workspace, operation_id: str) -> Operation | None:
     """The operation as it is now: pending, applied or rejected. One on its way to the log is waited for."""
-    with engine.pending.reading():
+    with engine.pending.reading() as seen:
         committed = await find_committed(engine, workspace, operation_id)
         if committed is not None:
             return committed
-        found = engine.pending.find_operation(workspace.id, operation_id)
+        found = seen.find_operation(workspace.id, operation_id)
+        if found is None and await seen.refresh(workspace.shard):
+            found = seen.find_operation(workspace.id, operation_id)
         if found is None:
             return None
         write, number = found
         if number is None:
-            number = await engine.pending.wait_acknowledged(operation_id)
+            number = await engine.pending.wait_acknowledged(workspace.id, operation_id)
         return to_pending(write, number) if number is not None else None
 
 

@@ -128,10 +128,11 @@ async def _change(engine: Engine, request: WriteRequest, ref: str, make_command:
         raise InvalidRequest(f"{head.key} is a system property of {head.entity}; it cannot be changed or archived.")
     command = make_command(head)
     refs = [parse_ref("property", head.external_id), to_schema_ref(head.entity)]
-    with engine.pending.reading():
-        state = foresee(
-            engine.pending, workspace.id, await engine.loader.load(workspace.shard, workspace.id, refs), refs
-        )
+    with engine.pending.reading() as seen:
+        records = await engine.loader.load(workspace.shard, workspace.id, refs)
+        state = foresee(seen, workspace.id, records, refs)
+        while await seen.refresh(workspace.shard):
+            state = foresee(seen, workspace.id, records, refs)
     # Outside of the reading: it may take long, and what is applied meanwhile has to be dropped.
     survey = None
     if find_surveyed(state, command) is not None:

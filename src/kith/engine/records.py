@@ -128,25 +128,30 @@ def get_named(state: State, ref: Ref) -> Record:
 
 async def get_record(engine: Engine, workspace: Workspace, kind: str, text: str) -> Found:
     """The record as it is, with the pending writes on it folded in. Raises InvalidId, NotFound."""
-    ref = parse_ref(kind, text)
-    with engine.pending.reading():
+    named = ref = parse_ref(kind, text)
+    with engine.pending.reading() as seen:
         while True:
             if ref.by not in ("number", "external_id"):
                 claim = (ref.by, str(ref.value))
-                moves, holder = engine.pending.find_holder(workspace.id, claim, acknowledged=True)
+                moves, holder = seen.find_holder(workspace.id, claim, acknowledged=True)
                 if moves:
                     if holder is None:
+                        if await seen.refresh(workspace.shard):
+                            continue
                         raise make_not_found(kind, text)
                     ref = Ref(kind, "external_id", holder[1])
             row = await engine.database.fetchrow(_GET[kind, ref.by], workspace.shard, workspace.id, ref.value)
             external_id = row["external_id"] if row else str(ref.value)
-            moved, foreseen = engine.pending.find_record(workspace.id, (kind, external_id), acknowledged=True)
+            moved, foreseen = seen.find_record(workspace.id, (kind, external_id), acknowledged=True)
+            if await seen.refresh(workspace.shard):
+                ref = named
+                continue
             if moved and foreseen is None:
                 raise make_not_found(kind, text)
             successor = foreseen.successor if foreseen is not None else row["successor"] if row else None
             if successor is None:
                 break
-            ref = Ref(kind, "external_id", successor)
+            named = ref = Ref(kind, "external_id", successor)
     if foreseen is not None:
         return _to_found(foreseen, row["id"] if row else None)
     if row is None:

@@ -1,8 +1,9 @@
 """The one way in: predict what a command will do, put it on the log, answer with what is foreseen.
 
-The prediction is the writer's own ``decide`` on the committed state with the pending writes folded in. Between
-reading the overlay and joining the log's queue nothing is awaited, so writes of this process are foreseen in the
-order in which they stand on the log.
+The prediction is the writer's own ``decide`` on the committed state with the pending writes folded in. It is made
+from what this process knows of them; the claim takes it only while that is all there is to know, and otherwise it is
+made again. Between the claim and joining the log's queue nothing is awaited, so writes of this process are foreseen in
+the order in which they stand on the log.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from kith.model.records import Claim, Identity, Record
 from kith.model.state import Ref, State
 from kith.model.views import to_json
 from kith.model.workspaces import Workspace
-from kith.pending.port import Pending, PendingWrite
+from kith.pending.port import PendingWrite, Snapshot
 
 IDEMPOTENCY_WINDOW = timedelta(hours=24)
 
@@ -91,6 +92,7 @@ async def find_replayed(engine: Engine, attempt: Attempt) -> Written | None:
         if doubted := engine.pending.find_doubted(request.workspace.id, operation_id):
             write, entry = doubted
             _check_fingerprint(request, operation_id, write.fingerprint)
+            await engine.pending.claim(write, None)
             return _to_replayed(request, to_pending(write, await _append(engine, write, entry)))
     return None
 
@@ -116,27 +118,35 @@ async def _submit(
     workspace = attempt.request.workspace
     if len(engine.pending) >= engine.settings.pending_writes_max:
         raise Unavailable(f"{len(engine.pending):,} writes wait for the writer. Try again when it has caught up.", 5)
-    with engine.pending.reading():
+    with engine.pending.reading() as seen:
         records = await engine.loader.load(workspace.shard, workspace.id, refs)
-        # From here to the append's place in the queue nothing may be awaited.
-        if any(engine.pending.find_operation(workspace.id, known) for known in attempt.list_known_ids()):
-            return await _overtaken(engine, attempt)
-        state = foresee(engine.pending, workspace.id, records, refs)
-        command = make_command(state)
-        state.know_absent(touches(command))
-        write, envelope = predict(state, attempt, command)
+        while True:
+            # From here to the append's place in the queue nothing is awaited but the overlay, which keeps the order.
+            if any(seen.find_operation(workspace.id, known) for known in attempt.list_known_ids()):
+                return await _overtaken(engine, attempt)
+            try:
+                state = foresee(seen, workspace.id, records, refs)
+                command = make_command(state)
+                state.know_absent(touches(command))
+                write, envelope = predict(state, attempt, command)
+            except Exposed:
+                if not await seen.refresh(workspace.shard):
+                    raise
+            else:
+                if await engine.pending.claim(write, seen):
+                    break
         position = await _append(engine, write, encode_envelope(envelope))
     return Written(
         data=write.answer,
         operation=to_pending(write, position),
         location=write.resource,
         created=_makes_something(write.type),
+        deferred=seen.deferred,
     )
 
 
 async def _append(engine: Engine, write: PendingWrite, entry: bytes) -> int:
-    """Foresee the write and put it on the log; its position. The write has joined the queue before this awaits."""
-    engine.pending.put(write)
+    """Put a write on the log that is foreseen; its position. It has joined the queue before this awaits."""
     try:
         position = await engine.log.append(write.shard, write.workspace_id, entry)
     except BaseException:
@@ -146,7 +156,7 @@ async def _append(engine: Engine, write: PendingWrite, entry: bytes) -> int:
             engine.pending.discard(write.operation_id)
         raise
     engine.pressure.see_head(write.shard, position)
-    engine.pending.settle(write.operation_id, position)
+    await engine.pending.acknowledge(write.operation_id, position)
     return position
 
 
@@ -158,7 +168,7 @@ async def _overtaken(engine: Engine, attempt: Attempt) -> Written:
     return written
 
 
-def foresee(pending: Pending, workspace_id: int, records: Sequence[Record], refs: Sequence[Ref]) -> State:
+def foresee(seen: Snapshot, workspace_id: int, records: Sequence[Record], refs: Sequence[Ref]) -> State:
     """The committed state with the pending writes folded in."""
     state = State()
     state.know(records)
@@ -170,13 +180,13 @@ def foresee(pending: Pending, workspace_id: int, records: Sequence[Record], refs
             waiting.append((ref.kind, str(ref.value)))
         elif ref.by != "number":
             claims.add((ref.by, str(ref.value)))
-    seen = set()
+    done = set()
     while waiting:
         identity = waiting.pop()
-        moved, record = pending.find_record(workspace_id, identity)
-        if identity in seen or not moved:
+        moved, record = seen.find_record(workspace_id, identity)
+        if identity in done or not moved:
             continue
-        seen.add(identity)
+        done.add(identity)
         if record is None:
             state.know_removed(identity)
             continue
@@ -185,9 +195,9 @@ def foresee(pending: Pending, workspace_id: int, records: Sequence[Record], refs
         if record.successor is not None:
             waiting.append((record.kind, record.successor))
     for claim in claims:
-        moves, holder = pending.find_holder(workspace_id, claim)
+        moves, holder = seen.find_holder(workspace_id, claim)
         if moves:
-            if holder is not None and (record := pending.find_record(workspace_id, holder)[1]) is not None:
+            if holder is not None and (record := seen.find_record(workspace_id, holder)[1]) is not None:
                 state.know((_with_number(record, numbers.get(holder)),))
             state.know_holder(claim, holder)
     return state

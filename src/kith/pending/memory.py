@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from kith.model.records import Claim, Identity, Record
-from kith.pending.port import PendingWrite
+from kith.pending.port import PendingWrite, Snapshot
 
 DOUBTED_MAX = 1000
 Key = tuple[int, tuple[str, str]]
@@ -16,7 +16,12 @@ Value = TypeVar("Value")
 
 
 class MemoryPending:
-    """See ``kith.pending.port.Pending``. Each record and claim has its foreseen values in the order of the writes."""
+    """See ``kith.pending.port.Pending``. Each record and claim has its foreseen values in the order of the writes.
+
+    It is its own snapshot, and nothing that it does is waited for: all writes are this process's.
+    """
+
+    deferred = False
 
     def __init__(self) -> None:
         self._writes: dict[str, PendingWrite] = {}
@@ -37,13 +42,16 @@ class MemoryPending:
     def find_oldest(self) -> datetime | None:
         return next(iter(self._writes.values())).created_at if self._writes else None
 
+    def find_fault(self) -> str | None:
+        return None
+
     @contextmanager
-    def reading(self) -> Iterator[None]:
+    def reading(self) -> Iterator["MemoryPending"]:
         reader = self._next_reader
         self._next_reader += 1
         self._readers[reader] = True
         try:
-            yield
+            yield self
         finally:
             del self._readers[reader]
             if self._dropping:
@@ -72,14 +80,32 @@ class MemoryPending:
             return None
         return write, self._positions.get(operation_id)
 
-    async def wait_acknowledged(self, operation_id: str) -> int | None:
+    async def refresh(self, shard: int) -> bool:
+        return False
+
+    async def wait_acknowledged(self, workspace_id: int, operation_id: str) -> int | None:
         if operation_id in self._positions or operation_id not in self._writes:
             return self._positions.get(operation_id)
         told: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(operation_id, []).append(told)
         return await told
 
+    async def claim(self, write: PendingWrite, seen: Snapshot | None) -> bool:
+        self.put(write)
+        return True
+
+    async def restore(self, write: PendingWrite, position: int) -> None:
+        self.put(write)
+        self.settle(write.operation_id, position)
+
+    async def acknowledge(self, operation_id: str, position: int) -> None:
+        self.settle(operation_id, position)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
     def put(self, write: PendingWrite) -> None:
+        """Foresee a write."""
         operation_id = write.operation_id
         self._writes[operation_id] = write
         for identity, record in write.records.items():
@@ -88,6 +114,7 @@ class MemoryPending:
             self._holders.setdefault((write.workspace_id, claim), {})[operation_id] = holder
 
     def settle(self, operation_id: str, position: int) -> None:
+        """The log has the write at this position."""
         write = self._writes.get(operation_id)
         if write is None:
             return

@@ -29,19 +29,16 @@ class PendingWrite(msgspec.Struct, frozen=True, kw_only=True):
     holders: Mapping[Claim, Identity | None]
 
 
-class Pending(Protocol):
-    """What is foreseen, by record, by claim and by operation."""
+class Snapshot(Protocol):
+    """What is foreseen in a workspace, by record, by claim and by operation, as one request sees it.
 
-    def __len__(self) -> int:
-        """How many writes are pending."""
-        ...
+    It answers at once from what this process knows. Where processes share the overlay, ``refresh`` holds that against
+    what the others know: whoever shows or refuses something asks it first, and looks again where it says so.
+    """
 
-    def find_oldest(self) -> datetime | None:
-        """When the write was made that has been pending longest."""
-        ...
-
-    def reading(self) -> AbstractContextManager[None]:
-        """While it is open, nothing is dropped: what the database shows and what is held here leave no gap."""
+    @property
+    def deferred(self) -> bool:
+        """Whether the other processes could not be asked: what is foreseen is then this process's own part of it."""
         ...
 
     def find_record(
@@ -64,16 +61,55 @@ class Pending(Protocol):
         """(the write, its position once the log has acknowledged it)."""
         ...
 
-    async def wait_acknowledged(self, operation_id: str) -> int | None:
+    async def refresh(self, shard: int) -> bool:
+        """Ask the other processes about all that was looked for here. Whether an answer is another one now.
+
+        The shard is the workspace's.
+        """
+        ...
+
+
+class Pending(Protocol):
+    """The writes that are foreseen."""
+
+    def __len__(self) -> int:
+        """How many writes are pending that this process has accepted or found on the log."""
+        ...
+
+    def find_oldest(self) -> datetime | None:
+        """When the write was made that has been pending longest, among those."""
+        ...
+
+    def find_fault(self) -> str | None:
+        """A sentence on what the overlay is without; None where all is well."""
+        ...
+
+    def reading(self) -> AbstractContextManager[Snapshot]:
+        """While it is open, nothing is dropped: what the database shows and what is held here leave no gap.
+
+        It has to be opened before the database is read.
+        """
+        ...
+
+    async def wait_acknowledged(self, workspace_id: int, operation_id: str) -> int | None:
         """The write's position as soon as it is on the log; None where it did not get there."""
         ...
 
-    def put(self, write: PendingWrite) -> None:
-        """Foresee a write, before it is appended: claims are taken now."""
+    async def claim(self, write: PendingWrite, seen: Snapshot | None) -> bool:
+        """Foresee a write before it is appended, and take its claims: all at once, or nothing.
+
+        False where another process has moved something that was looked for in ``seen``, or has the same operation:
+        then ``seen`` knows of it, and the write has to be predicted again. Without ``seen`` it is foreseen whatever
+        others do. Writes of this process come back in the order in which they were taken.
+        """
         ...
 
-    def settle(self, operation_id: str, position: int) -> None:
-        """The log has acknowledged the write."""
+    async def restore(self, write: PendingWrite, position: int) -> None:
+        """Foresee a write that was found on the log."""
+        ...
+
+    async def acknowledge(self, operation_id: str, position: int) -> None:
+        """The log has acknowledged the write: on return every process shows it."""
         ...
 
     def discard(self, operation_id: str) -> None:
@@ -88,9 +124,11 @@ class Pending(Protocol):
         ...
 
     def find_doubted(self, workspace_id: int, operation_id: str) -> tuple[PendingWrite, bytes] | None:
-        """(the write in doubt, its entry)."""
+        """(the write in doubt, its entry); another process's, where its operation was asked for here just before."""
         ...
 
     def drop_applied(self, shard: int, position: int) -> None:
-        """The writer has passed the position: the database knows better from here on."""
+        """The writer has passed the position: the database knows better from here on. May be told again."""
         ...
+
+    async def close(self) -> None: ...
