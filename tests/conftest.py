@@ -1,5 +1,6 @@
 """What every test may ask for: servers, databases, workspaces with keys, and a client that speaks HTTP."""
 
+import functools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from tests import row_security
 from tests.kafka import Broker, running_broker
 from tests.kit import SETTINGS, Kit, open_kit
 from tests.postgres import REQUIRED, TEMPLATE, Cluster, start_server, to_url
+from tests.redis_server import RedisServer, running_redis
 from tests.serving import Served, serving
 from tests.together import Together
 
@@ -40,6 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
     parser.addoption(
         "--log", choices=["postgres", "kafka"], default="postgres", help="the log of the Kith that tests share"
+    )
+    parser.addoption(
+        "--pending", choices=["memory", "redis"], default="memory", help="the overlay of the Kith that tests share"
     )
 
 
@@ -104,6 +109,13 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         yield broker
 
 
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """The Redis of the run, with names of their own for whoever asks."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
 @pytest.fixture
 async def database_url(postgres: Cluster) -> str:
     """A database of the test's own, with the newest schema and nothing in it."""
@@ -112,11 +124,15 @@ async def database_url(postgres: Cluster) -> str:
 
 @pytest.fixture(scope="session")
 def make_log_settings(request: pytest.FixtureRequest) -> Callable[[], Settings]:
-    """The settings of a Kith on the log of the run, with a topic of its own on Kafka."""
-    if request.config.getoption("--log") != "kafka":
-        return lambda: SETTINGS
-    broker: Broker = request.getfixturevalue("kafka")
-    return lambda: broker.make_settings(SETTINGS)
+    """The settings of a Kith on the log and the overlay of the run: a topic of its own, names of its own in Redis."""
+    makers: list[Callable[[Settings], Settings]] = []
+    if request.config.getoption("--log") == "kafka":
+        broker: Broker = request.getfixturevalue("kafka")
+        makers.append(broker.make_settings)
+    if request.config.getoption("--pending") == "redis":
+        server: RedisServer = request.getfixturevalue("redis")
+        makers.append(server.make_settings)
+    return lambda: functools.reduce(lambda settings, make: make(settings), makers, SETTINGS)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 import httpx2
+import pytest
 import stamina
 
 from kith.api.app import App, build_app
@@ -20,6 +21,10 @@ from kith.engine.workspaces import create_workspace
 from kith.errors import ConflictingWriter
 from kith.log.opening import open_log
 from kith.model.workspaces import Workspace
+from kith.pending.memory import MemoryPending
+from kith.pending.redis import RedisPending
+from kith.pending.snapshot import SharedSnapshot
+from kith.pending.trips import Unreachable
 from kith.settings import Settings
 from kith.store.database import DISCONNECTED, Database
 from tests import row_security
@@ -113,6 +118,21 @@ class Kit:
             yield await stack.enter_async_context(
                 httpx2.AsyncClient(transport=transport, base_url="http://kith.test", headers=headers)
             )
+
+
+def make_blind(monkeypatch: pytest.MonkeyPatch, engine: Engine, look_up: str) -> None:
+    """As if this process knew of no pending write by ``find_record`` or ``find_holder``, nor could ask others."""
+
+    def refuse(*_: object) -> "asyncio.Future[None]":
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_exception(Unreachable("it is not asked"))
+        done.exception()
+        return done
+
+    for overlay in (MemoryPending, SharedSnapshot):
+        monkeypatch.setattr(overlay, look_up, lambda *_, **__: (False, None))
+    if isinstance(engine.pending, RedisPending):
+        monkeypatch.setattr(engine.pending._trips, "send", refuse)
 
 
 @asynccontextmanager

@@ -42,6 +42,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kafka_ca_file: str = ""
     kafka_certificate_file: str = ""
     kafka_key_file: str = ""
+    redis_url: str = ""
+    redis_prefix: str = "kith"
+    redis_timeout_ms: int = 250
     log_retention_h: int = 24
     operation_retention_d: int = 7
     pending_writes_max: int = 100_000
@@ -100,6 +103,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("kafka_ca_file", "Who has signed the brokers' certificates, in PEM. Empty: whom the system trusts."),
     Setting("kafka_certificate_file", "The certificate that the brokers ask for, in PEM; with its key or without."),
     Setting("kafka_key_file", "The private key of the certificate, in PEM, where it is a file of its own."),
+    Setting("redis_url", "Redis or Valkey, as a URL, for several API processes. Empty: one API process, in memory."),
+    Setting("redis_prefix", "What the names of keys in Redis begin with; every installation on it needs its own."),
+    Setting("redis_timeout_ms", "How long Redis is waited for before requests go on without it.", 1),
     Setting("log_retention_h", "Hours that an applied command stays in the log in PostgreSQL.", 1),
     Setting("operation_retention_d", "Days that an operation can be asked for.", 1),
     Setting("pending_writes_max", "Writes that may wait for the writer before new ones are answered 503.", 1),

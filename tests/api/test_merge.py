@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.kit import Kit
+from tests.kit import Kit, make_blind
 
 Drain = Callable[[], Awaitable[None]]
 
@@ -372,7 +372,7 @@ async def test_writes_that_did_not_know_of_the_merge_land_on_the_winner(
         await own_kit.drain()
         await merge(client, winner, loser)
         with monkeypatch.context() as blind:
-            blind.setattr(type(own_kit.engine.pending), "find_record", lambda *_, **__: (False, None))
+            make_blind(blind, own_kit.engine, "find_record")
             activity = await client.post(f"/crm/contacts/{loser}/activities", json={"type": "NOTE"})
             patched = await client.patch(f"/crm/contacts/{loser}", json={"givenName": "Bea"})
             await client.post(f"/crm/contacts/{loser}/tags", json={"tagId": tag})

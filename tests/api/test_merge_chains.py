@@ -12,7 +12,7 @@ import pytest
 
 from kith.engine.context import Engine
 from kith.model.workspaces import Workspace
-from tests.kit import Kit
+from tests.kit import Kit, make_blind
 
 Drain = Callable[[], Awaitable[None]]
 
@@ -210,7 +210,7 @@ async def test_a_race_that_only_the_writer_sees_ends_rejected(
     async with own_kit.open_client(await own_kit.make_key(await own_kit.make_workspace())) as client:
         a, b, c = await make_laden(client, "abc", own_kit.drain)
         with monkeypatch.context() as blind:
-            blind.setattr(type(own_kit.engine.pending), "find_record", lambda *_, **__: (False, None))
+            make_blind(blind, own_kit.engine, "find_record")
             answers = [await merge(client, a, b), await (merge(client, b, a) if crossed else merge(client, c, b))]
         await own_kit.drain()
         won, lost = [(await client.get(one.headers["operation-location"])).json()["data"] for one in answers]
@@ -235,7 +235,7 @@ async def test_a_refusal_names_the_end_of_the_chain(
         refused = await merge(client, d, a)
         assert refused.json()["error"]["details"]["mergedInto"] == c
         with monkeypatch.context() as blind:
-            blind.setattr(type(own_kit.engine.pending), "find_record", lambda *_, **__: (False, None))
+            make_blind(blind, own_kit.engine, "find_record")
             answer = await merge(client, d, a)
         assert answer.status_code == (400 if applied else 202), "applied ones are seen without the overlay"
         if not applied:

@@ -8,7 +8,7 @@ import pytest
 
 from kith.engine.context import Engine
 from kith.errors import Exposed
-from tests.kit import Kit
+from tests.kit import Kit, make_blind
 
 Drain = Callable[[], Awaitable[None]]
 
@@ -229,7 +229,7 @@ async def test_a_token_that_names_no_write_is_refused(client: httpx2.AsyncClient
 async def test_a_race_that_only_the_writer_sees_ends_rejected(own_kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
     key = await own_kit.make_key(await own_kit.make_workspace())
     async with own_kit.open_client(key) as client:
-        monkeypatch.setattr(type(own_kit.engine.pending), "find_holder", lambda *_: (False, None))
+        make_blind(monkeypatch, own_kit.engine, "find_holder")
         paths = [
             (await client.post("/crm/contacts", json={"email": "a@b.co"})).headers["operation-location"]
             for _ in range(2)
@@ -246,7 +246,7 @@ async def test_a_rejection_that_was_waited_for_is_the_error_itself(
 ) -> None:
     key = await own_kit.make_key(await own_kit.make_workspace())
     async with own_kit.open_client(key) as client, own_kit.living_writer():
-        monkeypatch.setattr(type(own_kit.engine.pending), "find_holder", lambda *_: (False, None))
+        make_blind(monkeypatch, own_kit.engine, "find_holder")
         monkeypatch.setattr(type(own_kit.engine.loader), "load", answer_nothing)
         answers = [
             await client.post("/crm/contacts", json={"email": "a@b.co"}, headers={"Prefer": "wait=10"})

@@ -65,7 +65,7 @@ class Exchange:
 def build_app(engine: Engine) -> App:
     """The application on an open engine. Opening and closing the engine is the caller's."""
     router = Router(TABLE)
-    limiter = Limiter(engine.clock)
+    limiter = Limiter(engine.clock, engine.counts)
     logs_answers = engine.settings.log_level == "debug"
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,7 +112,7 @@ async def answer_request(
         return await route.handler(OpenCall(engine), *values)
     check_scope(caller, route.call.scope)
     if route.batch:
-        take_limit(limiter, exchange, caller, "batch")
+        await take_limit(limiter, exchange, caller, "batch")
     inputs = {}
     query = route.read_query(scope["query_string"])
     if route.query is not None:
@@ -138,14 +138,14 @@ async def answer_request(
 async def admit(engine: Engine, limiter: Limiter, exchange: Exchange) -> Caller:
     """Whoever holds the key, counted against its limit. Raises 401, 429, or 403 for a key of another kind."""
     caller = await authenticate(engine, get_token(exchange.headers))
-    take_limit(limiter, exchange, caller, "default")
+    await take_limit(limiter, exchange, caller, "default")
     check_kind(caller)
     return caller
 
 
-def take_limit(limiter: Limiter, exchange: Exchange, caller: Caller, policy: str) -> None:
+async def take_limit(limiter: Limiter, exchange: Exchange, caller: Caller, policy: str) -> None:
     per_s = caller.batch_per_s if policy == "batch" else caller.rate_per_s
-    usage = limiter.take(policy, caller.key_id, per_s)
+    usage = await limiter.count(policy, caller.key_id, per_s)
     exchange.limit_headers = make_limit_headers(policy, usage)
     if usage.refused:
         raise make_limit_refusal(policy, caller, usage)

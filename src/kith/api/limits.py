@@ -1,6 +1,7 @@
 """Rate limits: so many requests in each second of the clock for each key, and the headers that tell of it.
 
-The counts are this process's own. Windows are whole seconds, so X-RateLimit-Reset is exact.
+The counts are this process's own, or all processes' where they share them. Windows are whole seconds, so
+X-RateLimit-Reset is exact.
 """
 
 import msgspec
@@ -8,6 +9,7 @@ import msgspec
 from kith.clock import Clock
 from kith.engine.key_cache import Caller
 from kith.errors import Exposed
+from kith.pending.counts import SharedCounts
 
 UNLIMITED = 1_000_000
 
@@ -22,15 +24,28 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Limiter:
-    """Counts the requests of the second that is running."""
+    """Counts the requests of the second that is running.
 
-    def __init__(self, clock: Clock) -> None:
+    Where counts are shared and cannot be had, it goes on with its own.
+    """
+
+    def __init__(self, clock: Clock, counts: SharedCounts | None = None) -> None:
         self._clock = clock
+        self._shared = counts
         self._second = 0
         self._counts: dict[tuple[str, int], int] = {}
 
+    async def count(self, policy: str, key_id: int, per_s: int) -> Usage:
+        """Count a request of this key, wherever it is counted. ``per_s`` 0 is no limit."""
+        if self._shared is not None and per_s:
+            second = int(self._clock.now().timestamp())
+            used = await self._shared.count(f"{policy}:{key_id}", second)
+            if used is not None:
+                return Usage(per_s, max(0, per_s - used), second + 1, used > per_s)
+        return self.take(policy, key_id, per_s)
+
     def take(self, policy: str, key_id: int, per_s: int) -> Usage:
-        """Count a request of this key. ``per_s`` 0 is no limit."""
+        """Count a request of this key in this process."""
         second = int(self._clock.now().timestamp())
         if not per_s:
             return Usage(UNLIMITED, UNLIMITED, second + 1, False)

@@ -15,7 +15,8 @@ from kith.engine.progress import Progress
 from kith.engine.vocabularies import VocabularyCache
 from kith.log.opening import open_log
 from kith.log.port import Log
-from kith.pending.memory import MemoryPending
+from kith.pending.counts import SharedCounts
+from kith.pending.opening import open_pending
 from kith.pending.port import Pending
 from kith.settings import Settings
 from kith.store.access import find_key
@@ -34,7 +35,7 @@ class Installation(msgspec.Struct, frozen=True):
 
 
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
-    """``database`` is for named statements, ``queries`` for compiled ones."""
+    """``database`` is for named statements, ``queries`` for compiled ones; ``counts`` is where processes share them."""
 
     settings: Settings
     clock: Clock
@@ -43,6 +44,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     queries: Database
     log: Log
     pending: Pending
+    counts: SharedCounts | None
     progress: Progress
     pressure: Pressure
     loader: Loader
@@ -70,7 +72,7 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
         queries = await Database.open(url, settings, "query")
         stack.push_async_callback(queries.close)
         installation = await load_installation(database)
-        pending = MemoryPending()
+        pending, counts = await stack.enter_async_context(open_pending(settings))
         log = await stack.enter_async_context(open_log(settings, database, url, installation.partitions))
         pressure = Pressure(settings, clock)
 
@@ -89,6 +91,7 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
             queries=queries,
             log=log,
             pending=pending,
+            counts=counts,
             progress=progress,
             pressure=pressure,
             loader=loader,

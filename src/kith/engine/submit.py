@@ -199,7 +199,8 @@ def foresee(seen: Snapshot, workspace_id: int, records: Sequence[Record], refs: 
         if moves:
             if holder is not None and (record := seen.find_record(workspace_id, holder)[1]) is not None:
                 state.know((_with_number(record, numbers.get(holder)),))
-            state.know_holder(claim, holder)
+            if holder is None or state.knows(holder):
+                state.know_holder(claim, holder)
     return state
 
 

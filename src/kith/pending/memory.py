@@ -80,6 +80,23 @@ class MemoryPending:
             return None
         return write, self._positions.get(operation_id)
 
+    def find_write(self, operation_id: str) -> PendingWrite | None:
+        """The write, of whichever workspace."""
+        return self._writes.get(operation_id)
+
+    def list_records(self, workspace_id: int, identity: Identity) -> dict[str, Record | None]:
+        """What each write on the record makes of it, by operation, in the order of the writes."""
+        return self._records.get((workspace_id, identity), {})
+
+    def list_holders(self, workspace_id: int, claim: Claim) -> dict[str, Identity | None]:
+        """Whom each write on the claim gives it to, by operation, in the order of the writes."""
+        return self._holders.get((workspace_id, claim), {})
+
+    def list_acknowledged(self, count: int) -> list[tuple[PendingWrite, int]]:
+        """The last so many writes that are on the log, with their positions."""
+        last = list(self._positions.items())[-count:]
+        return [(self._writes[operation_id], position) for operation_id, position in last]
+
     async def refresh(self, shard: int) -> bool:
         return False
 
@@ -100,9 +117,6 @@ class MemoryPending:
 
     async def acknowledge(self, operation_id: str, position: int) -> None:
         self.settle(operation_id, position)
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
     def put(self, write: PendingWrite) -> None:
         """Foresee a write."""
@@ -131,10 +145,14 @@ class MemoryPending:
         self._tell(operation_id, None)
 
     def doubt(self, operation_id: str, entry: bytes) -> None:
-        self._doubted[operation_id] = (self._writes[operation_id], entry)
+        self.keep_doubted(self._writes[operation_id], entry)
+        self.discard(operation_id)
+
+    def keep_doubted(self, write: PendingWrite, entry: bytes) -> None:
+        """Keep a write that is in doubt."""
+        self._doubted[write.operation_id] = (write, entry)
         if len(self._doubted) > DOUBTED_MAX:
             del self._doubted[next(iter(self._doubted))]
-        self.discard(operation_id)
 
     def find_doubted(self, workspace_id: int, operation_id: str) -> tuple[PendingWrite, bytes] | None:
         doubted = self._doubted.get(operation_id)
