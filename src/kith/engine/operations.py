@@ -91,9 +91,10 @@ async def find_operation(engine: Engine, workspace: Workspace, operation_id: str
         if found is None:
             return None
         write, number = found
-        if number is None:
-            number = await engine.pending.wait_acknowledged(workspace.id, operation_id)
-        return to_pending(write, number) if number is not None else None
+        if number is not None:
+            return to_pending(write, number)
+        acknowledged = await engine.pending.wait_acknowledged(workspace.id, operation_id)
+        return to_pending(*acknowledged) if acknowledged is not None else None
 
 
 def to_pending(write: PendingWrite, number: int) -> Operation:

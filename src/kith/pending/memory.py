@@ -100,12 +100,16 @@ class MemoryPending:
     async def refresh(self, shard: int) -> bool:
         return False
 
-    async def wait_acknowledged(self, workspace_id: int, operation_id: str) -> int | None:
-        if operation_id in self._positions or operation_id not in self._writes:
-            return self._positions.get(operation_id)
-        told: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(operation_id, []).append(told)
-        return await told
+    async def wait_acknowledged(self, workspace_id: int, operation_id: str) -> tuple[PendingWrite, int] | None:
+        found = self.find_operation(workspace_id, operation_id)
+        if found is None:
+            return None
+        write, position = found
+        if position is None:
+            told: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(operation_id, []).append(told)
+            position = await told
+        return (write, position) if position is not None else None
 
     async def claim(self, write: PendingWrite, seen: Snapshot | None) -> bool:
         self.put(write)

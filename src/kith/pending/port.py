@@ -91,8 +91,8 @@ class Pending(Protocol):
         """
         ...
 
-    async def wait_acknowledged(self, workspace_id: int, operation_id: str) -> int | None:
-        """The write's position as soon as it is on the log; None where it did not get there."""
+    async def wait_acknowledged(self, workspace_id: int, operation_id: str) -> tuple[PendingWrite, int] | None:
+        """The write with its position as soon as it is on the log; None where it did not get there."""
         ...
 
     async def claim(self, write: PendingWrite, seen: Snapshot | None) -> bool:

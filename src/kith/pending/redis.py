@@ -18,6 +18,7 @@ from kith.pending.encoding import (
     RECORD,
     Key,
     decode_doubt,
+    decode_head,
     encode_doubt,
     encode_head,
     encode_moves,
@@ -75,19 +76,24 @@ class RedisPending:
         """Of this process's own writes."""
         return self._own.find_operation(workspace_id, operation_id)
 
-    async def wait_acknowledged(self, workspace_id: int, operation_id: str) -> int | None:
-        if self._own.find_operation(workspace_id, operation_id):
-            return await self._own.wait_acknowledged(operation_id=operation_id, workspace_id=workspace_id)
+    async def wait_acknowledged(self, workspace_id: int, operation_id: str) -> tuple[PendingWrite, int] | None:
         prefix = self._name(workspace_id)
         while True:
+            if self._own.find_operation(workspace_id, operation_id):
+                acknowledged = await self._own.wait_acknowledged(workspace_id, operation_id)
+                if acknowledged is not None:
+                    return acknowledged
+                # It was refused here: because another process has it, or to be claimed again.
+                if self._own.find_operation(workspace_id, operation_id):
+                    continue
             try:
                 _, operations = await self._trips.call("look", [], prefix, 0, operation_id)
-            except Unreachable:
+                if not operations or not operations[0][2]:
+                    return None
+                if operations[0][1]:
+                    return decode_head(operations[0][2]), int(operations[0][1])
+            except (Unreachable, ValueError):
                 return None
-            if not operations or not operations[0][2]:
-                return None
-            if operations[0][1]:
-                return int(operations[0][1])
             # An unacknowledged write that is never settled goes with its lease.
             await asyncio.sleep(WAIT_STEP_S)
 
