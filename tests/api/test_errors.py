@@ -129,7 +129,7 @@ async def test_a_database_that_fails_has_codes_of_its_own(
 async def test_a_server_that_misses_a_part_is_not_ready(own_kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
     async with own_kit.open_client() as stranger:
         ready = await stranger.get("/readyz")
-        assert (ready.status_code, ready.json()) == (200, {"status": "ready", "missing": []})
+        assert (ready.status_code, ready.json()) == (200, {"status": "ready", "missing": [], "degraded": []})
 
         async def fail(*_: object) -> Any:
             raise ConnectionRefusedError("nobody listens")

@@ -191,4 +191,4 @@ async def test_to_settle_or_discard_what_is_not_there_is_nothing(pair: Pair) -> 
     pair.drop_applied(1)
     assert len(pair.writes) == 0
     assert pair.writes.find_oldest() is None
-    assert pair.writes.find_fault() is None
+    assert await pair.writes.find_fault() is None

@@ -301,7 +301,7 @@ async def test_a_flush_costs_the_foresight_of_others_only(
         seen = await accept(one, make_write("op_2", records={ADA: make_contact(ADA, 2)}, holders={}), 2)
         assert not seen.deferred
         assert await find_record(other, acknowledged=True) == (True, make_contact(ADA, 2))
-        assert one.find_fault() is other.find_fault() is None
+        assert await one.find_fault() is await other.find_fault() is None
 
 
 async def test_a_write_that_a_flush_has_overtaken_is_there_again_when_it_is_acknowledged(
@@ -334,15 +334,15 @@ async def test_without_redis_nothing_waits_twice_and_what_is_known_comes_back(
             seen = await accept(one, make_write(f"op_{n}", records={ADA: make_contact(ADA, n)}, holders={}), n)
             assert seen.deferred
         assert loop.time() - begun < 5
-        assert "Redis does not answer" in (one.find_fault() or "")
+        assert "Redis does not answer" in (await one.find_fault() or "")
         if loss == "killed":
             own_redis.start()
         else:
             own_redis.resume()
-        await until(lambda: one.find_fault() is None)
+        await until(lambda: one._trips.fault is None)
         await find_record(one, EVE)
         await find_record(other)
-        await until(lambda: other.find_fault() is None)
+        await until(lambda: other._trips.fault is None)
         assert await find_record(other, acknowledged=True) == (True, make_contact(ADA, 49))
         assert not (await accept(other, make_write("op_50", records={EVE: None}, holders={}), 50)).deferred
 
@@ -353,7 +353,7 @@ async def test_a_redis_that_is_down_at_the_start_is_waited_for_by_nobody(own_red
     async with opened(settings) as one:
         assert (await accept(one, make_write(), 1)).deferred
         own_redis.start()
-        await until(lambda: one.find_fault() is None)
+        await until(lambda: one._trips.fault is None)
         assert not (await accept(one, make_write("op_2", records={}, holders={}), 2)).deferred
 
 

@@ -229,18 +229,19 @@ async def test_redis_that_is_killed_in_the_middle_costs_foresight_and_no_write(
 
     await race(0)
     assert outcomes == {"accepted": 10, "CONTACT_EMAIL_EXISTS": 10}
+    await create(processes.one, 99)
     running = asyncio.create_task(race(100))
     await asyncio.sleep(0)
     own_redis.kill()
     await running
     await race(200)
     assert deferred[-10:] == [True] * 10
-    assert "pending" in await processes.one.get("0@example.com"), "what this process has accepted is known to it"
+    assert "pending" in await processes.one.get("99@example.com"), "what this process has accepted is known to it"
     with pytest.raises(NotFound):
         await processes.other.get("missing@example.com")
     own_redis.start()
     for acts in (processes.one, processes.other):
-        while acts.engine.pending.find_fault() is not None:
+        while await acts.engine.pending.find_fault() is not None:
             await asyncio.sleep(0)
     deferred.clear()
     before = outcomes.copy()
@@ -248,7 +249,7 @@ async def test_redis_that_is_killed_in_the_middle_costs_foresight_and_no_write(
     assert deferred == [False] * 10
     assert outcomes - before == {"accepted": 10, "CONTACT_EMAIL_EXISTS": 10}
     statuses = await processes.count_operations()
-    assert statuses["APPLIED"] == 40
+    assert statuses["APPLIED"] == 41
     assert statuses.total() == outcomes["accepted"]
     rejected = "SELECT DISTINCT error->>'code' FROM operations WHERE workspace_id = $1 AND status = 'REJECTED'"
     assert await processes.one.fetch(rejected) == [("CONTACT_EMAIL_EXISTS",)]

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from kith.api.metrics import DEFERRED
 from kith.engine.operations import Operation
 from kith.engine.query import Page
 from kith.engine.records import Found
@@ -54,6 +55,7 @@ def make_write_answer(written: Written, request: WriteRequest) -> Answer:
     if written.replayed:
         headers.append((b"idempotent-replayed", b"true"))
     if written.deferred:
+        DEFERRED.inc()
         headers.append((b"x-kith-checks", b"deferred"))
     return Answer(status, b'{"data":%b,"operation":%b}' % (written.data, mark), headers, operation.id)
 

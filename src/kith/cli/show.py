@@ -66,6 +66,9 @@ def show_status(data: Data = None, as_json: AsJson = False) -> None:
     print_table([shard for shard in status["shards"] if shard["head"]], "Nothing was written yet.")
     typer.echo()
     print_table(status["workspaces"], "There are no workspaces yet.")
+    if (redis := status["redis"]) is not None:
+        typer.echo()
+        typer.echo(f"Redis does not answer: {redis['fault']}" if redis["fault"] else "Redis answers.")
 
 
 async def load_status(connection: Connection, settings: Settings) -> dict[str, Any]:
@@ -80,6 +83,7 @@ async def load_status(connection: Connection, settings: Settings) -> dict[str, A
         "database": msgspec.structs.asdict(await load_server(connection)),
         "lag": sum(shard.head - shard.cursor for shard in shards),
         "shards": [{**msgspec.structs.asdict(shard), "lag": shard.head - shard.cursor} for shard in shards],
+        "redis": await load_redis(settings),
         "workspaces": [msgspec.structs.asdict(rows) for rows in await load_workspace_rows(connection)],
     }
 
@@ -92,6 +96,15 @@ async def load_kafka_heads(settings: Settings, bases: dict[int, int]) -> dict[in
         return await log.load_heads()
     finally:
         await log.close()
+
+
+async def load_redis(settings: Settings) -> dict[str, Any] | None:
+    """Whether the processes can share what is pending; None where they are not told to."""
+    if not settings.redis_url:
+        return None
+    from kith.pending.trips import find_fault  # noqa: PLC0415 - a client of Redis; likewise
+
+    return {"fault": await find_fault(settings.redis_url, settings.redis_timeout_ms)}
 
 
 def show_openapi(as_json: AsJson = False) -> None:

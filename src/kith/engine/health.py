@@ -38,6 +38,12 @@ async def find_missing_parts(engine: Engine) -> list[str]:
     )
 
 
+async def find_faults(engine: Engine) -> list[str]:
+    """A sentence for each part without which requests are served all the same, but not as well."""
+    fault = await engine.pending.find_fault()
+    return [fault] if fault is not None else []
+
+
 async def load_lag(engine: Engine) -> dict[int, int]:
     """Commands that are accepted and not applied, by shard; empty while PostgreSQL does not answer."""
     try:

@@ -42,7 +42,7 @@ class MemoryPending:
     def find_oldest(self) -> datetime | None:
         return next(iter(self._writes.values())).created_at if self._writes else None
 
-    def find_fault(self) -> str | None:
+    async def find_fault(self) -> str | None:
         return None
 
     @contextmanager

@@ -80,8 +80,8 @@ class Pending(Protocol):
         """When the write was made that has been pending longest, among those."""
         ...
 
-    def find_fault(self) -> str | None:
-        """A sentence on what the overlay is without; None where all is well."""
+    async def find_fault(self) -> str | None:
+        """A sentence on what the overlay is without, and what that means; None where all is well."""
         ...
 
     def reading(self) -> AbstractContextManager[Snapshot]:

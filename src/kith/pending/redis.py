@@ -59,13 +59,15 @@ class RedisPending:
     def find_oldest(self) -> datetime | None:
         return self._own.find_oldest()
 
-    def find_fault(self) -> str | None:
-        if self._trips.fault is None:
-            return None
-        return (
-            f"Redis does not answer ({self._trips.fault}): writes are accepted, and checked against this process's own"
-            " pending writes only; rate limits are counted by each process."
-        )
+    async def find_fault(self) -> str | None:
+        try:
+            await self._trips.call("look", [], self._prefix, 0)
+        except Unreachable as error:
+            return (
+                f"Redis does not answer ({error}): writes are accepted, and checked against what this process has"
+                " accepted only; each process counts rate limits by itself."
+            )
+        return None
 
     @contextmanager
     def reading(self) -> Iterator[SharedSnapshot]:

@@ -1,4 +1,4 @@
-"""What one request sees of the overlay that processes share: its process's own writes, and what Redis said of others."""
+"""What one request sees of the overlay that processes share: its process's writes, and what Redis says of others."""
 
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping

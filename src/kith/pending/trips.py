@@ -162,6 +162,16 @@ class Trips:
             return
 
 
+async def find_fault(url: str, timeout_ms: int) -> str | None:
+    """Why Redis does not answer; None where it does. For whoever asks once."""
+    try:
+        async with asyncio.timeout(timeout_ms / 1000), Redis.from_url(url, retry=Retry(NoBackoff(), 0)) as client:
+            await client.execute_command("PING")  # type: ignore[no-untyped-call]
+    except (RedisError, OSError, TimeoutError, ValueError) as error:
+        return str(error) or type(error).__name__
+    return None
+
+
 @cache
 def _load_script(name: str) -> str:
     files = resources.files("kith.pending")

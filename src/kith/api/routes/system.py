@@ -12,7 +12,7 @@ from kith.api.metrics import show_lag
 from kith.api.openapi import make_document
 from kith.api.responses import Answer, make_plain_answer
 from kith.api.routing import TABLE, route
-from kith.engine.health import find_missing_parts, load_lag
+from kith.engine.health import find_faults, find_missing_parts, load_lag
 from kith.errors import NotFound
 
 ASSETS = {
@@ -51,10 +51,12 @@ async def get_health(_call: OpenCall) -> Answer:
 async def get_readiness(call: OpenCall) -> Answer:
     """Can it serve?
 
-    503 with the missing parts by name while it cannot.
+    503 with the missing parts by name while it cannot; 200 and `degraded` where a part is missing that it can do
+    without.
     """
-    missing = await find_missing_parts(call.engine)
-    body = {"status": "unavailable" if missing else "ready", "missing": missing}
+    missing, degraded = await find_missing_parts(call.engine), await find_faults(call.engine)
+    status = "unavailable" if missing else "degraded" if degraded else "ready"
+    body = {"status": status, "missing": missing, "degraded": degraded}
     return make_plain_answer(json.dumps(body).encode(), "application/json", 503 if missing else 200)
 
 
