@@ -46,7 +46,7 @@ async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
     server: RedisServer = request.getfixturevalue("redis")
     settings = server.make_settings(Settings())
     trips = [Trips(settings.redis_url, settings.redis_timeout_ms) for _ in range(2)]
-    overlays = [RedisPending(one, settings.redis_prefix, 3000) for one in trips]
+    overlays = [RedisPending(one, settings.redis_prefix, 3000, 5000) for one in trips]
     yield Pair(overlays[0], overlays[0] if request.param == "redis" else overlays[1])
     for one in trips:
         assert one.fault is None

@@ -87,7 +87,11 @@ def encode_moves(write: PendingWrite) -> list[tuple[Key, bytes]]:
 
 def decode_record(identity: Identity, data: bytes) -> Record | None:
     """Raises ValueError where another version wrote it."""
-    return _DECODERS[identity[0]].decode(data) if data else None
+    if not data:
+        return None
+    if (decoder := _DECODERS.get(identity[0])) is None:
+        raise ValueError(f"records of kind {identity[0]} are not known here")
+    return decoder.decode(data)
 
 
 def decode_holder(data: bytes) -> Identity | None:

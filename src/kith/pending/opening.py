@@ -20,7 +20,7 @@ async def open_pending(settings: Settings) -> AsyncIterator[tuple[Pending, Share
     trips = Trips(settings.redis_url, settings.redis_timeout_ms)
     try:
         yield (
-            RedisPending(trips, settings.redis_prefix, settings.append_timeout_ms),
+            RedisPending(trips, settings.redis_prefix, settings.append_timeout_ms, settings.read_timeout_ms),
             SharedCounts(trips, settings.redis_prefix),
         )
     finally:

@@ -31,23 +31,24 @@ from kith.pending.trips import Trips, Unreachable
 
 # How long Redis keeps a write of a process that is gone.
 LIFE_MS = 3_600_000
-# How long a write that is applied can still be seen by who began to read before.
-GRACE_MS = 15_000
+# How much longer than a read may take a write that is applied can still be seen by who began to read before.
+GRACE_SPARE_MS = 10_000
 # How much longer than an append may take its write is kept unacknowledged.
 LEASE_SPARE_MS = 2000
 REFUSALS_MAX = 50
 WAIT_FOR_OTHERS_S = 0.5
 WAIT_STEP_S = 0.002
-RESTORED_MAX = 5000
+RESTORED_MAX = 2000
 
 
 class RedisPending:
     """See ``kith.pending.port.Pending``."""
 
-    def __init__(self, trips: Trips, prefix: str, append_timeout_ms: int) -> None:
+    def __init__(self, trips: Trips, prefix: str, append_timeout_ms: int, read_timeout_ms: int) -> None:
         self._trips = trips
         self._prefix = prefix
         self._lease_ms = append_timeout_ms + LEASE_SPARE_MS
+        self._grace_ms = read_timeout_ms + append_timeout_ms + GRACE_SPARE_MS
         self._own = MemoryPending()
         self._applied: dict[int, int] = {}
         self._acknowledged: dict[int, deque[tuple[int, int, str]]] = defaultdict(deque)
@@ -262,7 +263,7 @@ class RedisPending:
             _, workspace_id, operation_id = acknowledged.popleft()
             gone.setdefault(workspace_id, []).append(f"{self._name(workspace_id)}o:{operation_id}")
         for keys in gone.values():
-            self._trips.send("expire", keys, GRACE_MS)
+            self._trips.send("expire", keys, self._grace_ms)
 
     def _keep_doubted(self, doubt: bytes) -> None:
         try:
