@@ -1,4 +1,4 @@
-"""A cluster on one machine: Kafka, PostgreSQL, and the parts of Kith as processes that can be killed and come back."""
+"""A cluster on one machine: Kafka, PostgreSQL, Redis, and the parts of Kith, all of which can be killed and come back."""
 
 import json
 import os
@@ -13,10 +13,11 @@ from pathlib import Path
 
 from kith.store.embedded import EmbeddedPostgres
 from tests.kafka import Broker, running_broker
+from tests.redis_server import RedisServer, running_redis
 from tests.serving import make_environment, run_kith
 
 APIS, WRITERS, WORKERS = ("api-1", "api-2"), ("writer-1", "writer-2"), ("worker",)
-SERVERS = ("kafka", "postgres")
+SERVERS = ("kafka", "postgres", "redis")
 PARTS = (*APIS, *WRITERS, *WORKERS)
 READY = re.compile(r"Kith's (API listens on (?P<url>http://\S+)|writer applies|worker is ready)")
 
@@ -28,6 +29,7 @@ class Cluster:
     folder: Path
     broker: Broker
     postgres: EmbeddedPostgres
+    redis: RedisServer
     settings: dict[str, str]
     key: str = ""
     urls: dict[str, str] = field(default_factory=dict)
@@ -55,6 +57,8 @@ class Cluster:
         """Returns when it is ready. A part that comes back has the port that it had."""
         if name == "kafka":
             self.broker.start()
+        elif name == "redis":
+            self.redis.start()
         elif name == "postgres":
             self.postgres.spawn()
             self.postgres.wait_until_ready()
@@ -65,6 +69,8 @@ class Cluster:
         """Without a word of warning."""
         if name == "kafka":
             self.broker.kill()
+        elif name == "redis":
+            self.redis.kill()
         elif name == "postgres":
             os.kill(self.postgres.pid, signal.SIGKILL)
             os.waitid(os.P_PID, self.postgres.pid, os.WEXITED | os.WNOWAIT)
@@ -77,7 +83,6 @@ class Cluster:
         for name in PARTS:
             self._end_part(name, signal.SIGTERM)
         self.postgres.stop()
-        self.broker.stop()
 
     def _start_part(self, name: str) -> None:
         kind, _, _ = name.partition("-")
@@ -112,10 +117,16 @@ class Cluster:
 @contextmanager
 def running_cluster(folder: Path, **settings: str) -> Iterator[Cluster]:
     """All parts, ready; gone at the end."""
-    with running_broker(folder / "kafka") as broker:
+    with running_broker(folder / "kafka") as broker, running_redis(folder / "redis") as redis:
         postgres = EmbeddedPostgres.start(folder / "postgres")
-        known = {"database_url": postgres.url, "kafka_bootstrap": broker.bootstrap, "partitions": "4", **settings}
-        cluster = Cluster(folder, broker, postgres, known)
+        known = {
+            "database_url": postgres.url,
+            "kafka_bootstrap": broker.bootstrap,
+            "redis_url": redis.url,
+            "partitions": "4",
+            **settings,
+        }
+        cluster = Cluster(folder, broker, postgres, redis, known)
         try:
             cluster.initialise()
             for name in PARTS:

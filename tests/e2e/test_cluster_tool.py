@@ -1,4 +1,4 @@
-"""``make cluster``: everything on one machine, with a first curl that works, and nothing left when it is told to stop."""
+"""``make cluster``: everything on one machine, a first curl that works, and nothing left when it is told to stop."""
 
 import re
 import signal
