@@ -1,4 +1,4 @@
-"""A cluster on one machine: Kafka, PostgreSQL, Redis, and the parts of Kith, all of which can be killed and come back."""
+"""A cluster on one machine: Kafka, PostgreSQL, Redis, and the parts of Kith: all can be killed and come back."""
 
 import json
 import os

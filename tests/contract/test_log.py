@@ -9,9 +9,10 @@ import asyncpg
 import pytest
 
 from kith.errors import Unavailable
+from kith.log.groups import GROUP_ENTRIES_MAX
 from kith.log.kafka import KafkaLog
 from kith.log.port import READ_BYTES_MAX, Entry, Log
-from kith.log.postgres import APPEND_ENTRIES_MAX, PostgresLog
+from kith.log.postgres import PostgresLog
 from kith.settings import Settings
 from kith.store.database import Database
 from kith.store.embedded import EmbeddedPostgres
@@ -94,7 +95,7 @@ async def test_each_shard_counts_for_itself(log: Log) -> None:
 
 
 async def test_appends_made_at_once_keep_the_order_of_their_calls(log: Log) -> None:
-    count = 2 * APPEND_ENTRIES_MAX + 1
+    count = 2 * GROUP_ENTRIES_MAX + 1
     positions = await asyncio.gather(*(log.append(0, 7, b"%d" % n) for n in range(count)))
     assert positions == list(range(1, count + 1))
     assert [entry.data for entry in await read_all(log, 0, 500)] == [b"%d" % n for n in range(count)]

@@ -8,14 +8,15 @@ partition: that keeps the order of calls, also where a smaller entry would have 
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from kith.errors import NotYet, Unavailable
+from kith.log.groups import Groups, Waiting
 from kith.log.kafka_group import Membership
 from kith.log.kafka_reader import Reader
 from kith.log.kafka_topic import ENTRY_BYTES_MAX, make_options, prepare_topics, to_dead_topic, to_group
@@ -23,7 +24,6 @@ from kith.log.port import Entry
 from kith.settings import Settings
 
 APPEND_BYTES_MAX = 1024 * 1024
-APPEND_ENTRIES_MAX = 1000
 FETCH_BYTES = 1024 * 1024
 SESSION_MS = 6000
 HEARTBEAT_MS = 2000
@@ -37,13 +37,6 @@ logger = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-class _Waiting(NamedTuple):
-    workspace_id: int
-    data: bytes
-    deadline: float
-    done: "asyncio.Future[int]"
-
-
 class KafkaLog:
     """See ``kith.log.port.Log``."""
 
@@ -53,9 +46,8 @@ class KafkaLog:
         self._options = make_options(settings)
         self._topic = settings.kafka_topic
         self._partitions = [TopicPartition(self._topic, shard) for shard in range(partitions)]
-        self._timeout_s = settings.append_timeout_ms / 1000
-        self._waiting: dict[int, list[_Waiting]] = {}
-        self._flushing: dict[int, asyncio.Task[None]] = {}
+        timeout_s = settings.append_timeout_ms / 1000
+        self._groups = Groups(self._append_group, is_passing, timeout_s, APPEND_BYTES_MAX, RECORD_BYTES)
         self._producer: asyncio.Task[AIOKafkaProducer] | None = None
         self._asking: AIOKafkaConsumer | None = None
         self._readers: dict[int, Reader] = {}
@@ -78,13 +70,7 @@ class KafkaLog:
         return log
 
     async def append(self, shard: int, workspace_id: int, data: bytes) -> int:
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[int] = loop.create_future()
-        deadline = loop.time() + self._timeout_s
-        self._waiting.setdefault(shard, []).append(_Waiting(workspace_id, data, deadline, done))
-        if shard not in self._flushing:
-            self._flushing[shard] = asyncio.create_task(self._flush(shard))
-        return await done
+        return await self._groups.append(shard, workspace_id, data)
 
     async def read(self, shard: int, after: int, limit: int) -> list[Entry]:
         await self._close_idle()
@@ -139,7 +125,7 @@ class KafkaLog:
 
     async def close(self) -> None:
         """Append what still waits, leave the group, and close all connections."""
-        await asyncio.gather(*self._flushing.values(), return_exceptions=True)
+        await self._groups.close()
         if self._membership:
             await self._membership.close()
         for reader in self._readers.values():
@@ -150,40 +136,18 @@ class KafkaLog:
         if self._asking is not None:
             await self._asking.stop()
 
-    async def _flush(self, shard: int) -> None:
-        """Append batch after batch until nothing waits."""
-        waiting = self._waiting[shard]
-        try:
-            while waiting:
-                group = _cut_group(waiting)
-                del waiting[: len(group)]
-                await self._append_group(shard, group)
-        finally:
-            del self._flushing[shard]
-
-    async def _append_group(self, shard: int, group: list[_Waiting]) -> None:
-        """Append a group and tell each caller."""
+    async def _append_group(self, shard: int, group: Sequence[Waiting]) -> int:
         try:
             async with asyncio.timeout_at(group[0].deadline):
-                first = await self._append_once(shard, group)
-        except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it is
-            failure: Exception = error
-            if isinstance(error, (KafkaError, OSError, TimeoutError)):
+                return await self._append_once(shard, group)
+        except Exception as error:
+            if is_passing(error):
                 # It would go on trying, and might append long after the answer: the next begins anew.
                 self._discard_producer()
                 logger.warning("the log does not take writes", shard=shard, error=repr(error))
-                failure = Unavailable(
-                    "The log does not take writes right now. Try again; with an Idempotency-Key it is safe.", 2
-                )
-            for one in group:
-                if not one.done.done():
-                    one.done.set_exception(failure)
-            return
-        for n, one in enumerate(group):
-            if not one.done.done():
-                one.done.set_result(first + n)
+            raise
 
-    async def _append_once(self, shard: int, group: list[_Waiting]) -> int:
+    async def _append_once(self, shard: int, group: Sequence[Waiting]) -> int:
         """The position of the first."""
         producer = await asyncio.shield(self._get_producer())
         batch = producer.create_batch()
@@ -303,11 +267,6 @@ async def _ask(answer: Awaitable[T]) -> T:
         raise Unavailable(f"The log does not answer ({str(error) or type(error).__name__}).", 2) from error
 
 
-def _cut_group(waiting: list[_Waiting]) -> list[_Waiting]:
-    """The first of those that wait, as many as one batch should carry."""
-    size = 0
-    for count, one in enumerate(waiting[:APPEND_ENTRIES_MAX]):
-        size += len(one.data) + RECORD_BYTES
-        if size > APPEND_BYTES_MAX:
-            return waiting[: max(count, 1)]
-    return waiting[:APPEND_ENTRIES_MAX]
+def is_passing(error: Exception) -> bool:
+    """Whether it is Kafka that fails, or the way there."""
+    return isinstance(error, (KafkaError, OSError, TimeoutError))

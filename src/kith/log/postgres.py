@@ -5,12 +5,12 @@ their order. Appends that arrive while one commits go together into the next: un
 """
 
 import asyncio
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import asyncpg
 import stamina
 
-from kith.errors import Unavailable
+from kith.log.groups import Groups, Waiting
 from kith.log.port import READ_BYTES_MAX, Entry
 from kith.settings import Settings
 from kith.store.database import DISCONNECTED, Database
@@ -18,14 +18,7 @@ from kith.store.listener import Listener
 from kith.store.queries import load_queries
 
 _SQL = load_queries("log")
-APPEND_ENTRIES_MAX = 1000
 APPEND_BYTES_MAX = 4 * 1024 * 1024
-
-
-class _Waiting(NamedTuple):
-    workspace_id: int
-    data: bytes
-    done: "asyncio.Future[int]"
 
 
 class PostgresLog:
@@ -34,8 +27,7 @@ class PostgresLog:
     def __init__(self, database: Database, url: str, settings: Settings) -> None:
         self._database = database
         self._timeout_s = settings.append_timeout_ms / 1000
-        self._waiting: dict[int, list[_Waiting]] = {}
-        self._flushing: dict[int, asyncio.Task[None]] = {}
+        self._groups = Groups(self._append_group, is_passing, self._timeout_s, APPEND_BYTES_MAX)
         self._news = asyncio.Event()
         # Where the log was seen to end, and what notifications told since; None where one may have been missed.
         self._heads: dict[int, int] | None = None
@@ -43,11 +35,7 @@ class PostgresLog:
         self._url = url
 
     async def append(self, shard: int, workspace_id: int, data: bytes) -> int:
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(shard, []).append(_Waiting(workspace_id, data, done))
-        if shard not in self._flushing:
-            self._flushing[shard] = asyncio.create_task(self._flush(shard))
-        return await done
+        return await self._groups.append(shard, workspace_id, data)
 
     async def read(self, shard: int, after: int, limit: int) -> list[Entry]:
         rows = await self._database.fetch(_SQL["read"], shard, after, limit, READ_BYTES_MAX)
@@ -92,46 +80,20 @@ class PostgresLog:
 
     async def close(self) -> None:
         """Append what still waits, then stop listening."""
-        await asyncio.gather(*self._flushing.values(), return_exceptions=True)
+        await self._groups.close()
         if self._listener:
             await self._listener.close()
 
-    async def _flush(self, shard: int) -> None:
-        """Append group after group until nothing waits."""
-        waiting = self._waiting[shard]
-        try:
-            while waiting:
-                group = _cut_group(waiting)
-                del waiting[: len(group)]
-                await self._append_group(shard, group)
-        finally:
-            del self._flushing[shard]
-
-    async def _append_group(self, shard: int, group: list[_Waiting]) -> None:
-        """Append a group and tell each caller."""
+    async def _append_group(self, shard: int, group: Sequence[Waiting]) -> int:
         workspace_ids = [one.workspace_id for one in group]
         entries = [one.data for one in group]
         try:
-            try:
-                last = await self._append_once(shard, workspace_ids, entries)
-            except TimeoutError:
-                raise
-            except DISCONNECTED:
-                last = await self._append_again(shard, workspace_ids, entries)
-        except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it is
-            failure = error
-            if isinstance(error, (*DISCONNECTED, asyncpg.PostgresError)):
-                failure = Unavailable(
-                    "The log does not take writes right now. Try again; with an Idempotency-Key it is safe.", 2
-                )
-            for one in group:
-                if not one.done.done():
-                    one.done.set_exception(failure)
-            return
-        first = last - len(group) + 1
-        for n, one in enumerate(group):
-            if not one.done.done():
-                one.done.set_result(first + n)
+            last = await self._append_once(shard, workspace_ids, entries)
+        except TimeoutError:
+            raise
+        except DISCONNECTED:
+            last = await self._append_again(shard, workspace_ids, entries)
+        return last - len(group) + 1
 
     async def _append_once(self, shard: int, workspace_ids: list[int], entries: list[bytes]) -> int:
         async with asyncio.timeout(self._timeout_s):
@@ -148,11 +110,6 @@ class PostgresLog:
         raise TimeoutError
 
 
-def _cut_group(waiting: list[_Waiting]) -> list[_Waiting]:
-    """The first of those that wait, as many as one statement should carry."""
-    size = 0
-    for count, one in enumerate(waiting[:APPEND_ENTRIES_MAX]):
-        size += len(one.data)
-        if size > APPEND_BYTES_MAX:
-            return waiting[: max(count, 1)]
-    return waiting[:APPEND_ENTRIES_MAX]
+def is_passing(error: Exception) -> bool:
+    """Whether it is PostgreSQL that fails, or the way there."""
+    return isinstance(error, (*DISCONNECTED, asyncpg.PostgresError))
