@@ -136,6 +136,21 @@ async def test_one_that_starts_meanwhile_is_seen_before_anything_is_moved(
     assert (await move_log(database_url, settings, True, Said())).moved
 
 
+async def test_a_database_that_fails_is_told_of_in_one_line_and_nothing_was_moved(
+    database_url: str, kafka: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = kafka.make_settings(SETTINGS)
+    await write_some(database_url, SETTINGS)
+    monkeypatch.setattr("kith.store.database.LOCK_TIMEOUT_MS", 100)
+    async with connect(database_url) as connection, connection.transaction():
+        await connection.execute("LOCK TABLE command_log IN SHARE MODE")
+        with pytest.raises(StartError, match=r"^PostgreSQL: .*lock timeout\. Run this again"):
+            await move_log(database_url, settings, True, Said())
+    with pytest.raises(StartError, match="PostgreSQL cannot be reached"):
+        await move_log("postgresql://nobody@127.0.0.1:1/none", settings, True, Said())
+    assert (await move_log(database_url, settings, True, Said())).applied == 0
+
+
 async def test_two_do_not_move_it_at_once(database_url: str, kafka: Broker) -> None:
     settings = kafka.make_settings(SETTINGS)
     async with connect(database_url) as connection:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
-import asyncpg
 import msgspec
 
 from kith.clock import SystemClock
@@ -19,7 +18,7 @@ from kith.log.port import Log
 from kith.log.postgres import PostgresLog
 from kith.settings import Settings
 from kith.store import log_place
-from kith.store.database import Connection, Database
+from kith.store.database import Connection, Database, open_connection
 from kith.store.log_place import IN_POSTGRESQL, describe, load_bases, load_place, to_place
 from kith.store.migrate import check_schema
 from kith.store.queries import load_queries
@@ -55,10 +54,7 @@ async def move_log(
     """
     if not settings.kafka_bootstrap and not dangerous_give_up:
         raise StartError("Set KITH_KAFKA_BOOTSTRAP: either way the log in Kafka has to be reached.")
-    connection = await asyncpg.connect(
-        url, timeout=5, server_settings={"application_name": "kith migrate-log", "lock_timeout": "10s"}
-    )
-    try:
+    async with open_connection(url, "kith migrate-log") as connection:
         await check_schema(connection)
         await log_place.lock_move(connection)
         wanted = to_place(settings) if to_kafka else IN_POSTGRESQL
@@ -76,8 +72,6 @@ async def move_log(
             applied = await _move_to_table(connection, url, settings, place, tell)
         tell(f"The log is {describe(wanted)}.")
         return await _report(connection, wanted, True, applied)
-    finally:
-        await connection.close()
 
 
 async def _report(connection: Connection, place: str, moved: bool, applied: int) -> LogMove:

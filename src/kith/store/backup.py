@@ -11,14 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-import asyncpg
 import msgspec
 
 from kith import __version__
 from kith.clock import to_iso
 from kith.errors import StartError
 from kith.store.binaries import find_binaries
-from kith.store.database import Connection
+from kith.store.database import Connection, open_connection
 from kith.store.log_place import load_place
 from kith.store.migrate import check_not_newer, check_schema, load_migrations
 from kith.store.queries import load_queries
@@ -58,16 +57,13 @@ async def back_up(url: str, folder: Path, environment: Mapping[str, str]) -> Man
     ``environment`` is that of PostgreSQL's programs. Raises StartError.
     """
     unfinished = _make_unfinished(folder)
-    connection = await _connect(url)
-    try:
+    async with open_connection(url) as connection:
         await check_schema(connection)
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             manifest = await _describe(connection)
             snapshot = await connection.fetchval(_LOG["export_snapshot"])
             target = f"--file={unfinished / DUMP}"
             await _run("pg_dump", url, environment, "--format=custom", f"--snapshot={snapshot}", target)
-    finally:
-        await connection.close()
     (unfinished / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
     os.sync()
     unfinished.rename(folder)
@@ -88,8 +84,7 @@ async def restore(url: str, folder: Path, environment: Mapping[str, str]) -> Man
     """Into an empty database, wholly or not at all. Raises StartError."""
     manifest = read_manifest(folder)
     check_not_newer({manifest.schema}, load_migrations())
-    connection = await _connect(url)
-    try:
+    async with open_connection(url) as connection:
         if tables := await connection.fetch(_LOG["list_tables"]):
             raise StartError(
                 f"The database is not empty (it has the table {tables[0]['name']}). A restore needs an empty database,"
@@ -98,8 +93,6 @@ async def restore(url: str, folder: Path, environment: Mapping[str, str]) -> Man
         await _load(url, environment, folder / DUMP)
         await connection.execute("ANALYZE")
         restored = await _describe(connection)
-    finally:
-        await connection.close()
     if restored.positions != manifest.positions:
         raise StartError(f"{folder / DUMP} and {folder / MANIFEST} are not of one backup: the positions differ.")
     return manifest
@@ -123,13 +116,6 @@ async def _describe(connection: Connection) -> Manifest:
         log=await load_place(connection),
         positions=[Position(shard.shard, shard.cursor, shard.head) for shard in shards],
     )
-
-
-async def _connect(url: str) -> Connection:
-    try:
-        return await asyncpg.connect(url, timeout=5)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise StartError(f"PostgreSQL cannot be reached ({error}). Is KITH_DATABASE_URL right?") from error
 
 
 async def _run(program: str, url: str, environment: Mapping[str, str], *arguments: str) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import asyncpg
@@ -16,6 +18,8 @@ STATEMENTS_KEPT_MAX = 150
 ANSWER_TIMEOUT_S = 1.0
 # How often it is looked whether somebody has waited for a connection for too long.
 WATCH_S = 0.5
+# How long an operator's work waits for a table that somebody has locked.
+LOCK_TIMEOUT_MS = 10_000
 
 # Connection failures in all their forms: the server is gone, going, or not up yet.
 DISCONNECTED = (
@@ -236,6 +240,24 @@ class Database:
             await asyncio.wait_for(self.pool.close(), 2)
         except (TimeoutError, *DISCONNECTED):
             self.pool.terminate()
+
+
+@asynccontextmanager
+async def open_connection(url: str, name: str = "kith") -> AsyncIterator[Connection]:
+    """A connection for an operator's work, closed at the end. Raises StartError where PostgreSQL fails it."""
+    try:
+        settings = {"application_name": name, "timezone": "UTC", "lock_timeout": f"{LOCK_TIMEOUT_MS}"}
+        connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings=settings)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise StartError(f"PostgreSQL cannot be reached ({error}). Is KITH_DATABASE_URL right?") from error
+    try:
+        yield connection
+    except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError) as error:
+        raise StartError(
+            f"PostgreSQL: {str(error) or type(error).__name__}. Run this again when that is mended."
+        ) from error
+    finally:
+        await connection.close()
 
 
 def make_unreachable(error: Exception) -> NotYet:
