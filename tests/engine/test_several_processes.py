@@ -1,6 +1,7 @@
 """Two API processes over one database, one log and one Redis: what one accepts, the other knows at once."""
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from kith.engine.submit import Written
 from kith.errors import Exposed, NotFound, Unavailable
 from kith.settings import Settings
 from tests.engine.acts import Acts, to_id
+from tests.engine.test_foresight import read_until
 from tests.engine.test_unacknowledged import KEY, until_it_waits
 from tests.kit import SETTINGS, Kit, open_kit
 from tests.postgres import connect
@@ -108,6 +110,34 @@ async def test_one_record_that_both_change_all_the_time_has_every_change(process
     assert await processes.count_operations() == {"APPLIED": 31}
     assert (await processes.other.get(ref))["version"] == 31
     assert sorted(versions) == list(range(2, 32)), "each was predicted from the one before"  # type: ignore[type-var]
+
+
+async def test_what_one_has_acknowledged_the_other_never_reads_as_missing_or_older(processes: Processes) -> None:
+    """Readers at both beside writers at both and the applying writer, heard of at different times."""
+    versions: dict[str, int] = {}
+    done = asyncio.Event()
+    chance = random.Random(13)
+    both = (processes.one, processes.other)
+
+    async def create_and_change(n: int) -> None:
+        for turn in range(4):
+            ref = to_id(await both[n % 2].create(email=f"{n}-{turn}@example.com"))
+            await both[turn % 2].update(ref, email=f"{ref}@example.com")
+            versions[ref] = 2
+            for at in range(4):
+                written = await both[(n + at) % 2].update(ref, name=f"Ada {at}")
+                versions[ref] = msgspec.json.decode(written.data)["version"]
+
+    async with processes.kit.living_writer():
+        ref = to_id(await processes.one.create(name="first"))
+        await processes.other.update(ref, email=f"{ref}@example.com")
+        versions[ref] = 2
+        reading = [asyncio.create_task(read_until(both[n % 2], versions, done, chance)) for n in range(4)]
+        await asyncio.gather(*(create_and_change(n) for n in range(4)))
+        done.set()
+        assert sum(await asyncio.gather(*reading)) > 50
+    assert await processes.count_operations() == {"APPLIED": 2 + 4 * 4 * 6}
+    assert set(versions.values()) == {2, 6}
 
 
 async def test_a_version_that_two_processes_wait_for_is_changed_once(processes: Processes) -> None:

@@ -186,8 +186,10 @@ class RedisPending:
             )
         except Unreachable:
             seen.deferred = True
-            return False
-        news = seen.tell(shown)
+            return seen.has_moved()
+        seen.tell(shown)
+        # Own writes too may have moved on while Redis was asked.
+        news = seen.has_moved()
         for operation_id, position, head, doubt in operations:
             if head:
                 news = seen.tell_operation(operation_id.decode(), position, head) or news
@@ -201,12 +203,12 @@ class RedisPending:
         What builds on it may not overtake it. The wait is short: after that, the writer decides on what stands first.
         """
         keys = seen.list_unsettled()
-        if not keys or seen.waited_s >= WAIT_FOR_OTHERS_S:
+        if not keys or seen.deferred or seen.waited_s >= WAIT_FOR_OTHERS_S:
             return False
         await asyncio.sleep(WAIT_STEP_S)
         seen.waited_s += WAIT_STEP_S
         await self._look(seen, keys)
-        return not seen.deferred
+        return True
 
     async def _finds_moved(self, write: PendingWrite, seen: SharedSnapshot | None, sent: "asyncio.Future[Any]") -> bool:
         """Whether the claim found that something has moved since it was seen; never without ``seen``."""

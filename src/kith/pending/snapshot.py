@@ -51,7 +51,8 @@ class SharedSnapshot:
         self.refusals = 0
         self.waited_s = 0.0
         self._look = look
-        self.asked: dict[Key, None] = {}
+        # What was looked for, with the writes that it was answered by.
+        self.asked: dict[Key, tuple[str | None, str | None]] = {}
         self.operations: dict[str, tuple[PendingWrite, int | None] | None] = {}
         self._told: dict[Key, Told] = {}
 
@@ -91,7 +92,7 @@ class SharedSnapshot:
 
     def _ask(self, workspace_id: int, key: Key) -> Key:
         self.workspace_id = workspace_id
-        self.asked[key] = None
+        self.asked[key] = self._name_writes(key)
         return key
 
     def find_write(self, key: Key, *, acknowledged: bool = False) -> Seen | None:
@@ -126,18 +127,20 @@ class SharedSnapshot:
     def _is_own(self, operation_id: str) -> bool:
         return self.own.find_operation(self.workspace_id, operation_id) is not None
 
-    def tell(self, shown: Iterable[list[bytes]]) -> bool:
-        """Take in what Redis shows of keys. Whether the last write on any that was looked for is another one now."""
-        before = {key: (self.find_write(key), self.find_write(key, acknowledged=True)) for key in self.asked}
+    def tell(self, shown: Iterable[list[bytes]]) -> None:
+        """Take in what Redis shows of keys."""
         for suffix, *writes in shown:
             found = [Seen(*_decode_seen(writes[at : at + 3])) for at in range(0, len(writes), 3)]
             acknowledged = next((one for one in found if one.position is not None), None)
             self._told[from_suffix(suffix.decode())] = Told(found[0] if found else None, acknowledged)
-        return any(
-            _name(self.find_write(key)) != _name(last)
-            or _name(self.find_write(key, acknowledged=True)) != _name(acknowledged)
-            for key, (last, acknowledged) in before.items()
-        )
+
+    def has_moved(self) -> bool:
+        """Whether something that was looked for would be answered by another write now, of whichever process."""
+        return any(self._name_writes(key) != answered for key, answered in self.asked.items())
+
+    def _name_writes(self, key: Key) -> tuple[str | None, str | None]:
+        """The last write on the key, and the last one that is acknowledged."""
+        return _name(self.find_write(key)), _name(self.find_write(key, acknowledged=True))
 
     def tell_operation(self, operation_id: str, position: bytes, head: bytes) -> bool:
         """Take in an operation that Redis has. Whether it can be read, and the database has it not."""
