@@ -138,8 +138,10 @@ class Trips:
 
     def _give_up(self, batch: list[_Call], error: Exception) -> None:
         self._fault = str(error) or type(error).__name__
-        logger.warning("Redis does not answer: writes go on, and what other processes have accepted is not foreseen")
-        logger.info("Redis was given up", error=self._fault)
+        logger.warning(
+            "Redis does not answer: writes go on, and what other processes have accepted is not foreseen",
+            error=self._fault,
+        )
         for one in (*batch, *self._waiting):
             if not one.done.done():
                 one.done.set_exception(Unreachable(self._fault))
