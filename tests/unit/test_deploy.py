@@ -17,7 +17,6 @@ from kith.settings import SETTINGS
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 UNITS = sorted(DEPLOY.glob("systemd/*.service"))
 PARTS = ("api", "worker", "writer")
-OWN_VARIABLES = {"KITH_REDIS_URL"}
 EXPOSURE_MAX = 2.0
 
 
@@ -79,7 +78,7 @@ def test_no_secret_stands_in_the_compose_file_and_nothing_is_open_to_a_network(c
 
 @pytest.mark.parametrize("path", [path for path in DEPLOY.rglob("*") if path.is_file()], ids=lambda path: path.name)
 def test_every_setting_that_is_named_there_exists(path: Path) -> None:
-    known = {setting.variable for setting in SETTINGS} | OWN_VARIABLES
+    known = {setting.variable for setting in SETTINGS}
     assert set(re.findall(r"\bKITH_[A-Z_]+\b", path.read_text())) - known == set()
 
 
