@@ -144,6 +144,34 @@ async def test_without_its_broker_the_log_says_unavailable_in_time_and_comes_bac
         assert [entry.data for entry in await read_all(log, 0)][position - 1] == b"after"
 
 
+async def test_writes_to_each_partition_end_in_time_while_the_broker_is_away(own_broker: Broker) -> None:
+    """Also where one partition's write is given up while another's waits for the broker."""
+    settings = msgspec.structs.replace(own_broker.make_settings(SETTINGS), append_timeout_ms=400)
+    async with open_log(settings) as log:
+        for shard in range(PARTITIONS):
+            assert await log.append(shard, 7, b"before") == 1
+        own_broker.kill()
+
+        async def append_again_and_again(shard: int) -> list[object]:
+            return [
+                ended
+                for _ in range(4)
+                for ended in await asyncio.gather(log.append(shard, 7, b"lost"), return_exceptions=True)
+            ]
+
+        tasks: list[asyncio.Task[list[object]]] = []
+        for shard in range(PARTITIONS):
+            tasks.append(asyncio.create_task(append_again_and_again(shard)))
+            # The next begins while this one waits.
+            await asyncio.wait(tasks, timeout=0.13)
+        ended = await asyncio.wait_for(asyncio.gather(*tasks), 20)
+        assert all(isinstance(one, Unavailable) for some in ended for one in some)
+        await asyncio.to_thread(own_broker.start)
+        for shard in range(PARTITIONS):
+            while isinstance((await append_again_and_again(shard))[-1], Unavailable):
+                pass
+
+
 async def share_out(*logs: KafkaLog) -> list[set[int]]:
     """What each owns once all partitions are somebody's, and everybody has some."""
     while True:

@@ -25,12 +25,6 @@ async def find_missing_parts(engine: Engine) -> list[str]:
             await engine.log.load_heads()
         except Unavailable as error:
             return [f"{error.message} Reads go on; writes are refused."]
-    if refused := engine.pressure.list_refused():
-        return [
-            f"The writer is {lag:,} commands behind on partition {shard}: writes to it are refused until no more than"
-            f" {engine.pressure.resumes_at:,} are left. Reads go on."
-            for shard, lag in refused.items()
-        ]
     oldest = engine.pending.find_oldest()
     behind_s = (engine.clock.now() - oldest).total_seconds() if oldest else 0
     return (
@@ -39,9 +33,17 @@ async def find_missing_parts(engine: Engine) -> list[str]:
 
 
 async def find_faults(engine: Engine) -> list[str]:
-    """A sentence for each part without which requests are served all the same, but not as well."""
+    """A sentence for each thing because of which requests are served all the same, but not as well.
+
+    A partition that is behind is one of them: the reads of all, and the writes of the other partitions, go on.
+    """
     fault = await engine.pending.find_fault()
-    return [fault] if fault is not None else []
+    behind = [
+        f"The writer is {lag:,} commands behind on partition {shard}: writes to it are refused until no more than"
+        f" {engine.pressure.resumes_at:,} are left. Reads go on."
+        for shard, lag in engine.pressure.list_refused().items()
+    ]
+    return [fault, *behind] if fault is not None else behind
 
 
 async def load_lag(engine: Engine) -> dict[int, int]:

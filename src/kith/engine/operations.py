@@ -94,7 +94,10 @@ async def find_operation(engine: Engine, workspace: Workspace, operation_id: str
         if number is not None:
             return to_pending(write, number)
         acknowledged = await engine.pending.wait_acknowledged(workspace.id, operation_id)
-        return to_pending(*acknowledged) if acknowledged is not None else None
+        if acknowledged is not None:
+            return to_pending(*acknowledged)
+        # Whoever accepted it may have ended without a word, and the writer have it all the same.
+        return await find_committed(engine, workspace, operation_id)
 
 
 def to_pending(write: PendingWrite, number: int) -> Operation:

@@ -131,7 +131,11 @@ async def _submit(
                 write, envelope = predict(state, attempt, command)
             except Exposed:
                 if not await seen.refresh(workspace.shard):
-                    raise
+                    # What refuses it may be its own first request, which another process has accepted.
+                    replayed = await find_replayed(engine, attempt)
+                    if replayed is None:
+                        raise
+                    return replayed
             else:
                 if await engine.pending.claim(write, seen):
                     break

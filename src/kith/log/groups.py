@@ -68,18 +68,20 @@ class Groups:
             del self._flushing[shard]
 
     async def _append(self, shard: int, group: Sequence[Waiting]) -> None:
-        """Append a group and tell each caller."""
+        """Append a group and tell each caller, whatever comes: nobody waits for ever."""
         try:
             first = await self._append_group(shard, group)
-        except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it is
-            failure: Exception = error
-            if self._is_passing(error):
+        except BaseException as error:
+            failure: BaseException = error
+            if not isinstance(error, Exception) or self._is_passing(error):
                 failure = Unavailable(
                     "The log does not take writes right now. Try again; with an Idempotency-Key it is safe.", 2
                 )
             for one in group:
                 if not one.done.done():
                     one.done.set_exception(failure)
+            if not isinstance(error, Exception):
+                raise
             return
         for position, one in enumerate(group, first):
             if not one.done.done():

@@ -137,19 +137,24 @@ class KafkaLog:
             await self._asking.stop()
 
     async def _append_group(self, shard: int, group: Sequence[Waiting]) -> int:
+        used: asyncio.Task[AIOKafkaProducer] | None = None
         try:
             async with asyncio.timeout_at(group[0].deadline):
-                return await self._append_once(shard, group)
+                opening = self._get_producer()
+                producer = await asyncio.shield(opening)
+                used = opening
+                return await self._append_once(producer, shard, group)
         except Exception as error:
             if is_passing(error):
-                # It would go on trying, and might append long after the answer: the next begins anew.
-                self._discard_producer()
+                # It would go on trying, and might append long after the answer: the next begins anew. One that is not
+                # open yet has nothing to send, and one that another group gave up may be a new one by now.
+                if used is not None and self._producer is used:
+                    self._discard_producer()
                 logger.warning("the log does not take writes", shard=shard, error=repr(error))
             raise
 
-    async def _append_once(self, shard: int, group: Sequence[Waiting]) -> int:
+    async def _append_once(self, producer: AIOKafkaProducer, shard: int, group: Sequence[Waiting]) -> int:
         """The position of the first."""
-        producer = await asyncio.shield(self._get_producer())
         batch = producer.create_batch()
         for one in group:
             key = one.workspace_id.to_bytes(4, "big", signed=True)

@@ -2,7 +2,17 @@
 -- '', its head, how long it lives and how long the keys live in milliseconds, '1' to compare; then for each key: the two
 -- writes of which one has to be its last ('' for none), '1' where the write moves it, and what it becomes.
 local id, position, head, lease, life, compares = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8] == '1'
-if redis.call('EXISTS', KEYS[1]) == 1 then return {'there'} end
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  if position ~= '' and redis.call('HGET', KEYS[1], 'position') == '' then
+    redis.call('HSET', KEYS[1], 'position', position)
+    redis.call('PEXPIRE', KEYS[1], life)
+    for i = 3, #KEYS do
+      redis.call('ZADD', KEYS[i], 'XX', position, id)
+      redis.call('PEXPIRE', KEYS[i], life)
+    end
+  end
+  return {'there'}
+end
 if compares then
   for i = 3, #KEYS do
     local at = 9 + (i - 3) * 4

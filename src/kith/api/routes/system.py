@@ -51,8 +51,7 @@ async def get_health(_call: OpenCall) -> Answer:
 async def get_readiness(call: OpenCall) -> Answer:
     """Can it serve?
 
-    503 with the missing parts by name while it cannot; 200 and `degraded` where a part is missing that it can do
-    without.
+    503 with the missing parts by name while it cannot; 200 and `degraded` where it can, but not all, or not as well.
     """
     missing, degraded = await find_missing_parts(call.engine), await find_faults(call.engine)
     status = "unavailable" if missing else "degraded" if degraded else "ready"
