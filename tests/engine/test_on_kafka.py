@@ -2,16 +2,17 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from kith.cli.show import load_status
 from kith.clock import SystemClock
 from kith.engine.apply import Writer
-from kith.errors import BrokenLog
+from kith.errors import BrokenLog, ConflictingWriter
 from kith.log.kafka import KafkaLog
 from kith.log.opening import open_log
+from kith.store import batch as store
 from tests.engine.acts import Acts
 from tests.kafka import Broker
 from tests.kit import SETTINGS, open_kit
@@ -49,6 +50,22 @@ async def test_a_topic_that_was_made_anew_stops_the_writer_before_anything_is_pa
             await kit.drain()
 
 
+def note_conflicts(monkeypatch: pytest.MonkeyPatch) -> list[ConflictingWriter]:
+    """Those that the cursor refuses from now on."""
+    conflicts: list[ConflictingWriter] = []
+    move_cursor = store.move_cursor
+
+    async def move_and_note(*given: Any, **named: Any) -> None:
+        try:
+            await move_cursor(*given, **named)
+        except ConflictingWriter as error:
+            conflicts.append(error)
+            raise
+
+    monkeypatch.setattr(store, "move_cursor", move_and_note)
+    return conflicts
+
+
 async def test_of_two_writers_that_believe_to_own_every_partition_one_commits_each_batch(
     database_url: str, kafka: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,10 +77,10 @@ async def test_of_two_writers_that_believe_to_own_every_partition_one_commits_ea
         monkeypatch.setattr(KafkaLog, "load_owned_heads", KafkaLog.load_heads)
         other = Writer(kit.engine.database, log, SystemClock(), settings)
         acts = Acts(kit.engine, workspace := await kit.make_workspace())
-        logs = stack.enter_context(capture_logs())
+        conflicts = note_conflicts(monkeypatch)
         running = [asyncio.create_task(writer.run(asyncio.Event())) for writer in (kit.writer, other)]
         made = 0
-        while not any("another writer has the partition" in told["event"] for told in logs):
+        while not conflicts:
             for n in range(made, made + 20):
                 await acts.create(email=f"{n}@example.com")
             made += 20
