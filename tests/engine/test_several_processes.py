@@ -112,6 +112,32 @@ async def test_one_record_that_both_change_all_the_time_has_every_change(process
     assert sorted(versions) == list(range(2, 32)), "each was predicted from the one before"  # type: ignore[type-var]
 
 
+async def test_what_was_foreseen_on_a_write_that_is_refused_falls_with_it(processes: Processes) -> None:
+    """Many changes at once, each foreseen on the one before, the first on what the other process has changed since."""
+    ref = to_id(await processes.one.create(name="Ada"))
+    await processes.drain()
+    await processes.one.update(ref, name="Eve")
+    written = await asyncio.gather(*(processes.other.update(ref, name=f"Ada {n}") for n in range(15)))
+    assert [show(one)["version"] for one in written] == list(range(3, 18))
+    assert not any(one.deferred for one in written)
+    assert await processes.count_operations() == {"APPLIED": 17}
+
+
+async def test_a_repeated_write_that_is_given_up_on_its_way_leaves_the_first_one_alone(processes: Processes) -> None:
+    one, other = processes.one, processes.other
+    written = await one.create(name="Ada")
+    found = one.engine.pending.find_operation(one.workspace.id, written.operation.id)
+    assert found is not None
+    with other.engine.pending.reading() as seen:
+        claiming = asyncio.create_task(other.engine.pending.claim(found[0], seen))
+        await asyncio.sleep(0)
+        claiming.cancel()
+        await asyncio.gather(claiming, return_exceptions=True)
+    # A trip of its own, behind whatever the claim has sent.
+    assert (await other.get_operation(written.operation.id)).status == "PENDING"
+    assert (await other.get(to_id(written)))["name"] == "Ada"
+
+
 async def test_what_one_has_acknowledged_the_other_never_reads_as_missing_or_older(processes: Processes) -> None:
     """Readers at both beside writers at both and the applying writer, heard of at different times."""
     versions: dict[str, int] = {}

@@ -52,6 +52,8 @@ class RedisPending:
         self._own = MemoryPending()
         self._applied: dict[int, int] = {}
         self._acknowledged: dict[int, deque[tuple[int, int, str]]] = defaultdict(deque)
+        # The claims that are not answered yet, in the order of their way, with the writes that each was foreseen on.
+        self._claiming: dict[str, frozenset[str]] = {}
         trips.on_back = self._restore_own
 
     def __len__(self) -> int:
@@ -116,18 +118,41 @@ class RedisPending:
         # What has to be as it was seen is written down before the write itself is part of it.
         sent = self._send(write, compared)
         self._own.put(write)
+        self._claiming[write.operation_id] = compared.list_bases() if compared is not None else frozenset()
         try:
-            moved = await self._finds_moved(write, compared, sent)
+            # It is on its way, whatever becomes of the request.
+            moved = await self._finds_moved(write, compared, asyncio.shield(sent))
         except asyncio.CancelledError:
-            self.discard(write.operation_id)
+            self._discard_with_followers(write.operation_id)
+            sent.add_done_callback(lambda done: self._let_go(write, done))
             raise
+        finally:
+            self._claiming.pop(write.operation_id, None)
         if not moved:
+            if self._own.find_write(write.operation_id) is None:
+                # What it was foreseen on is gone, and Redis did not refuse it for that.
+                self._own.put(write)
             # Who was refused so often goes on as if nobody could be asked: the writer decides.
             seen.deferred = seen.deferred or seen.refusals >= REFUSALS_MAX
             return True
         seen.refusals += 1
-        self._own.discard(write.operation_id)
+        self._discard_with_followers(write.operation_id)
         return False
+
+    def _discard_with_followers(self, operation_id: str) -> None:
+        """What was foreseen on a write that is refused will be refused as well: nothing more may be built on it."""
+        gone = {operation_id}
+        for later, bases in self._claiming.items():
+            if not bases.isdisjoint(gone):
+                gone.add(later)
+        for one in gone:
+            self._claiming.pop(one, None)
+            self._own.discard(one)
+
+    def _let_go(self, write: PendingWrite, claimed: "asyncio.Future[Any]") -> None:
+        """A request that is gone leaves its claim, where it got it: the same write of another process stays."""
+        if not claimed.cancelled() and claimed.exception() is None and claimed.result()[0] == b"taken":
+            self._trips.send("expire", self._name_write(write.workspace_id, write.operation_id)[:1], 0)
 
     async def restore(self, write: PendingWrite, position: int) -> None:
         await self._own.restore(write, position)

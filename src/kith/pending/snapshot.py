@@ -113,6 +113,10 @@ class SharedSnapshot:
         lasts = ((key, self.find_write(key)) for key in self.asked)
         return [key for key, last in lasts if last and last.position is None and not self._is_own(last.operation_id)]
 
+    def list_bases(self) -> frozenset[str]:
+        """The writes that answered what was looked for."""
+        return frozenset(name for answered in self.asked.values() for name in answered if name is not None)
+
     def list_accepted(self, key: Key) -> tuple[str, str]:
         """The writes of which one has to be the last on the key in Redis, or what was foreseen is not so; '' for none.
 
