@@ -27,7 +27,7 @@ from kith.store.embedded import get_database_url
 
 WAIT_FOR_PARTS_S = 0.5
 # How many objects may be new before cycles are looked for. The writer's live as long as a batch and make none.
-API_OBJECTS = 50_000
+OBJECTS = 50_000
 WRITER_OBJECTS = 1_000_000
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 logger = structlog.get_logger(__name__)
@@ -73,7 +73,7 @@ async def run_api(settings: Settings) -> None:
             proxy_headers=False,
         )
         line = f"Kith's API listens on http://{settings.host}:{settings.port} ({foreseen} writes pending)"
-        tune_memory(API_OBJECTS)
+        tune_memory(OBJECTS)
         await AnnouncedServer(config, line, engine.progress.end_waits).serve()
 
 
@@ -93,6 +93,7 @@ async def run_worker(settings: Settings) -> None:
     async with _open_patiently(lambda: _open_database_and_log(settings, url, "worker")) as (database, log):
         stop = listen_for_stop()
         _announce("Kith's worker is ready")
+        tune_memory(OBJECTS)
         await run_maintenance(database, log, SystemClock(), settings, stop)
 
 
