@@ -5,7 +5,10 @@ SHELL := /usr/bin/env bash
 
 bin := .venv/bin
 # Tests run side by side, each process with a PostgreSQL of its own; more than this only wait for each other's disk.
-beside := -n auto --maxprocesses=4
+# One more than processors, as some wait for a broker or a process that stops.
+beside := -n $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) + 1 : 4 )))
+# Whoever sets it would have each of the hundreds of processes that tests start compile all of Kith anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile

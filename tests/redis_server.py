@@ -85,14 +85,19 @@ class RedisServer:
         self._process.send_signal(sign)
 
 
-@contextmanager
-def running_redis(folder: Path) -> Iterator[RedisServer]:
-    """A server, gone at the end. Skips the test where none is installed."""
+def find_redis() -> None:
+    """Skips the test where none is installed."""
     if shutil.which("redis-server") is None:
         message = "redis-server is not installed (apt-get install redis-server)"
         if REQUIRED:
             pytest.fail(message)
         pytest.skip(message)
+
+
+@contextmanager
+def running_redis(folder: Path) -> Iterator[RedisServer]:
+    """A server, gone at the end. Skips the test where none is installed."""
+    find_redis()
     folder.mkdir(parents=True, exist_ok=True)
     server = RedisServer(folder, find_free_ports(1)[0])
     server.start()

@@ -21,6 +21,7 @@ def bench_latency(kith: Installation, writes: int) -> list[Figure]:
 
     One after the other; and with a rest before each, after which processors and caches are cold.
     """
+    asyncio.run(settle(kith.url))
     desk = Desk(kith)
     waited = time_each(desk.create_and_wait, PEOPLE_FROM, writes)
     listed = time_each(desk.create_and_list, PEOPLE_FROM + writes + WARM_UP, writes)
@@ -61,6 +62,16 @@ class Desk:
         self._connection.request(method, "/crm/contacts", body, {**self._headers, **headers})
         answer = self._connection.getresponse()
         return answer.status, answer.read()
+
+
+async def settle(url: str) -> None:
+    """Let PostgreSQL finish what the benches before left to it: autovacuum would take one of two processors."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("VACUUM (ANALYZE)", timeout=300)
+        await connection.execute("CHECKPOINT", timeout=300)
+    finally:
+        await connection.close()
 
 
 async def time_commits(url: str, count: int) -> list[float]:

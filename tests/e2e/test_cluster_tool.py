@@ -9,10 +9,12 @@ import httpx2
 import psutil
 
 from tests.kafka import find_classpath
+from tests.redis_server import find_redis
 
 
 def test_a_cluster_starts_shows_a_key_that_works_on_each_api_and_stops_when_told() -> None:
     find_classpath()
+    find_redis()
     command = [sys.executable, "-m", "tools.cluster"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
