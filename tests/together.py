@@ -8,6 +8,7 @@ from xdist.scheduler import LoadScopeScheduling
 TOGETHER: Mapping[str, str] = {
     "tests/contract/test_kafka.py": "brokers",
     "tests/engine/test_on_kafka.py": "brokers",
+    "tests/engine/test_without_postgres.py": "brokers",
     "tests/contract/test_log.py": "brokers",
     "tests/contract/test_migrate.py": "servers",
     "tests/contract/test_workspaces_and_keys.py": "servers",

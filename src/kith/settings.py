@@ -31,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_timeout_ms: int = 30_000
     pool_connections_max: int = 10
     key_cache_ms: int = 2000
+    key_outage_s: int = 600
     kafka_bootstrap: str = ""
     kafka_topic: str = "kith.commands"
     kafka_replicas: int = 0
@@ -92,6 +93,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("body_timeout_ms", "How long a request body may take to arrive before it is answered 408.", 1),
     Setting("pool_connections_max", "Connections to PostgreSQL for each process, at most.", 2),
     Setting("key_cache_ms", "How long a looked-up API key is trusted before it is looked up again.", 0),
+    Setting("key_outage_s", "How long such a key is trusted while PostgreSQL does not answer, seconds.", 0),
     Setting("kafka_bootstrap", "Kafka brokers, as host:port,host:port. Empty: the log is a table in PostgreSQL."),
     Setting("kafka_topic", "The topic that is the log. Dead letters go to the one of this name with `.dead` behind."),
     Setting("kafka_replicas", "Replicas of a topic that is made. 0: three, or as many as there are brokers."),

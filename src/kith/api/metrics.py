@@ -14,7 +14,7 @@ SECONDS = Histogram(
 
 LAG = Gauge("kith_log_lag_commands", "Commands that are accepted and not applied yet, by shard of the log.", ["shard"])
 PENDING = Gauge("kith_pending_writes", "Writes that this process foresees: accepted here, not applied yet.")
-DEFERRED = Counter("kith_checks_deferred", "Writes accepted while other processes' pending writes were not known.")
+DEFERRED = Counter("kith_checks_deferred", "Writes accepted that only the writer can check in full.")
 
 _watchers: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
 

@@ -97,6 +97,6 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
             loader=loader,
             vocabularies=VocabularyCache(loader),
             costs=Costs(queries, clock),
-            keys=KeyCache(partial(find_key, database), clock, settings.key_cache_ms),
+            keys=KeyCache(partial(find_key, database), clock, settings.key_cache_ms, settings.key_outage_s),
         )
         yield engine

@@ -9,9 +9,11 @@ import msgspec
 from kith.clock import Clock
 from kith.model.workspaces import Workspace
 from kith.store.access import FoundKey
+from kith.store.database import UNANSWERED
 
 KEPT_MAX = 10_000
 UNKNOWN_MS = 500
+ASK_AGAIN = timedelta(seconds=1)
 
 # Requests and batch calls for each second, by tier. An enterprise key has figures of its own; without any, no limit.
 TIER_RATES: Mapping[str, tuple[int, int]] = {
@@ -46,14 +48,19 @@ class Kept(msgspec.Struct, frozen=True):
 class KeyCache:
     """The keys looked up lately, by hash: at most ``KEPT_MAX`` known ones and as many unknown ones.
 
-    A known key is looked up again after ``trust_ms``, so that is how long a revoked one may still work. Requests
-    with the same key share one look-up.
+    A known key is looked up again after ``trust_ms``, so that is how long a revoked one may still work; after
+    ``outage_s`` where the database does not answer, which is asked once a second then. Requests with the same key share
+    one look-up.
     """
 
-    def __init__(self, find_key: Callable[[bytes], Awaitable[FoundKey | None]], clock: Clock, trust_ms: int) -> None:
+    def __init__(
+        self, find_key: Callable[[bytes], Awaitable[FoundKey | None]], clock: Clock, trust_ms: int, outage_s: int = 0
+    ) -> None:
         self._find_key = find_key
         self._clock = clock
         self._trust = timedelta(milliseconds=trust_ms)
+        self._outage = timedelta(seconds=outage_s)
+        self._failed_at: datetime | None = None
         self._distrust = timedelta(milliseconds=min(UNKNOWN_MS, trust_ms))
         self._known: dict[bytes, Kept] = {}
         self._unknown: dict[bytes, Kept] = {}
@@ -67,12 +74,22 @@ class KeyCache:
             # A negative age is a clock that was set back: trust nothing from its future.
             if timedelta(0) <= age < (self._trust if kept.caller else self._distrust):
                 return kept
+        outlasts = kept is not None and kept.caller is not None and timedelta(0) <= now - kept.at < self._outage
+        if outlasts and self._failed_at is not None and timedelta(0) <= now - self._failed_at < ASK_AGAIN:
+            assert kept is not None
+            return kept
         task = self._running.get(key_hash)
         if task is None:
             task = asyncio.create_task(self._load(key_hash, now))
             self._running[key_hash] = task
             task.add_done_callback(lambda done: self._forget(key_hash, done))
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except UNANSWERED:
+            self._failed_at = self._clock.now()
+            if kept is None or not outlasts:
+                raise
+            return kept
 
     def _forget(self, key_hash: bytes, done: asyncio.Task[Kept]) -> None:
         del self._running[key_hash]

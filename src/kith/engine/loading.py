@@ -10,6 +10,12 @@ from kith.model.state import Ref
 from kith.store.database import Database
 
 LOAD_REQUESTS_MAX = 200
+# After a load that PostgreSQL did not answer in time, none is tried for so long: each would wait as long as that one.
+REST_S = 0.5
+
+
+class _Resting(TimeoutError):
+    """PostgreSQL did not answer a moment ago."""
 
 
 class _Waiting(NamedTuple):
@@ -27,9 +33,20 @@ class Loader:
         self._get_schema_position = get_schema_position
         self._waiting: dict[int, list[_Waiting]] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._rests_until = 0.0
 
     async def load(self, shard: int, workspace_id: int, refs: Sequence[Ref]) -> list[Record]:
         """The records that are named, and what deciding on them needs: see ``load_records``."""
+        kept, missing = self._find_kept(shard, workspace_id, refs)
+        return kept + await self._load_missing(shard, workspace_id, missing) if missing else kept
+
+    def list_kept(self, shard: int, workspace_id: int, refs: Sequence[Ref]) -> list[Record] | None:
+        """What is known without PostgreSQL: the schemas, or None where one of them is not."""
+        kept, missing = self._find_kept(shard, workspace_id, refs)
+        return None if any(ref.kind == "schema" for ref in missing) else kept
+
+    def _find_kept(self, shard: int, workspace_id: int, refs: Sequence[Ref]) -> tuple[list[Record], list[Ref]]:
+        """The schemas that are kept, and the refs that are left."""
         stamp = self._get_schema_position(shard)
         kept: list[Record] = []
         missing = []
@@ -39,7 +56,7 @@ class Loader:
                 missing.append(ref)
             else:
                 kept.append(schema)
-        return kept + await self._load_missing(shard, workspace_id, missing) if missing else kept
+        return kept, missing
 
     async def _load_missing(self, shard: int, workspace_id: int, refs: Sequence[Ref]) -> list[Record]:
         done: asyncio.Future[list[Record]] = asyncio.get_running_loop().create_future()
@@ -61,10 +78,15 @@ class Loader:
     async def _load_group(self, shard: int, group: list[_Waiting]) -> None:
         refs = {(one.workspace_id, ref) for one in group for ref in one.refs}
         stamp = self._get_schema_position(shard)
+        loop = asyncio.get_running_loop()
         try:
+            if loop.time() < self._rests_until:
+                raise _Resting
             async with self._database.acquire() as connection:
                 found = await self._schemas.load_records(connection, shard, refs, stamp)
         except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it is
+            if isinstance(error, TimeoutError) and not isinstance(error, _Resting):
+                self._rests_until = loop.time() + REST_S
             for one in group:
                 if not one.done.done():
                     one.done.set_exception(error)

@@ -18,6 +18,7 @@ from kith.model.state import Ref, State
 from kith.model.values import normalise_email
 from kith.model.views import to_json
 from kith.model.workspaces import Workspace
+from kith.store.database import UNANSWERED
 
 
 class Noun(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,10 +185,13 @@ async def write(
             written = await submit(engine, attempt, refs, lambda state: make_command(attempt, state))
     if request.wait_s <= 0:
         return written
-    applied = await wait_for(engine, written, request.workspace, request.wait_s)
-    if applied is None:
-        return written
-    return msgspec.structs.replace(applied, data=await _load_applied(engine, request.workspace, applied))
+    try:
+        applied = await wait_for(engine, written, request.workspace, request.wait_s)
+        if applied is None:
+            return written
+        return msgspec.structs.replace(applied, data=await _load_applied(engine, request.workspace, applied))
+    except UNANSWERED:
+        return written  # it is accepted, whatever can be told of it by now
 
 
 async def _load_applied(engine: Engine, workspace: Workspace, applied: Written) -> bytes:

@@ -73,6 +73,10 @@ class _AppliedLog:
         return self._cursors
 
     @property
+    def needs_database(self) -> bool:
+        return True
+
+    @property
     def is_shared_out(self) -> bool:
         return False
 

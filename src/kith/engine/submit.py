@@ -13,7 +13,7 @@ import msgspec
 
 from kith.engine.context import Engine
 from kith.engine.operations import Operation, find_committed, find_operation, to_pending
-from kith.errors import Exposed, Unavailable
+from kith.errors import Exposed, NotFound, Unavailable
 from kith.ids import Prefix, derive_id, new_id
 from kith.model.codec import encode_envelope
 from kith.model.commands import MAKING, Command, Envelope, Idempotency, to_resource, to_type
@@ -24,6 +24,7 @@ from kith.model.state import Ref, State
 from kith.model.views import to_json
 from kith.model.workspaces import Workspace
 from kith.pending.port import PendingWrite, Snapshot
+from kith.store.database import UNANSWERED
 
 IDEMPOTENCY_WINDOW = timedelta(hours=24)
 
@@ -86,7 +87,7 @@ async def find_replayed(engine: Engine, attempt: Attempt) -> Written | None:
     """
     request = attempt.request
     for operation_id in attempt.list_known_ids():
-        operation = await find_operation(engine, request.workspace, operation_id)
+        operation = await _find_earlier(engine, request.workspace, operation_id)
         if operation is not None and operation.created_at > attempt.at - IDEMPOTENCY_WINDOW:
             return _to_replayed(request, operation)
         if doubted := engine.pending.find_doubted(request.workspace.id, operation_id):
@@ -95,6 +96,17 @@ async def find_replayed(engine: Engine, attempt: Attempt) -> Written | None:
             await engine.pending.claim(write, None)
             return _to_replayed(request, to_pending(write, await _append(engine, write, entry)))
     return None
+
+
+async def _find_earlier(engine: Engine, workspace: Workspace, operation_id: str) -> Operation | None:
+    """An operation that may have been; without PostgreSQL, as far as this process knows. The writer knows for sure."""
+    try:
+        return await find_operation(engine, workspace, operation_id)
+    except UNANSWERED:
+        if engine.log.needs_database:
+            raise
+    acknowledged = await engine.pending.wait_acknowledged(workspace.id, operation_id)
+    return to_pending(*acknowledged) if acknowledged is not None else None
 
 
 async def submit(
@@ -119,7 +131,7 @@ async def _submit(
     if len(engine.pending) >= engine.settings.pending_writes_max:
         raise Unavailable(f"{len(engine.pending):,} writes wait for the writer. Try again when it has caught up.", 5)
     with engine.pending.reading() as seen:
-        records = await engine.loader.load(workspace.shard, workspace.id, refs)
+        records, is_read = await _load(engine, workspace, refs)
         while True:
             # From here to the append's place in the queue nothing is awaited but the overlay, which keeps the order.
             if any(seen.find_operation(workspace.id, known) for known in attempt.list_known_ids()):
@@ -127,13 +139,18 @@ async def _submit(
             try:
                 state = foresee(seen, workspace.id, records, refs)
                 command = make_command(state)
-                state.know_absent(touches(command))
+                asked = touches(command)
+                if not is_read and not all(state.knows(identity) for identity in asked.records):
+                    raise _make_unread()
+                state.know_absent(asked)
                 write, envelope = predict(state, attempt, command)
-            except Exposed:
+            except Exposed as error:
                 if not await seen.refresh(workspace.shard):
                     # What refuses it may be its own first request, which another process has accepted.
                     replayed = await find_replayed(engine, attempt)
                     if replayed is None:
+                        if isinstance(error, NotFound) and not is_read:
+                            raise _make_unread() from error
                         raise
                     return replayed
             else:
@@ -145,7 +162,30 @@ async def _submit(
         operation=to_pending(write, position),
         location=write.resource,
         created=_makes_something(write.type),
-        deferred=seen.deferred,
+        deferred=seen.deferred or not is_read,
+    )
+
+
+async def _load(engine: Engine, workspace: Workspace, refs: Sequence[Ref]) -> tuple[list[Record], bool]:
+    """The committed records that are named, and whether they could be read.
+
+    Where PostgreSQL does not answer and the log is elsewhere, writes on what is pending, and on nothing that is there,
+    are accepted all the same: no refusal of them can be foreseen but by what is pending too.
+    """
+    try:
+        return await engine.loader.load(workspace.shard, workspace.id, refs), True
+    except UNANSWERED:
+        kept = engine.loader.list_kept(workspace.shard, workspace.id, refs)
+        if kept is None or engine.log.needs_database:
+            raise
+        return kept, False
+
+
+def _make_unread() -> Unavailable:
+    return Unavailable(
+        "The database is not reachable right now, and this write depends on a record that only it has. Writes that make"
+        " something, and writes on what they made, are accepted.",
+        2,
     )
 
 

@@ -95,6 +95,10 @@ class KafkaLog:
         return self._heads
 
     @property
+    def needs_database(self) -> bool:
+        return False
+
+    @property
     def is_shared_out(self) -> bool:
         return True
 

@@ -44,6 +44,11 @@ class Log(Protocol):
         """Whether shards move between writers: then one that another writer has moved on is no fault."""
         ...
 
+    @property
+    def needs_database(self) -> bool:
+        """Whether it is in PostgreSQL itself: then nothing is accepted while that is down."""
+        ...
+
     async def bury(self, shard: int, entry: Entry, reason: str) -> None:
         """Tell of an entry that was set aside, where the log has a place for that. Never fails, never waits long.
 

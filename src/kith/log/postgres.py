@@ -64,6 +64,10 @@ class PostgresLog:
     def is_shared_out(self) -> bool:
         return False
 
+    @property
+    def needs_database(self) -> bool:
+        return True
+
     async def bury(self, shard: int, entry: Entry, reason: str) -> None:
         """The table of dead letters is all there is."""
 

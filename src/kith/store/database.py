@@ -35,6 +35,9 @@ DISCONNECTED = (
     asyncpg.IdleSessionTimeoutError,
 )
 
+# No answer at all, whether the server is gone or hangs.
+UNANSWERED = (*DISCONNECTED, TimeoutError)
+
 if TYPE_CHECKING:
     Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]
 else:
@@ -272,6 +275,6 @@ def to_exposed(error: Exception) -> Exposed | None:
     """The exposed error that a failure of the database means to a client, if it is a known one."""
     if isinstance(error, asyncpg.QueryCanceledError):
         return Exposed("QUERY_TIMEOUT", "The query took too long. Narrow it, or ask for fewer records.")
-    if isinstance(error, (*DISCONNECTED, TimeoutError)):
+    if isinstance(error, UNANSWERED):
         return Unavailable("The database is not reachable right now.", retry_after_s=2)
     return None
