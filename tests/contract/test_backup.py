@@ -1,6 +1,8 @@
 """Backups: of one snapshot, whole or not there, and what is restored is what was."""
 
+import asyncio
 import stat
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,37 @@ async def test_a_backup_does_not_go_where_something_is_and_a_half_one_is_none(
         assert await connection.fetchval("SELECT count(*) FROM pg_class WHERE relname = 'contacts'") == 0
 
 
+KILLED = """
+import asyncio, os, sys
+from pathlib import Path
+from kith.store import backup
+
+async def end(_):
+    os._exit(9)
+
+# It is waited for when all of the dump is on its way.
+asyncio.subprocess.Process.wait = end
+asyncio.run(backup.restore(sys.argv[1], Path(sys.argv[2]), dict(os.environ)))
+"""
+
+
+async def test_a_restore_that_is_killed_at_its_end_leaves_nothing(
+    database_url: str, postgres: Cluster, tmp_path: Path
+) -> None:
+    await back_up(database_url, tmp_path / "backup", ENVIRONMENT)
+    empty = await postgres.make_database(empty=True)
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KILLED, empty, str(tmp_path / "backup"), stdin=asyncio.subprocess.DEVNULL
+    )
+    assert await running.wait() == 9
+    async with connect(empty) as connection:
+        while await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'psql'"
+        ):
+            pass
+        assert await connection.fetchval("SELECT count(*) FROM pg_class WHERE relname = 'contacts'") == 0
+
+
 async def test_a_backup_of_a_newer_schema_is_refused(database_url: str, postgres: Cluster, tmp_path: Path) -> None:
     await back_up(database_url, tmp_path / "backup", ENVIRONMENT)
     manifest = tmp_path / "backup" / "manifest.json"
@@ -167,3 +200,6 @@ def test_a_password_is_no_argument_of_a_program() -> None:
     url = "postgresql://kith:s%40crit@db.example.com:5433/kith?sslmode=require"
     assert split_password(url) == ("postgresql://kith@db.example.com:5433/kith?sslmode=require", "s@crit")
     assert split_password("postgresql://kith@/kith?host=/run") == ("postgresql://kith@/kith?host=/run", "")
+    said = split_password("postgresql://kith@/kith?host=/run&password=s%40crit&sslmode=require")
+    assert said == ("postgresql://kith@/kith?host=/run&sslmode=require", "s@crit")
+    assert split_password("postgresql:///kith?password=x") == ("postgresql:///kith", "x")

@@ -48,7 +48,9 @@ def hide_secret(name: str, value: str | int) -> str | int:
     """A key, or the password in a URL, does not belong on a screen."""
     if name in SECRET_SETTINGS and value:
         return "(set)"
-    return re.sub(r"(?<=://)([^:/@]*):[^@]*@", r"\1:***@", value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return re.sub(r"(?<=[?&]password=)[^&]*", "***", re.sub(r"(?<=://)([^:/@]*):[^@]*@", r"\1:***@", value))
 
 
 def show_status(data: Data = None, as_json: AsJson = False) -> None:

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import msgspec
 
@@ -133,12 +133,14 @@ async def _run(program: str, url: str, environment: Mapping[str, str], *argument
 async def _load(url: str, environment: Mapping[str, str], dump: Path) -> None:
     """The dump as a script, into one transaction; by itself ``pg_restore`` sets what servers before 17 do not know."""
     source = await _start("pg_restore", "", environment, "--no-owner", "--no-privileges", "--file=-", str(dump))
-    arguments = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction", "--file=-"]
+    arguments = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-"]
     target = await _start("psql", url, environment, *arguments)
     try:
         assert source.stdout is not None and source.stderr is not None
         assert target.stdin is not None and target.stderr is not None
         try:
+            # Not psql's own way to do it: that commits where its input ends, also when this process is killed.
+            target.stdin.write(b"BEGIN;\n")
             for _ in range(HEAD_LINES):
                 line = await source.stdout.readline()
                 target.stdin.write(b"" if line == NEW_SETTING else line)
@@ -148,7 +150,8 @@ async def _load(url: str, environment: Mapping[str, str], dump: Path) -> None:
             said = await source.stderr.read()
             if await source.wait() != 0:
                 raise _make_failure("pg_restore", said)
-            # Only now: where its input ends it commits.
+            target.stdin.write(b"COMMIT;\n")
+            await target.stdin.drain()
             target.stdin.close()
         except (BrokenPipeError, ConnectionResetError):
             pass  # it has ended, and has said why
@@ -186,7 +189,11 @@ def _make_failure(program: str, said: bytes) -> StartError:
 def split_password(url: str) -> tuple[str, str]:
     """The address without its password, which everybody would see among a program's arguments; the password."""
     parts = urlsplit(url)
-    if not parts.password:
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    password = unquote(parts.password) if parts.password else dict(options).get("password", "")
+    if not password:
         return url, ""
     user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.split(':')[0]}@{host}")), unquote(parts.password)
+    kept = urlencode([(name, value) for name, value in options if name != "password"], safe="/")
+    host = f"{user.split(':')[0]}@{host}" if user else host
+    return f"{parts.scheme}://{host}{parts.path}{'?' if kept else ''}{kept}", password
