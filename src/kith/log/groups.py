@@ -41,9 +41,13 @@ class Groups:
         self._entry_bytes = entry_bytes
         self._waiting: dict[int, list[Waiting]] = {}
         self._flushing: dict[int, asyncio.Task[None]] = {}
+        self._watches: dict[int, asyncio.TimerHandle] = {}
 
     async def append(self, shard: int, workspace_id: int, data: bytes) -> int:
-        """The position, once the entry's group is appended. Raises Unavailable where the log does not take it."""
+        """The position, once the entry's group is appended. Raises Unavailable where the log does not take it in time.
+
+        That counts the time in which it waits for groups in front of it, of which each may take as long.
+        """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[int] = loop.create_future()
         one = Waiting(workspace_id, data, loop.time() + self._timeout_s, done)
@@ -63,9 +67,28 @@ class Groups:
             while waiting:
                 group = self._cut(waiting)
                 del waiting[: len(group)]
+                self._watch(shard, group)
                 await self._append(shard, group)
         finally:
+            if shard in self._watches:
+                self._watches.pop(shard).cancel()
             del self._flushing[shard]
+
+    def _watch(self, shard: int, group: Sequence[Waiting]) -> None:
+        """Tell whoever has waited too long, in the group under way or behind it; what is behind it is not sent then."""
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting[shard]
+        left: list[float] = []
+        for one in (*group, *waiting):
+            if one.deadline > loop.time():
+                left.append(one.deadline)
+            elif not one.done.done():
+                one.done.set_exception(_make_unavailable())
+        waiting[:] = [one for one in waiting if not one.done.done()]
+        if shard in self._watches:
+            self._watches.pop(shard).cancel()
+        if left:
+            self._watches[shard] = loop.call_at(left[0], self._watch, shard, group)
 
     async def _append(self, shard: int, group: Sequence[Waiting]) -> None:
         """Append a group and tell each caller, whatever comes: nobody waits for ever."""
@@ -74,9 +97,7 @@ class Groups:
         except BaseException as error:
             failure: BaseException = error
             if not isinstance(error, Exception) or self._is_passing(error):
-                failure = Unavailable(
-                    "The log does not take writes right now. Try again; with an Idempotency-Key it is safe.", 2
-                )
+                failure = _make_unavailable()
             for one in group:
                 if not one.done.done():
                     one.done.set_exception(failure)
@@ -95,3 +116,7 @@ class Groups:
             if size > self._bytes_max:
                 return waiting[: max(count, 1)]
         return waiting[:GROUP_ENTRIES_MAX]
+
+
+def _make_unavailable() -> Unavailable:
+    return Unavailable("The log does not take writes right now. Try again; with an Idempotency-Key it is safe.", 2)

@@ -91,17 +91,16 @@ class PostgresLog:
     async def _append_group(self, shard: int, group: Sequence[Waiting]) -> int:
         workspace_ids = [one.workspace_id for one in group]
         entries = [one.data for one in group]
-        try:
-            last = await self._append_once(shard, workspace_ids, entries)
-        except TimeoutError:
-            raise
-        except DISCONNECTED:
-            last = await self._append_again(shard, workspace_ids, entries)
+        # Given up when nobody waits for it any more: what was refused shall not be there later, if it can be helped.
+        async with asyncio.timeout_at(group[-1].deadline):
+            try:
+                last = await self._append_once(shard, workspace_ids, entries)
+            except DISCONNECTED:
+                last = await self._append_again(shard, workspace_ids, entries)
         return last - len(group) + 1
 
     async def _append_once(self, shard: int, workspace_ids: list[int], entries: list[bytes]) -> int:
-        async with asyncio.timeout(self._timeout_s):
-            last: int = await self._database.fetchval(_SQL["append"], shard, workspace_ids, entries)
+        last: int = await self._database.fetchval(_SQL["append"], shard, workspace_ids, entries)
         return last
 
     async def _append_again(self, shard: int, workspace_ids: list[int], entries: list[bytes]) -> int:
