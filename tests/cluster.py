@@ -72,11 +72,31 @@ class Cluster:
         elif name == "redis":
             self.redis.kill()
         elif name == "postgres":
-            os.kill(self.postgres.pid, signal.SIGKILL)
-            os.waitid(os.P_PID, self.postgres.pid, os.WEXITED | os.WNOWAIT)
-            assert self.postgres.poll() is not None
+            self._end_postgres(signal.SIGKILL)
         else:
             self._end_part(name, signal.SIGKILL)
+
+    def shut_down_postgres(self) -> None:
+        """In order, as for an upgrade of it: everybody is disconnected."""
+        self._end_postgres(signal.SIGINT)
+
+    def _end_postgres(self, sign: signal.Signals) -> None:
+        os.kill(self.postgres.pid, sign)
+        os.waitid(os.P_PID, self.postgres.pid, os.WEXITED | os.WNOWAIT)
+        assert self.postgres.poll() is not None
+
+    def pause(self, name: str) -> None:
+        """It keeps its connections, and does nothing."""
+        self._signal(name, signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        self._signal(name, signal.SIGCONT)
+
+    def _signal(self, name: str, sign: signal.Signals) -> None:
+        if name == "kafka":
+            self.broker.send_signal(sign)
+        else:
+            self._parts[name].send_signal(sign)
 
     def stop(self) -> None:
         """All in order: those who take writes first, what they write to last."""

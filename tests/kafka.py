@@ -85,6 +85,10 @@ class Broker:
         # What it says from now on has to be taken, or it stops when the pipe is full.
         threading.Thread(target=keep, args=(said, self.folder / "kafka.log")).start()
 
+    def send_signal(self, sign: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(sign)
+
     def kill(self) -> None:
         self._end(signal.SIGKILL)
 

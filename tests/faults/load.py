@@ -2,8 +2,9 @@
 
 import asyncio
 import random
+import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -59,6 +60,11 @@ class Ledger:
         """Returns once so many writes have been acknowledged."""
         async with self._news:
             await self._news.wait_for(lambda: len(self.acknowledged) >= acknowledged)
+
+    async def reach_for(self, seconds: float) -> None:
+        """Returns after so long, however many are acknowledged meanwhile: what does not answer may keep all clients."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.reach(sys.maxsize), seconds)
 
 
 @dataclass

@@ -14,8 +14,10 @@ from tests.faults.verify import verify
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
-KILLS = int(os.environ.get("KITH_FAULT_KILLS", "5"))
+FAULTS = int(os.environ.get("KITH_FAULT_KILLS", "10"))
 SEED = int(os.environ.get("KITH_FAULT_SEED", "1"))
+# Seconds in which something is paused, longer than a writer may be silent and keep its partitions, or shut down.
+PAUSE_MAX_S, OUTAGE_S = (8, 30) if FAULTS > 10 else (1, 2)
 CLIENTS = 6
 
 
@@ -25,24 +27,43 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield running
 
 
-def list_victims(chance: random.Random) -> list[str]:
-    """Each kind once in five kills, in any order."""
-    victims: list[str] = []
-    while len(victims) < KILLS:
-        kinds = [*SERVERS, chance.choice(WRITERS), chance.choice(APIS)]
+def list_faults(chance: random.Random) -> list[tuple[str, str]]:
+    """(what is done, to what): each kind once in ten, in any order."""
+    faults: list[tuple[str, str]] = []
+    while len(faults) < FAULTS:
+        kinds = [("kill", name) for name in (*SERVERS, chance.choice(WRITERS), chance.choice(APIS))]
+        kinds += [("pause", name) for name in ("kafka", chance.choice(WRITERS), chance.choice(APIS))]
+        kinds += [("shut down", "postgres"), ("flush", "redis")]
         chance.shuffle(kinds)
-        victims += kinds
-    return victims[:KILLS]
+        faults += kinds
+    return faults[:FAULTS]
+
+
+async def do_fault(cluster: Cluster, load: Load, chance: random.Random, fault: str, name: str) -> None:
+    """To its end: what was taken away is back."""
+    match fault:
+        case "kill":
+            await asyncio.to_thread(cluster.kill, name)
+            await asyncio.to_thread(cluster.start, name)
+        case "pause":
+            cluster.pause(name)
+            await load.ledger.reach_for(chance.uniform(0.1, PAUSE_MAX_S))
+            cluster.resume(name)
+        case "shut down":
+            await asyncio.to_thread(cluster.shut_down_postgres)
+            await load.ledger.reach_for(OUTAGE_S)
+            await asyncio.to_thread(cluster.start, name)
+        case "flush":
+            cluster.redis.flush()
 
 
 async def test_nothing_acknowledged_is_lost_or_doubled_in_a_cluster(cluster: Cluster) -> None:
     chance = random.Random(SEED)
     load = Load(list(cluster.urls.values()), cluster.key, SEED)
     async with load.running(CLIENTS):
-        for victim in list_victims(chance):
+        for fault, name in list_faults(chance):
             await load.ledger.reach(len(load.ledger.acknowledged) + chance.randrange(20, 200))
-            await asyncio.to_thread(cluster.kill, victim)
-            await asyncio.to_thread(cluster.start, victim)
+            await do_fault(cluster, load, chance, fault, name)
         await load.ledger.reach(len(load.ledger.acknowledged) + 200)
     assert load.ledger.conflicts > 0
     await verify(cluster, load.ledger)
