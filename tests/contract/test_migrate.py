@@ -58,17 +58,46 @@ async def test_a_program_that_finds_no_schema_says_how_to_make_one(each_postgres
             await check_schema(connection)
 
 
+async def migrate_before(connection: asyncpg.Connection, name: str) -> None:
+    """A new database gets the migrations before that one."""
+    migrations = load_migrations()
+    await connection.execute(
+        "CREATE TABLE schema_migrations (version int PRIMARY KEY, name text, applied_at timestamptz)"
+    )
+    for one in migrations[: [one.name for one in migrations].index(name)]:
+        await connection.execute(one.sql)
+        await connection.execute("INSERT INTO schema_migrations VALUES ($1, $2, now())", one.version, one.name)
+
+
+LINKED = """
+INSERT INTO contacts (shard, workspace_id, id, external_id, status, lifecycle_stage, modules, properties,
+  activity_count, created_at, updated_at, version, words)
+VALUES (0, 1, 7, 'ctc_7', 'ACTIVE', 'LEAD', '{}', '{}', 0, '2026-01-02', '2026-01-03', 1, '');
+INSERT INTO companies (shard, workspace_id, id, external_id, status, properties, contact_count, created_at, updated_at,
+  version, words)
+VALUES (0, 1, 7, 'com_7', 'ACTIVE', '{}', 0, '2026-02-02', '2026-02-03', 1, '');
+INSERT INTO taggings (shard, workspace_id, entity, record_id, tag_id)
+VALUES (0, 1, 'contact', 7, 1), (0, 1, 'company', 7, 1);
+INSERT INTO list_members (shard, workspace_id, entity, record_id, list_id)
+VALUES (0, 1, 'contact', 7, 1), (0, 1, 'company', 7, 2);
+"""
+
+
+async def test_links_of_before_they_were_ordered_get_the_time_of_their_records(each_postgres: Cluster) -> None:
+    url = await each_postgres.make_database(empty=True)
+    async with connect(url) as connection:
+        await migrate_before(connection, "ordered_links")
+        await connection.execute(LINKED)
+        await migrate(url)
+        for table in ("taggings", "list_members"):
+            rows = await connection.fetch(f"SELECT entity, created_at FROM {table}")
+            assert {row["entity"]: row["created_at"].month for row in rows} == {"contact": 1, "company": 2}
+
+
 async def test_dead_letters_of_before_there_were_retries_get_a_time_and_can_be_retried(each_postgres: Cluster) -> None:
     url = await each_postgres.make_database(empty=True)
-    migrations = load_migrations()
-    before = migrations[: [one.name for one in migrations].index("retries")]
     async with connect(url) as connection:
-        await connection.execute(
-            "CREATE TABLE schema_migrations (version int PRIMARY KEY, name text, applied_at timestamptz)"
-        )
-        for one in before:
-            await connection.execute(one.sql)
-            await connection.execute("INSERT INTO schema_migrations VALUES ($1, $2, now())", one.version, one.name)
+        await migrate_before(connection, "retries")
         await connection.execute(
             """
             INSERT INTO operations (shard, workspace_id, id, type, status, position, resource, created_at, applied_at)

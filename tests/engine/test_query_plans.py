@@ -177,9 +177,9 @@ SERVED: list[tuple[str, str, int]] = [
     ("since = 2026-05-05", "contacts_time_1", 50),
     ("since >= 2034-03-10", "contacts_time_1", 250),
     ("seen > 2034-03-09", "contacts_time_2", 250),
-    ("tags has any (key-7)", "taggings_tag", 400),
-    ("tags has any (key-7, key-8)", "taggings_tag", 800),
-    ("tags has all (key-7, key-8)", "taggings_tag", 800),
+    ("tags has any (key-7)", "taggings_created", 400),
+    ("tags has any (key-7, key-8)", "taggings_created", 800),
+    ("tags has all (key-7, key-8)", "taggings_created", 800),
     ("interests has any ('option 7')", "contacts_options", 600),
     ("interests has all ('option 7', 'option 9')", "contacts_options", 50),
     ("email = 'a.77@example27.com'", "contacts_live_email", 1),
@@ -194,16 +194,16 @@ SERVED: list[tuple[str, str, int]] = [
     ("company.seats = 7", "companies_number_1", 1),
     ("company.id = 7", "associations_company", 50),
     ("company(mrr = 7 AND role = CTO)", "companies_number_2", 100),
-    ("company.tags has any (key-7)", "taggings_tag", 200),
+    ("company.tags has any (key-7)", "taggings_created", 200),
     ("status = ACTIVE AND mrr > 10 AND nickname = 'nick 77'", "contacts_text_1", 10),
-    ("plan = pro AND tier = 'option 0' AND tags has any (key-7)", "taggings_tag", 400),
+    ("plan = pro AND tier = 'option 0' AND tags has any (key-7)", "taggings_created", 400),
     ("plan = pro AND mrr > 10 AND interests has any ('option 7')", "contacts_options", 600),
     ("nickname = 'nick 77' AND NOT tier = 'option 0'", "contacts_text_1", 10),
     ("mrr = 5.5 AND ACTIVITIES(type = CALL) >= 1", "contacts_number_1", 50),
     ("nickname = 'nick 1' OR mrr = 5.5", "contacts_number_1", 50),
     ("nickname = 'nick 1' OR interests has any ('option 7')", "contacts_options", 600),
     ("nickname = 'nick 1' OR tags has any (key-7)", "contacts_text_1", 10),
-    ("tags has any (key-7) OR tags has any (key-8) OR lists has any (7)", "taggings_tag", 800),
+    ("tags has any (key-7) OR tags has any (key-8) OR lists has any (7)", "taggings_created", 800),
 ]
 
 
@@ -219,7 +219,7 @@ async def test_a_filter_is_served_by_its_index(reader: Reader, text: str, index:
 COMPANIES_SERVED = [
     ("contact.email = 'a.77@example27.com'", "contacts_email", 1),
     ("contact.nickname = 'nick 77'", "contacts_text_1", 10),
-    ("contact.tags has any (key-7)", "taggings_tag", 400),
+    ("contact.tags has any (key-7)", "taggings_created", 400),
     ("seats = 7", "companies_number_1", 1),
     ("seats > 1990", "companies_number_1", 20),
     ("domain starts with 'company77'", "companies_live_domain", 30),
@@ -263,6 +263,21 @@ async def test_pages_in_the_order_of_an_index_read_little_more_than_themselves(
     for filtered in ("nickname is not null", "status = ACTIVE", "mrr < 900"):
         plan = (await reader.analyze(msgspec.structs.replace(asked, filter=filtered)))[0]
         assert count_rows_read(plan, "contacts") <= 400, filtered
+
+
+@pytest.mark.parametrize("sort", ["createdAt", "createdAt:desc"])
+@pytest.mark.parametrize(
+    "text", ["tags has any (key-7)", "tags has all (key-7) AND mrr > 0", "NOT plan = x AND (lists has any (7))"]
+)
+async def test_a_page_of_a_tag_or_a_list_is_read_in_the_order_of_its_rows(
+    crowd: Crowd, reader: Reader, text: str, sort: str
+) -> None:
+    asked = Asked(entities=("contact",), filter=text, sort=sort, count="none")
+    page = await run_cql(crowd.engine, crowd.workspace, asked)
+    for one in (asked, msgspec.structs.replace(asked, cursor=page.meta["nextCursor"])):
+        plan = (await reader.analyze(one))[0]
+        assert not [node for node in walk(plan) if node["Node Type"] == "Sort"], plan
+        assert count_rows_read(plan, "contacts") <= 60, plan
 
 
 @pytest.mark.parametrize(

@@ -245,7 +245,10 @@ def _make_members(entity: Entity, table: str) -> Entity:
         guard=f"m.shard = $1 AND m.workspace_id = $2 AND m.entity = '{entity.name}'",
         fields=(
             Field(name="id", kind="NUMBER", column="c.id", key="m.record_id"),
-            *entity.fields[1:],
+            *(
+                msgspec.structs.replace(field, key="m.created_at") if field.name == "createdAt" else field
+                for field in entity.fields[1:]
+            ),
             Field(name="listId", kind="NUMBER", column="m.list_id", shown=False),
         ),
         has_status=True,

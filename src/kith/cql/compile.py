@@ -3,25 +3,26 @@
 Values are parameters, names come from the catalogue: no text of a query reaches the SQL.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
-from kith.cql.ast import After, Condition, Query, Sort
+from kith.cql.ast import And, Comparison, Condition, Query
 from kith.cql.catalogue import ENTITIES, Entity, Field
 from kith.cql.conditions import (
     PLAIN,
     Context,
     Scope,
     Values,
+    is_one_link,
     quote,
     write_condition,
-    write_plain,
-    write_text,
+    write_link,
 )
+from kith.cql.paging import find_after, make_keys, split_at_missing, split_order
 from kith.cql.vocabulary import PROPERTIES, Vocabulary
-from kith.model.search import KEY_CHARACTERS_MAX, to_tsquery
+from kith.model.search import to_tsquery
 from kith.model.values import lower_case
 
 COUNTED_ROWS_MAX = 10_000
@@ -60,21 +61,6 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     scope: Scope
 
 
-class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """What rows are sorted by: the SQL of it, its type, whether it may be missing and an index has those rows too."""
-
-    sql: str
-    type: str
-    descending: bool
-    nullable: bool
-    finds_missing: bool = False
-    is_id: bool = False
-
-    @property
-    def direction(self) -> str:
-        return "DESC" if self.descending else "ASC"
-
-
 def make_source(entity: Entity, vocabulary: Vocabulary | None = None) -> Source:
     """The entity with its own fields; with a vocabulary also with its properties, and what relations lead to."""
     if vocabulary is None:
@@ -94,7 +80,7 @@ def compile_page(
     arms = [_compile_arm(source, query, values, context, several=several) for source in sources]
     rows = f"({arms[0]}) rows"
     if several:
-        keys = make_keys(sources[0], query.sort)
+        keys = make_keys(sources[0].scope, query.sort)
         order = [f"key_{n} {key.direction} NULLS LAST" for n, key in enumerate(keys)]
         order += [f"id {keys[-1].direction}", f"entity {keys[-1].direction}"]
         united = " UNION ALL ".join(f"({arm})" for arm in arms)
@@ -162,12 +148,13 @@ def compile_evaluation(
         f"{write_from(source, where, values, context)} AND {_write_candidates('c.id', entity.name, which, values)}"
     )
     return Statement(
-        f"WITH fitting AS MATERIALIZED (SELECT c.id {fitting}), gone AS ("
+        f"WITH fitting AS MATERIALIZED (SELECT c.id, c.created_at {fitting}), gone AS ("
         f"DELETE FROM list_members m WHERE m.shard = $1 AND m.workspace_id = $2 AND m.list_id = {named}"
         f" AND m.entity = {member} AND {kept} AND m.record_id NOT IN (SELECT id FROM fitting)"
         f" RETURNING m.record_id AS id), come AS ("
-        f"INSERT INTO list_members (shard, workspace_id, list_id, entity, record_id)"
-        f" SELECT $1, $2, {named}, {member}, id FROM fitting ON CONFLICT DO NOTHING RETURNING record_id AS id)"
+        f"INSERT INTO list_members (shard, workspace_id, list_id, entity, record_id, created_at)"
+        f" SELECT $1, $2, {named}, {member}, id, created_at FROM fitting"
+        f" ON CONFLICT DO NOTHING RETURNING record_id AS id)"
         f" SELECT changed.id, c.external_id, {LIVE} AS live, changed.entered"
         f" FROM (SELECT id, false AS entered FROM gone UNION ALL SELECT id, true FROM come) changed"
         f" CROSS JOIN LATERAL (SELECT * FROM {entity.source} WHERE {GUARD} AND c.id = changed.id OFFSET 0) c"
@@ -266,39 +253,6 @@ def make_columns(entity: Entity) -> str:
     return _COLUMNS[entity.name]
 
 
-def make_keys(source: Source, sorts: Sequence[Sort]) -> list[Key]:
-    """What the rows of a source are sorted by."""
-    return [_make_key(source, sort) for sort in sorts]
-
-
-def _make_key(source: Source, sort: Sort) -> Key:
-    field = source.scope.find(sort.field)
-    assert field is not None, sort.field
-    if field.name == "id":
-        return Key(sql=field.key or "c.id", type="bigint", descending=sort.descending, nullable=False, is_id=True)
-    sql, type_ = _write_key(field)
-    return Key(
-        sql=sql,
-        type=type_,
-        descending=sort.descending,
-        nullable=field.nullable,
-        finds_missing=field.finds_missing,
-    )
-
-
-def _write_key(field: Field) -> tuple[str, str]:
-    match "TEXT" if field.kind == "ENUM" and not field.column else field.kind:
-        case "TEXT" | "EMAIL":
-            return field.key or f"left({write_text(field)}, {KEY_CHARACTERS_MAX})", "text"
-        case "NUMBER":
-            return field.key or write_plain(field), "numeric"
-        case "BOOLEAN":
-            return write_plain(field), "boolean"
-        case "DATE" | "DATETIME":
-            return field.key or f"({write_plain(field)})::timestamptz", "timestamptz"
-    return field.key or write_plain(field), "text"
-
-
 def _select_properties(select: Sequence[str]) -> str | None:
     """The document of those properties that are selected by themselves."""
     if "properties" in select:
@@ -333,10 +287,38 @@ _COLUMNS = {
 }
 
 
-def write_from(source: Source, where: Condition, values: Values, context: Context) -> str:
-    """From where the rows come that fit: it adds its values to ``values``."""
-    condition = write_condition(where, source.scope, values, context)
-    return f"FROM {source.entity.source} WHERE {_guard(source.entity)} AND {condition}"
+def write_from(
+    source: Source, where: Condition, values: Values, context: Context, link: Comparison | None = None
+) -> str:
+    """From where the rows come that fit: it adds its values to ``values``.
+
+    ``link`` is one of the conditions that all have to hold: its rows are joined, as ``o``.
+    """
+    if link is None:
+        condition = write_condition(where, source.scope, values, context)
+        return f"FROM {source.entity.source} WHERE {_guard(source.entity)} AND {condition}"
+    joined = write_link(link, source.scope, values, context)
+    condition = write_condition(_leave_out(where, link), source.scope, values, context)
+    return f"FROM {source.entity.source} JOIN {joined} WHERE {_guard(source.entity)} AND {condition}"
+
+
+def find_ordering_link(scope: Scope, query: Query, context: Context) -> Comparison | None:
+    """The condition on one tag or list whose rows have the order of the page, if that is by ``createdAt``."""
+    if [sort.field for sort in query.sort] != ["createdAt"] or scope.entity not in ("contact", "company"):
+        return None
+    return next((one for one in _list_conjuncts(query.where) if is_one_link(one, context)), None)
+
+
+def _list_conjuncts(where: Condition) -> Iterator[Condition]:
+    if isinstance(where, And):
+        for term in where.terms:
+            yield from _list_conjuncts(term)
+    else:
+        yield where
+
+
+def _leave_out(where: Condition, left_out: Condition) -> And:
+    return And(tuple(one for one in _list_conjuncts(where) if one is not left_out))
 
 
 def _write_candidates(column: str, entity: str, which: Candidates, values: Values) -> str:
@@ -364,119 +346,23 @@ def _compile_arm(source: Source, query: Query, values: Values, context: Context,
 
 def _compile_rows(source: Source, query: Query, values: Values, context: Context, *, several: bool) -> str:
     """The rows of a page and one more, in order, with their sort keys; of several entities up to the page's end."""
-    keys = make_keys(source, query.sort)
+    keys = make_keys(source.scope, query.sort)
     if several and len(keys) > 1:
         # Rows of two entities may have the same id: behind it there may be more than one.
         keys = [msgspec.structs.replace(key, is_id=False) for key in keys]
     most = _write_count(query, query.offset + query.limit + 1, values)
+    link = find_ordering_link(source.scope, query, context)
+    if link is not None:
+        keys = [msgspec.structs.replace(keys[0], sql="o.created_at", number="o.record_id")]
     columns = ", ".join([make_columns(source.entity), *(f"{key.sql} AS key_{n}" for n, key in enumerate(keys))])
-    rows = f"SELECT {columns} {write_from(source, query.where, values, context)}"
-    after = _find_after(source, query, several=several)
-    divide = _split_at_missing if len(keys) == 1 else _split_order
+    rows = f"SELECT {columns} {write_from(source, query.where, values, context, link)}"
+    after = find_after(source.entity.name, query, several=several)
+    divide = split_at_missing if len(keys) == 1 else split_order
     parts = divide(rows, keys, after, most, values)
     rows = parts[0] if len(parts) == 1 else " UNION ALL ".join(f"({part})" for part in parts)
     if several or not query.offset:
         return rows if len(parts) == 1 else f"SELECT * FROM ({rows}) c LIMIT {most}"
     return f"SELECT * FROM ({rows}) c OFFSET {values.add(query.offset)} LIMIT {values.add(query.limit + 1)}"
-
-
-def _split_at_missing(rows: str, keys: Sequence[Key], after: After | None, most: str, values: Values) -> list[str]:
-    """A nullable key is read in two parts, values and then missing ones: an index holds nulls at one end only.
-
-    PostgreSQL does not begin the second part when the first fills the page.
-    """
-    [key] = keys
-    sign = "<" if key.descending else ">"
-    # A sort by the number itself has no ties.
-    order = f"{key.sql} {key.direction}" + ("" if key.is_id else f", c.id {key.direction}")
-    parts: list[str] = []
-    if after is None or after.keys[0] is not None:
-        there = f" AND {key.sql} IS NOT NULL" if key.nullable else ""
-        behind = ""
-        if after is not None and key.is_id:
-            behind = f" AND {key.sql} {sign} {values.add(after.id)}::bigint"
-        elif after is not None:
-            place = f"({_add_key(key, after.keys[0], values)}, {values.add(after.id)}::bigint)"
-            behind = f" AND ({key.sql}, c.id) {sign} {place}"
-        parts.append(f"{rows}{there}{behind} ORDER BY {order} LIMIT {most}")
-    if key.nullable:
-        nulls = f"c.id {key.direction}"
-        if key.finds_missing:
-            # Within the missing ones this order is that of the index, read from the end where the nulls are.
-            nulls = f"{key.sql} {key.direction} NULLS {'FIRST' if key.descending else 'LAST'}, {nulls}"
-        behind = ""
-        if after is not None and after.keys[0] is None:
-            behind = f" AND c.id {sign} {values.add(after.id)}::bigint"
-        parts.append(f"{rows} AND {key.sql} IS NULL{behind} ORDER BY {nulls} LIMIT {most}")
-    return parts
-
-
-def _split_order(rows: str, keys: Sequence[Key], after: After | None, most: str, values: Values) -> list[str]:
-    """As ``_split_at_missing``, by the first of several keys: the rest is sorted within its values only."""
-    first, rest = keys[0], keys[1:]
-    if not first.nullable:
-        return [_write_ordered(rows, keys, after, most, values)]
-    parts: list[str] = []
-    if after is None or after.keys[0] is not None:
-        there = [msgspec.structs.replace(first, nullable=False), *rest]
-        parts.append(_write_ordered(f"{rows} AND {first.sql} IS NOT NULL", there, after, most, values))
-    missing = after is not None and after.keys[0] is None
-    behind = After(after.keys[1:], after.id, after.entity) if after is not None and missing else None
-    parts.append(_write_ordered(f"{rows} AND {first.sql} IS NULL", rest, behind, most, values))
-    return parts
-
-
-def _write_ordered(rows: str, keys: Sequence[Key], after: After | None, most: str, values: Values) -> str:
-    behind = ""
-    if after is not None:
-        if not keys[0].nullable:
-            # What follows says so too, but not so that an index can begin there.
-            sign = "<=" if keys[0].descending else ">="
-            behind = f" AND {keys[0].sql} {sign} {_add_key(keys[0], after.keys[0], values)}"
-        behind += f" AND ({_compile_behind(keys, after, values)})"
-    # An index read backwards has the missing ones first.
-    order = [f"{key.sql} {key.direction}{' NULLS LAST' if key.nullable else ''}" for key in keys]
-    if not keys[-1].is_id:
-        order.append(f"c.id {keys[-1].direction}")
-    return f"{rows}{behind} ORDER BY {', '.join(order)} LIMIT {most}"
-
-
-def _compile_behind(keys: Sequence[Key], after: After, values: Values) -> str:
-    """Behind the place: behind it in the first key, or level with it there and behind in the next, and so on."""
-    alternatives: list[str] = []
-    level: list[str] = []
-    for key, value in zip(keys, after.keys, strict=True):
-        sign = "<" if key.descending else ">"
-        if key.is_id:
-            alternatives.append(" AND ".join([*level, f"{key.sql} {sign} {values.add(after.id)}::bigint"]))
-            return " OR ".join(f"({one})" for one in alternatives)
-        if value is None:
-            level.append(f"{key.sql} IS NULL")
-            continue
-        place = _add_key(key, value, values)
-        missing = f" OR {key.sql} IS NULL" if key.nullable else ""
-        alternatives.append(" AND ".join([*level, f"({key.sql} {sign} {place}{missing})"]))
-        level.append(f"{key.sql} = {place}")
-    sign = "<" if keys[-1].descending else ">"
-    alternatives.append(" AND ".join([*level, f"c.id {sign} {values.add(after.id)}::bigint"]))
-    return " OR ".join(f"({one})" for one in alternatives)
-
-
-def _find_after(source: Source, query: Query, *, several: bool) -> After | None:
-    """The place behind which this entity's rows follow: rows of the same keys and id stand in the order of entities."""
-    after = query.after
-    if after is None or not several:
-        return after
-    descending = query.sort[-1].descending
-    follows = source.entity.name < after.entity if descending else source.entity.name > after.entity
-    if not follows:
-        return after
-    return After(after.keys, after.id + 1 if descending else after.id - 1, after.entity)
-
-
-def _add_key(key: Key, value: str | None, values: Values) -> str:
-    """As text: a number keeps its digits, and the driver takes the first moment of the year 1 for -infinity."""
-    return f"{values.add(value)}::text::{key.type}"
 
 
 def _write_count(query: Query, count: int, values: Values) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, tzinfo
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -24,6 +24,8 @@ NOTHING = "false"
 LAST_CODE_POINT = 0x10FFFF
 # How many links to others are joined: what planning costs grows with the square of that.
 JOINS_MAX = 8
+# Fields that are links, with the table and the column of what is linked.
+LINKS = {"tags": ("taggings", "tag_id"), "lists": ("list_members", "list_id")}
 _SIGNS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _ALIAS = re.compile(r"\bc\.")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -70,6 +72,26 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 def write_condition(tree: Condition, scope: Scope, values: Values, context: Context = PLAIN) -> str:
     """The SQL of the tree for the scope's rows; it adds its values to ``values``."""
     return _Writer(values, context).write(tree, scope)
+
+
+def is_one_link(condition: Condition, context: Context) -> TypeGuard[Comparison]:
+    """Whether it asks for one tag or list that is there."""
+    if not isinstance(condition, Comparison) or condition.field not in LINKS:
+        return False
+    members = condition.value if condition.operator in ("has_any", "has_all") else ()
+    known = context.tags if condition.field == "tags" else context.lists
+    return isinstance(members, tuple) and len(members) == 1 and members[0] in known
+
+
+def write_link(condition: Comparison, scope: Scope, values: Values, context: Context) -> str:
+    """The rows of such a tag or list, called ``o``, and how they are joined: one for each record at most."""
+    table, column = LINKS[condition.field]
+    known = context.tags if condition.field == "tags" else context.lists
+    assert isinstance(condition.value, tuple)
+    return (
+        f"{table} o ON o.shard = $1 AND o.workspace_id = $2 AND o.entity = {quote(scope.entity)}"
+        f" AND o.{column} = {values.add(known[str(condition.value[0])])}::bigint AND o.record_id = {scope.alias}.id"
+    )
 
 
 def write_text(field: Field, alias: str = "c") -> str:
@@ -296,7 +318,7 @@ class _Writer:
 
     def _be_linked(self, name: str, operator: str, members: Sequence[str], scope: Scope) -> str:
         known = self.context.tags if name == "tags" else self.context.lists
-        table, column = ("taggings", "tag_id") if name == "tags" else ("list_members", "list_id")
+        table, column = LINKS[name]
         source = (
             f"SELECT 1 FROM {table} g WHERE g.shard = $1 AND g.workspace_id = $2"
             f" AND g.entity = {quote(scope.entity)} AND g.record_id = {scope.alias}.id"

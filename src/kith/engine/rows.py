@@ -253,7 +253,8 @@ class RowMaker:
         new = {tag.number for tag in after.tags}
         named = {"workspace_id": workspace, "entity": entity, "record": after.number}
         self.rows["delete_taggings"] += [named | {"tag": number} for number in old - new]
-        self.rows["insert_taggings"] += [named | {"tag": number} for number in new - old]
+        made = named | {"created_at": after.created_at}
+        self.rows["insert_taggings"] += [made | {"tag": number} for number in new - old]
 
     def _add_members(
         self, workspace: int, entity: str, before: Contact | Company | None, after: Contact | Company
@@ -263,7 +264,8 @@ class RowMaker:
         if old or new:
             named = {"workspace_id": workspace, "entity": entity, "record": after.number}
             self.rows["delete_members"] += [named | {"list": number} for number in old - new]
-            self.rows["insert_members"] += [named | {"list": number} for number in new - old]
+            made = named | {"created_at": after.created_at}
+            self.rows["insert_members"] += [made | {"list": number} for number in new - old]
             _count(self._list_counts, workspace, before, after, "lists")
 
 

@@ -61,9 +61,10 @@ WHERE list_members.shard = $1 AND list_members.workspace_id = row.workspace_id
 
 -- name: insert_members
 -- Of lists that are still there, as insert_taggings.
-INSERT INTO list_members (shard, workspace_id, list_id, entity, record_id)
-SELECT $1, row.workspace_id, l.id, row.entity, row.record
-FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, entity text, record bigint, list bigint)
+INSERT INTO list_members (shard, workspace_id, list_id, entity, record_id, created_at)
+SELECT $1, row.workspace_id, l.id, row.entity, row.record, row.created_at
+FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, entity text, record bigint, list bigint,
+  created_at timestamptz)
 CROSS JOIN LATERAL (
   SELECT l.id FROM lists l WHERE l.shard = $1 AND l.workspace_id = row.workspace_id AND l.id = row.list OFFSET 0) l
 ON CONFLICT DO NOTHING;

@@ -58,9 +58,10 @@ WHERE taggings.shard = $1 AND taggings.workspace_id = row.workspace_id AND taggi
 
 -- name: insert_taggings
 -- Of tags that are still there: a merge may carry one over that the same batch deletes.
-INSERT INTO taggings (shard, workspace_id, entity, record_id, tag_id)
-SELECT $1, row.workspace_id, row.entity, row.record, t.id
-FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, entity text, record bigint, tag bigint)
+INSERT INTO taggings (shard, workspace_id, entity, record_id, tag_id, created_at)
+SELECT $1, row.workspace_id, row.entity, row.record, t.id, row.created_at
+FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, entity text, record bigint, tag bigint,
+  created_at timestamptz)
 CROSS JOIN LATERAL (
   SELECT t.id FROM tags t WHERE t.shard = $1 AND t.workspace_id = row.workspace_id AND t.id = row.tag OFFSET 0) t
 ON CONFLICT DO NOTHING;
