@@ -1,25 +1,34 @@
 """The log in Kafka: how fast writes are accepted, how soon they can be read, and how fast a backlog is applied."""
 
+import os
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 
+import msgspec
 import psutil
 import pytest
 
+from kith.processes.supervise import check_port, wait_until_ready
 from kith.settings import Settings
 from tests.bench.accept import bench_accept
 from tests.bench.apply import time_apply, time_insert
+from tests.bench.client import Client
 from tests.bench.figures import Figure
-from tests.bench.installation import Installation, drain, installed
+from tests.bench.installation import PARTS, Installation, drain, installed, start_part
 from tests.bench.latency import PEOPLE_FROM, WARM_UP, Desk, make_figure, time_each
 from tests.bench.memory import MB
 from tests.kafka import find_classpath, running_broker
+from tests.redis_server import running_redis
 
 BACKLOG_FROM = 60_000_000
+OTHERS_FROM = 90_000_000
 INSERTED_PART = 10
 MEASURED_EVERY_S = 0.05
 
@@ -34,12 +43,48 @@ def bench_kafka(seconds: float, writes: int, backlog: int) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="kith-bench-") as name, running_broker(Path(name) / "kafka") as broker:
         settings = broker.make_settings(Settings())
         with installed(Path(name) / "postgres", settings) as kith:
-            return [
+            figures = [
                 bench_accept(kith, seconds, name="accept on Kafka", target=0.4),
                 bench_pace(kith, seconds),
                 bench_visible(kith, writes),
                 *bench_backlog(kith, backlog),
             ]
+        try:
+            with running_redis(Path(name) / "redis") as redis:
+                settings = redis.make_settings(broker.make_settings(Settings()))
+                with installed(Path(name) / "two", settings) as kith:
+                    figures.append(bench_two_apis(kith, seconds))
+        except pytest.skip.Exception as missing:
+            print(f"not measured: {missing}", file=sys.stderr)
+        return figures
+
+
+def bench_two_apis(kith: Installation, seconds: float) -> Figure:
+    """What a second API adds; all of it, and PostgreSQL, Kafka, Redis and the clients, are on the cores of one machine.
+
+    There is no target: it is 1.7 where an API has a core to itself.
+    """
+    alone = [kith.create(connections=64, seconds=seconds).per_s]
+    drain(kith)
+    settings = msgspec.structs.replace(kith.settings, port=check_port("127.0.0.1", 0))
+    process = start_part(PARTS["api"], settings)
+    try:
+        wait_until_ready(settings, [])
+        with Client() as client, ThreadPoolExecutor() as pool:
+            second = replace(kith, settings=settings, client=client, created=OTHERS_FROM)
+            running = [pool.submit(one.create, connections=32, seconds=seconds) for one in (kith, second)]
+            together = sum(one.result().per_s for one in running)
+        drain(kith)
+    finally:
+        process.terminate()
+        process.wait(20)
+    alone.append(kith.create(connections=64, seconds=seconds).per_s)
+    drain(kith)
+    return Figure(
+        name="two APIs on Kafka and Redis ÷ one, creates at 64 connections",
+        value=together / mean(alone),
+        parts={"one/s": mean(alone), "two/s": together, "cores": os.cpu_count() or 0},
+    )
 
 
 def bench_pace(kith: Installation, seconds: float) -> Figure:
