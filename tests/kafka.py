@@ -46,6 +46,24 @@ num.io.threads=2
 """
 
 
+# A second listener, for who has a name and a password, over TLS.
+USER, PASSWORD = "kith", "a secret"
+STORE_PASSWORD = "of a test"
+SECURED = """\
+listeners=PLAINTEXT://127.0.0.1:{port},SECURED://127.0.0.1:{secured},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SECURED://127.0.0.1:{secured}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SECURED:SASL_SSL,CONTROLLER:PLAINTEXT
+ssl.keystore.location={folder}/broker.p12
+ssl.keystore.type=PKCS12
+ssl.keystore.password={store_password}
+listener.name.secured.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.secured.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+  user_{user}="{password}";
+listener.name.secured.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.secured.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+"""
+
+
 @dataclass
 class Broker:
     """A running Kafka of one node, controller and broker in one process."""
@@ -53,6 +71,7 @@ class Broker:
     folder: Path
     port: int
     classpath: str
+    secured_port: int = 0
     _process: "subprocess.Popen[bytes] | None" = None
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -64,6 +83,18 @@ class Broker:
         """The settings with a topic on this broker that nobody else has."""
         topic = f"test{next(self._numbers)}-{os.urandom(4).hex()}.commands"
         return msgspec.structs.replace(settings, kafka_bootstrap=self.bootstrap, kafka_topic=topic)
+
+    def make_secured_settings(self, settings: Settings, mechanism: str) -> Settings:
+        """As ``make_settings``, by the secured listener."""
+        return msgspec.structs.replace(
+            self.make_settings(settings),
+            kafka_bootstrap=f"127.0.0.1:{self.secured_port}",
+            kafka_security_protocol="SASL_SSL",
+            kafka_sasl_mechanism=mechanism,
+            kafka_sasl_username=USER,
+            kafka_sasl_password=PASSWORD,
+            kafka_ca_file=str(self.folder / "broker.pem"),
+        )
 
     def start(self) -> None:
         """Returns when it serves."""
@@ -137,16 +168,33 @@ def find_free_ports(count: int) -> list[int]:
     return ports
 
 
+def make_certificate(folder: Path) -> None:
+    """The broker's own, and beside it what makes others trust it."""
+    store = ["-alias", "broker", "-keystore", str(folder / "broker.p12"), "-storepass", STORE_PASSWORD]
+    subject = ["-dname", "CN=broker", "-ext", "SAN=ip:127.0.0.1", "-keyalg", "EC", "-validity", "2"]
+    subprocess.run(["keytool", "-genkeypair", *store, *subject], check=True, capture_output=True)
+    export = ["keytool", "-exportcert", "-rfc", *store, "-file", str(folder / "broker.pem")]
+    subprocess.run(export, check=True, capture_output=True)
+
+
 @contextmanager
-def running_broker(folder: Path) -> Iterator[Broker]:
-    """A broker with its data below the folder, gone at the end."""
+def running_broker(folder: Path, *, secured: bool = False) -> Iterator[Broker]:
+    """A broker with its data below the folder, gone at the end; ``secured``: with a listener by TLS and SASL beside."""
     folder.mkdir(parents=True, exist_ok=True)
-    port, controller = find_free_ports(2)
-    broker = Broker(folder, port, find_classpath())
+    port, controller, secured_port = find_free_ports(3)
+    broker = Broker(folder, port, find_classpath(), secured_port)
     properties = folder / "server.properties"
-    properties.write_text(PROPERTIES.format(port=port, controller=controller, data=folder / "data"))
+    text = PROPERTIES.format(port=port, controller=controller, data=folder / "data")
+    users: list[str] = []
+    if secured:
+        make_certificate(folder)
+        known = {"folder": folder, "store_password": STORE_PASSWORD, "user": USER, "password": PASSWORD}
+        text += SECURED.format(port=port, controller=controller, secured=secured_port, **known)
+        for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+            users += ["--add-scram", f"{mechanism}=[name={USER},password={PASSWORD}]"]
+    properties.write_text(text)
     tool = ["java", *JAVA, "-cp", broker.classpath, "kafka.tools.StorageTool"]
-    command = [*tool, "format", "-t", CLUSTER_ID, "-c", str(properties)]
+    command = [*tool, "format", "-t", CLUSTER_ID, "-c", str(properties), *users]
     subprocess.run(command, check=True, capture_output=True)
     broker.start()
     try:

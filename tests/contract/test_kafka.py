@@ -94,6 +94,30 @@ def test_settings_that_cannot_be_are_named(wrong: dict[str, str], named: str) ->
         make_options(Settings(kafka_bootstrap="127.0.0.1:1", **wrong))  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="module")
+def secured_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with running_broker(tmp_path_factory.mktemp("secured"), secured=True) as broker:
+        yield broker
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+async def test_a_broker_by_tls_takes_who_has_a_password(secured_broker: Broker, mechanism: str) -> None:
+    settings = secured_broker.make_secured_settings(SETTINGS, mechanism)
+    async with open_log(settings) as log:
+        assert [await log.append(1, 7, data) for data in (b"one", b"two")] == [1, 2]
+        assert await read_all(log, 1) == [Entry(1, 7, b"one"), Entry(2, 7, b"two")]
+        while len(await log.load_owned_heads()) < PARTITIONS:
+            await log.wait(1)
+    with pytest.raises(NotYet, match=r"Kafka does not answer.* the password"):
+        await KafkaLog.open(msgspec.structs.replace(settings, kafka_sasl_password="wrong"), PARTITIONS)
+
+
+async def test_a_broker_whose_certificate_nobody_vouches_for_is_not_talked_to(secured_broker: Broker) -> None:
+    settings = secured_broker.make_secured_settings(SETTINGS, "PLAIN")
+    with pytest.raises(NotYet, match=r"Kafka does not answer.* KITH_KAFKA_CA_FILE\?"):
+        await KafkaLog.open(msgspec.structs.replace(settings, kafka_ca_file=""), PARTITIONS)
+
+
 async def test_a_trimmed_log_shows_its_gap(settings: Settings) -> None:
     async with open_log(settings) as log:
         await asyncio.gather(*(log.append(0, 7, b"%d" % n) for n in range(1, 11)))

@@ -73,10 +73,12 @@ async def prepare_topics(settings: Settings, partitions: int) -> None:
         await admin.start()
         await _make_missing(admin, settings, partitions)
     except (KafkaError, OSError, TimeoutError) as error:
-        raise NotYet(
-            f"Kafka does not answer at {settings.kafka_bootstrap} ({str(error) or type(error).__name__})."
-            " Is KITH_KAFKA_BOOTSTRAP right?"
-        ) from None
+        hint = "Is KITH_KAFKA_BOOTSTRAP right?"
+        if settings.kafka_security_protocol.upper() != "PLAINTEXT":
+            # The driver keeps the cause to its own log.
+            hint += " And the password, and KITH_KAFKA_CA_FILE? The line before this one says more."
+        cause = str(error) or type(error).__name__
+        raise NotYet(f"Kafka does not answer at {settings.kafka_bootstrap} ({cause}). {hint}") from None
     finally:
         await admin.close()
 
