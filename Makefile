@@ -29,7 +29,7 @@ test: setup ## run every test but the long fault runs
 test-faults: setup ## kill processes under load, 30 times (`make test` does it 6 times)
 	@KITH_FAULT_KILLS=$${KITH_FAULT_KILLS:-30} $(bin)/pytest -m faults --ignore tests/faults/test_cluster.py $(ARGS)
 
-test-cluster: setup ## kill, pause, stop and flush parts of a cluster under load, 50 times (`make test`: 10 times)
+test-cluster: setup ## kill, pause, stop and flush parts of a cluster under load, 50 times (`make test`: 11 times)
 	@KITH_FAULT_KILLS=$${KITH_FAULT_KILLS:-50} $(bin)/pytest tests/faults/test_cluster.py $(ARGS)
 
 bench: setup ## measure ratios against bare PostgreSQL and a bare endpoint (12 minutes)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kith.store.embedded import EmbeddedPostgres
+from tests.cable import Cable, laid_cable
 from tests.kafka import Broker, running_broker
 from tests.redis_server import RedisServer, running_redis
 from tests.serving import make_environment, run_kith
@@ -19,6 +20,8 @@ from tests.serving import make_environment, run_kith
 APIS, WRITERS, WORKERS = ("api-1", "api-2"), ("writer-1", "writer-2"), ("worker",)
 SERVERS = ("kafka", "postgres", "redis")
 PARTS = (*APIS, *WRITERS, *WORKERS)
+# The one at the end of a cable, where one can be laid.
+REMOTE = "writer-2"
 READY = re.compile(r"Kith's (API listens on (?P<url>http://\S+)|writer applies|worker is ready)")
 
 
@@ -31,6 +34,7 @@ class Cluster:
     postgres: EmbeddedPostgres
     redis: RedisServer
     settings: dict[str, str]
+    cable: Cable | None = None
     key: str = ""
     urls: dict[str, str] = field(default_factory=dict)
     _parts: "dict[str, subprocess.Popen[str]]" = field(default_factory=dict)
@@ -106,17 +110,23 @@ class Cluster:
 
     def _start_part(self, name: str) -> None:
         kind, _, _ = name.partition("-")
+        settings = self.settings
         port = self.urls[name].rpartition(":")[2] if name in self.urls else "0"
         arguments = [kind, *(["--port", port] if kind == "api" else [])]
+        command = [sys.executable, "-P", "-m", "kith", *arguments]
+        if self.cable is not None and name == REMOTE:
+            # It has PostgreSQL by its socket, and Kafka by the cable.
+            settings = {**settings, "kafka_bootstrap": f"{self.cable.host}:{self.broker.other_port}"}
+            command = self.cable.run_inside(command)
         log = self.folder / f"{name}.log"
         with log.open("a") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "kith", *arguments],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env=make_environment(**self.settings),
+                env=make_environment(**settings),
             )
         self._parts[name] = process
         assert process.stdout is not None
@@ -137,7 +147,11 @@ class Cluster:
 @contextmanager
 def running_cluster(folder: Path, **settings: str) -> Iterator[Cluster]:
     """All parts, ready; gone at the end."""
-    with running_broker(folder / "kafka") as broker, running_redis(folder / "redis") as redis:
+    with (
+        laid_cable() as cable,
+        running_broker(folder / "kafka", host=cable.host if cable is not None else None) as broker,
+        running_redis(folder / "redis") as redis,
+    ):
         postgres = EmbeddedPostgres.start(folder / "postgres")
         known = {
             "database_url": postgres.url,
@@ -146,7 +160,7 @@ def running_cluster(folder: Path, **settings: str) -> Iterator[Cluster]:
             "partitions": "4",
             **settings,
         }
-        cluster = Cluster(folder, broker, postgres, redis, known)
+        cluster = Cluster(folder, broker, postgres, redis, known, cable)
         try:
             cluster.initialise()
             for name in PARTS:

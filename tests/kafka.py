@@ -64,6 +64,14 @@ listener.name.secured.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.sec
 """
 
 
+# A third, at another address of this machine.
+CABLE = """\
+listeners=PLAINTEXT://127.0.0.1:{port},CABLE://{host}:{other},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},CABLE://{host}:{other}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CABLE:PLAINTEXT,CONTROLLER:PLAINTEXT
+"""
+
+
 @dataclass
 class Broker:
     """A running Kafka of one node, controller and broker in one process."""
@@ -71,7 +79,8 @@ class Broker:
     folder: Path
     port: int
     classpath: str
-    secured_port: int = 0
+    # Of the listener beside the plain one.
+    other_port: int = 0
     _process: "subprocess.Popen[bytes] | None" = None
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -88,7 +97,7 @@ class Broker:
         """As ``make_settings``, by the secured listener."""
         return msgspec.structs.replace(
             self.make_settings(settings),
-            kafka_bootstrap=f"127.0.0.1:{self.secured_port}",
+            kafka_bootstrap=f"127.0.0.1:{self.other_port}",
             kafka_security_protocol="SASL_SSL",
             kafka_sasl_mechanism=mechanism,
             kafka_sasl_username=USER,
@@ -178,18 +187,23 @@ def make_certificate(folder: Path) -> None:
 
 
 @contextmanager
-def running_broker(folder: Path, *, secured: bool = False) -> Iterator[Broker]:
-    """A broker with its data below the folder, gone at the end; ``secured``: with a listener by TLS and SASL beside."""
+def running_broker(folder: Path, *, secured: bool = False, host: str | None = None) -> Iterator[Broker]:
+    """A broker with its data below the folder, gone at the end.
+
+    ``secured``: with a listener by TLS and SASL beside; ``host``: with one at the end of a cable.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    port, controller, secured_port = find_free_ports(3)
-    broker = Broker(folder, port, find_classpath(), secured_port)
+    port, controller, other_port = find_free_ports(3)
+    broker = Broker(folder, port, find_classpath(), other_port)
     properties = folder / "server.properties"
     text = PROPERTIES.format(port=port, controller=controller, data=folder / "data")
     users: list[str] = []
+    if host is not None:
+        text += CABLE.format(port=port, controller=controller, host=host, other=other_port)
     if secured:
         make_certificate(folder)
         known = {"folder": folder, "store_password": STORE_PASSWORD, "user": USER, "password": PASSWORD}
-        text += SECURED.format(port=port, controller=controller, secured=secured_port, **known)
+        text += SECURED.format(port=port, controller=controller, secured=other_port, **known)
         for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
             users += ["--add-scram", f"{mechanism}=[name={USER},password={PASSWORD}]"]
     properties.write_text(text)

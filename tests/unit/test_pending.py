@@ -13,6 +13,7 @@ from kith.model.contacts import Contact
 from kith.model.records import Claim, Identity
 from kith.pending.memory import MemoryPending
 from kith.pending.port import PendingWrite
+from kith.pending.snapshot import SharedSnapshot
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 SHARDS = {1: 0, 2: 0, 3: 1}  # of each workspace
@@ -210,3 +211,21 @@ def test_to_settle_or_discard_what_is_not_there_is_nothing() -> None:
     pending.discard("op_1")
     pending.drop_applied(0, 1)
     assert len(pending) == 0
+
+
+async def test_what_an_earlier_look_asked_is_no_news_for_a_later_one() -> None:
+    """Where Redis does not answer, looking again for ever would keep the whole process."""
+    own = MemoryPending()
+
+    async def look(seen: SharedSnapshot) -> bool:
+        return seen.has_moved()
+
+    seen = SharedSnapshot(own, {}, look)
+    identity, email = IDS[0], EMAILS[0]
+    own.put(make_write("op_1", records={identity: make_contact(identity, 1)}, holders={email: identity}))
+    assert seen.find_holder(1, email) == (True, identity)
+    assert seen.find_record(1, identity)[0]
+    own.discard("op_1")
+    assert await seen.refresh(0), "both have moved"
+    assert seen.find_holder(1, email) == (False, None)
+    assert not await seen.refresh(0), "the record was not looked for again"

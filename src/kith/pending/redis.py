@@ -113,6 +113,7 @@ class RedisPending:
         if self._own.find_write(write.operation_id) is not None:
             return False
         if await self._wait_for_others(seen):
+            seen.begin_again()
             return False
         compared = seen if seen.refusals < REFUSALS_MAX else None
         # What has to be as it was seen is written down before the write itself is part of it.
@@ -136,6 +137,7 @@ class RedisPending:
             seen.deferred = seen.deferred or seen.refusals >= REFUSALS_MAX
             return True
         seen.refusals += 1
+        seen.begin_again()
         self._discard_with_followers(write.operation_id)
         return False
 

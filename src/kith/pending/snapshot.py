@@ -88,7 +88,14 @@ class SharedSnapshot:
 
     async def refresh(self, shard: int) -> bool:
         self.shard = shard
-        return await self._look(self)
+        if not await self._look(self):
+            return False
+        self.begin_again()
+        return True
+
+    def begin_again(self) -> None:
+        """What was looked for is forgotten: who looks again looks for something else, perhaps. What was told is kept."""
+        self.asked.clear()
 
     def _ask(self, workspace_id: int, key: Key) -> Key:
         self.workspace_id = workspace_id
