@@ -200,6 +200,9 @@ class Load:
                     raise Unanswered from error
                 if answer.status_code == 503:
                     assert answer.json()["error"]["code"] == "SERVICE_UNAVAILABLE"
+                    if key is None:
+                        # The log did not answer in time: it may have it. As above.
+                        return None
                     raise Unanswered
         return await self._take(answer, key)
 

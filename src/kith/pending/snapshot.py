@@ -94,7 +94,7 @@ class SharedSnapshot:
         return True
 
     def begin_again(self) -> None:
-        """What was looked for is forgotten: who looks again looks for something else, perhaps. What was told is kept."""
+        """What was looked for is forgotten: who looks again may look for something else. What was told is kept."""
         self.asked.clear()
 
     def _ask(self, workspace_id: int, key: Key) -> Key:
