@@ -44,7 +44,8 @@ BENCHES: dict[str, Bench] = {
     "apply": lambda kith, smoke: [bench_apply(kith, creates=10_000 if smoke else 50_000)],
     "latency": lambda kith, smoke: bench_latency(kith, writes=100 if smoke else 1_000),
     "reads": lambda kith, smoke: bench_reads(kith, seconds=0.1 if smoke else 1),
-    "query": lambda kith, smoke: [compare_query(kith, seconds=0.2 if smoke else 1)],
+    # With few contacts it is what a request costs by itself that is measured.
+    "query": lambda kith, smoke: [] if smoke else [compare_query(kith, seconds=1)],
     "rates": lambda kith, smoke: bench_rates(kith, seconds=0.2 if smoke else 3),
     "nouns": lambda kith, smoke: bench_nouns(kith, requests=500 if smoke else 10_000, seconds=0.1 if smoke else 1),
     "activities": lambda kith, smoke: [
