@@ -200,6 +200,6 @@ def test_a_password_is_no_argument_of_a_program() -> None:
     url = "postgresql://kith:s%40crit@db.example.com:5433/kith?sslmode=require"
     assert split_password(url) == ("postgresql://kith@db.example.com:5433/kith?sslmode=require", "s@crit")
     assert split_password("postgresql://kith@/kith?host=/run") == ("postgresql://kith@/kith?host=/run", "")
-    said = split_password("postgresql://kith@/kith?host=/run&password=s%40crit&sslmode=require")
-    assert said == ("postgresql://kith@/kith?host=/run&sslmode=require", "s@crit")
+    said = split_password("postgresql://kith@/kith?host=/run&password=s%40+crit&options=-c%20a%3Db+c")
+    assert said == ("postgresql://kith@/kith?host=/run&options=-c%20a%3Db+c", "s@+crit")
     assert split_password("postgresql:///kith?password=x") == ("postgresql:///kith", "x")

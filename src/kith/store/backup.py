@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -189,11 +189,13 @@ def _make_failure(program: str, said: bytes) -> StartError:
 def split_password(url: str) -> tuple[str, str]:
     """The address without its password, which everybody would see among a program's arguments; the password."""
     parts = urlsplit(url)
-    options = parse_qsl(parts.query, keep_blank_values=True)
-    password = unquote(parts.password) if parts.password else dict(options).get("password", "")
+    # As they are written: in such a URL a plus is no space.
+    options = [one for one in parts.query.split("&") if one]
+    given = next((one.partition("=")[2] for one in options if one.startswith("password=")), "")
+    password = unquote(parts.password or given)
     if not password:
         return url, ""
     user, _, host = parts.netloc.rpartition("@")
-    kept = urlencode([(name, value) for name, value in options if name != "password"], safe="/")
+    kept = "&".join(one for one in options if not one.startswith("password="))
     host = f"{user.split(':')[0]}@{host}" if user else host
     return f"{parts.scheme}://{host}{parts.path}{'?' if kept else ''}{kept}", password
