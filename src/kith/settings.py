@@ -26,7 +26,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     read_timeout_ms: int = 5000
     write_timeout_ms: int = 60_000
     append_timeout_ms: int = 3000
-    batch_commands_max: int = 500
+    batch_commands_max: int = 1000
     body_bytes_max: int = 1_048_576
     body_timeout_ms: int = 30_000
     pool_connections_max: int = 10

@@ -94,6 +94,17 @@ def test_settings_that_cannot_be_are_named(wrong: dict[str, str], named: str) ->
         make_options(Settings(kafka_bootstrap="127.0.0.1:1", **wrong))  # type: ignore[arg-type]
 
 
+async def test_news_say_where_the_log_ends_by_now(settings: Settings) -> None:
+    async with open_log(settings) as log:
+        while len(await log.load_owned_heads()) < PARTITIONS:
+            await log.wait(1)
+        told: dict[int, int] | None = None
+        await log.append(1, 7, b"one")
+        while told is None or not told[1]:
+            told = await log.wait(1)
+        assert told == {0: 0, 1: 1, 2: 0, 3: 0}
+
+
 @pytest.fixture(scope="module")
 def secured_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     with running_broker(tmp_path_factory.mktemp("secured"), secured=True) as broker:

@@ -125,7 +125,11 @@ class KafkaLog:
         except TimeoutError:
             return None
         self._news.clear()
-        return None
+        if self._membership is None or self._membership.owned != self._heads.keys():
+            return None
+        # What was fetched is on the log, so the broker need not be asked again before each batch.
+        self._heads = {shard: max(head, self._readers[shard].fetched) for shard, head in self._heads.items()}
+        return dict(self._heads)
 
     async def close(self) -> None:
         """Append what still waits, leave the group, and close all connections."""

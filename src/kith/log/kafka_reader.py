@@ -47,6 +47,11 @@ class Reader:
         self._read_at = time.monotonic()
 
     @property
+    def fetched(self) -> int:
+        """The position of the last entry that is here."""
+        return self._entries[-1].position if self._entries else 0
+
+    @property
     def is_idle(self) -> bool:
         return time.monotonic() - self._read_at > IDLE_S
 
