@@ -1,0 +1,87 @@
+"""Which of our fields goes into which of theirs, and the hash of what comes of it."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from kith.clock import to_iso
+from kith.model.companies import Company
+from kith.model.contacts import Contact
+
+Fields = Mapping[str, str]  # our field -> theirs
+_PROPERTY, _COMPANY = "properties.", "company."
+_CONTACT_FIELDS: Mapping[str, Callable[[Contact], Any]] = {
+    "externalId": lambda contact: contact.external_id,
+    "email": lambda contact: contact.email,
+    "name": lambda contact: contact.name,
+    "givenName": lambda contact: contact.given_name,
+    "familyName": lambda contact: contact.family_name,
+    "phone": lambda contact: contact.phone_e164 or contact.phone,
+    "avatar": lambda contact: contact.avatar,
+    "status": lambda contact: contact.status,
+    "lifecycleStage": lambda contact: contact.lifecycle_stage,
+    "activityCount": lambda contact: contact.activity_count,
+    "lastActivityAt": lambda contact: contact.last_activity_at,
+    "createdAt": lambda contact: contact.created_at,
+    "company.name": lambda contact: _get_primary(contact, "name"),
+    "company.domain": lambda contact: _get_primary(contact, "domain"),
+}
+_COMPANY_FIELDS: Mapping[str, Callable[[Company], Any]] = {
+    "externalId": lambda company: company.external_id,
+    "name": lambda company: company.name,
+    "domain": lambda company: company.domain,
+    "industry": lambda company: company.industry,
+    "size": lambda company: company.size,
+    "plan": lambda company: company.plan,
+    "spend": lambda company: company.spend,
+    "website": lambda company: company.website,
+    "phone": lambda company: company.phone,
+    "status": lambda company: company.status,
+    "createdAt": lambda company: company.created_at,
+}
+# Records of each kind, by the names of what can be mapped beside their properties.
+MAPPABLE: Mapping[str, Sequence[str]] = {"contact": tuple(_CONTACT_FIELDS), "company": tuple(_COMPANY_FIELDS)}
+
+
+def merge_fields(defaults: Fields, chosen: Mapping[str, str | None]) -> dict[str, str]:
+    """The defaults with what was chosen over them; null takes a default away."""
+    merged = {**defaults, **chosen}
+    return {ours: theirs for ours, theirs in merged.items() if theirs is not None}
+
+
+def map_record(record: Contact | Company, fields: Fields) -> dict[str, Any]:
+    """Their field -> our value, None where there is none. Times are ISO 8601; what else it is, the provider says."""
+    return dict(_map(record, fields))
+
+
+def _map(record: Contact | Company, fields: Fields) -> Iterator[tuple[str, Any]]:
+    for ours, theirs in fields.items():
+        value = _read(record, ours)
+        yield theirs, to_iso(value) if isinstance(value, datetime) else value
+
+
+def _read(record: Contact | Company, name: str) -> Any:
+    if name.startswith(_PROPERTY):
+        return record.properties.get(name.removeprefix(_PROPERTY))
+    if isinstance(record, Contact):
+        return _CONTACT_FIELDS[name](record)
+    return _COMPANY_FIELDS[name](record)
+
+
+def _get_primary(contact: Contact, field: str) -> Any:
+    """Of the contact's primary company; of its first, where none is."""
+    links = sorted(
+        (link for link in contact.companies if link.live), key=lambda link: (not link.is_primary, link.number)
+    )
+    return getattr(links[0], field) if links else None
+
+
+def make_hash(payload: Mapping[str, Any]) -> str:
+    """SHA-256 of the payload as canonical JSON: whatever the order of its keys, the same content gives the same."""
+    return hashlib.sha256(_encode(payload)).hexdigest()
+
+
+_encode = msgspec.json.Encoder(order="deterministic", decimal_format="number").encode
