@@ -54,6 +54,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     appends_max: int = 10_000
     poll_ms: int = 250
     list_recheck_s: int = 60
+    secret_keys: str = ""
+    hubspot_url: str = "https://api.hubapi.com"
+    hubspot_per_10s: int = 80
+    mailchimp_url: str = "https://api.mailchimp.com/3.0"
+    mailchimp_per_s: int = 8
+    mailchimp_at_once: int = 8
+    sync_timeout_ms: int = 60_000
+    webhook_url: str = ""
     shutdown_grace_s: int = 8
 
 
@@ -118,6 +126,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("appends_max", "Writes of a process on their way to the log before new ones are refused, too. 0: any."),
     Setting("poll_ms", "How often a process looks for news when no notification came.", 1),
     Setting("list_recheck_s", "How often lists whose filters depend on the time are looked at.", 1),
+    Setting(
+        "secret_keys",
+        "Keys for the credentials of integrations, by commas, the newest first; `kith secrets new` prints one."
+        " `kith serve` makes one in the data folder.",
+    ),
+    Setting("hubspot_url", "Where HubSpot's API is."),
+    Setting("hubspot_per_10s", "Requests to one account at HubSpot within any 10 seconds, at most.", 1),
+    Setting("mailchimp_url", "Where Mailchimp's API is."),
+    Setting("mailchimp_per_s", "Requests to one login at Mailchimp within any second, at most.", 1),
+    Setting("mailchimp_at_once", "Requests to one login at Mailchimp that are under way at once, at most.", 1),
+    Setting("sync_timeout_ms", "How long an answer of HubSpot or Mailchimp is waited for.", 1),
+    Setting("webhook_url", "The public address of this API, as HubSpot and Mailchimp call it. Empty: they do not."),
     Setting("shutdown_grace_s", "Seconds that a process has to finish its work when it is told to stop.", 1),
 )
 

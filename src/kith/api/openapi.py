@@ -10,6 +10,7 @@ from kith.api import shapes
 from kith.api.calls import OpenCall, WriteCall
 from kith.api.routing import Route
 from kith.errors import CODES
+from kith.integrations.accounts import IntegrationView
 
 Json = dict[str, Any]
 
@@ -21,6 +22,7 @@ TAGS = {
     "Activities": "What happened with a contact.",
     "Lists": "Contacts or companies, put together by hand or by a filter.",
     "Properties": "What records carry beside their own fields, by type.",
+    "Integrations": "Accounts at HubSpot and Mailchimp, which records are brought to.",
     "Queries": "CQL, the query language.",
     "Legacy": "Superseded paths that still work.",
     "Operations": "What became of a write.",
@@ -148,6 +150,8 @@ def make_parameters(entry: Route) -> list[Json]:
         found += make_query_parameters(entry.query, entry.example or {})
     if issubclass(entry.call, WriteCall):
         names = ["Prefer", "Idempotency-Key", *([] if entry.creates else ["If-Match"])]
+        if entry.kind == "account":
+            names = ["Idempotency-Key"] if entry.creates else ["If-Match"] if entry.data is IntegrationView else []
     elif entry.call is OpenCall:
         names = []
     else:
@@ -227,6 +231,13 @@ def list_answers(entry: Route) -> Iterable[tuple[int, Json]]:
         case "rows":
             rows = make_envelope(data={"type": "array", "items": data})
             yield 200, make_response(entry, entry.summary, rows, ("Preference-Applied",))
+        case "account":
+            headers = ("ETag", "Content-Location") if entry.data is IntegrationView else ()
+            more = ("Location",) if entry.creates else ()
+            if not issubclass(entry.call, WriteCall):
+                more = ("Preference-Applied",)
+            status = 201 if entry.creates else 200
+            yield status, make_response(entry, entry.summary, make_envelope(data=data), (*headers, *more))
         case "operation":
             yield 200, make_response(entry, "The operation.", make_envelope(data=data), ("Preference-Applied",))
         case "system":

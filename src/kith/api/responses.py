@@ -11,6 +11,7 @@ from kith.engine.query import Page
 from kith.engine.records import Found
 from kith.engine.submit import WriteRequest, Written
 from kith.errors import Exposed
+from kith.integrations.accounts import Integration, to_view
 
 Header = tuple[bytes, bytes]
 
@@ -79,6 +80,14 @@ def deprecate(answer: Answer, successor: str) -> Answer:
 def make_data_answer(data: Any) -> Answer:
     """200 with what has no page and no version."""
     return Answer(200, b'{"data":%b}' % encode(data), [JSON])
+
+
+def make_account_answer(one: Integration, status: int = 200) -> Answer:
+    """An integration, and the version that If-Match may name."""
+    headers = [JSON, (b"etag", b'"%d"' % one.version), (b"content-location", one.location.encode())]
+    if status == 201:
+        headers.append((b"location", one.location.encode()))
+    return Answer(status, b'{"data":%b}' % encode(to_view(one)), headers)
 
 
 def make_page_answer(page: Page) -> Answer:

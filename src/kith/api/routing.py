@@ -17,7 +17,7 @@ from kith.api.responses import Answer
 from kith.errors import Exposed, InvalidRequest, NotFound
 
 Handler = Callable[..., Awaitable[Answer]]
-Kind = Literal["write", "record", "page", "search", "query", "rows", "evaluation", "operation", "system"]
+Kind = Literal["write", "record", "page", "search", "query", "rows", "evaluation", "operation", "account", "system"]
 
 
 class NoBody(msgspec.Struct, forbid_unknown_fields=True):

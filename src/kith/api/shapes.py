@@ -223,9 +223,14 @@ class Synced(msgspec.Struct, rename="camel", kw_only=True):
     integration_id: int
     integration_name: str
     provider: str
-    external_id: str
+    external_id: Annotated[str | None, Meta(description="Its id there; null until it is there.")]
     last_synced_at: str | None
-    sync_hash: str | None
+    sync_hash: Annotated[str | None, Meta(description="Of what was sent last.")]
+    state: Annotated[
+        Literal["SYNCED", "PENDING", "FAILED", "PAUSED", "REMOVED"],
+        Meta(description="REMOVED: somebody deleted it there, and it stays so."),
+    ]
+    last_error: Annotated[str | None, Meta(description="Why its last change is not there.")]
 
 
 class SyncStatus(msgspec.Struct, rename="camel", kw_only=True):

@@ -10,7 +10,7 @@ import typer
 import uvloop
 
 from kith import __version__
-from kith.cli import backups, cluster, dead_letters, keys, move, query, show, workspaces
+from kith.cli import backups, cluster, dead_letters, keys, move, query, secrets, show, workspaces
 from kith.cli.connect import Data, connect
 from kith.cli.output import AsJson, print_error, print_json
 from kith.clock import SystemClock
@@ -38,6 +38,7 @@ app.add_typer(workspaces.app, name="workspaces")
 app.add_typer(keys.app, name="keys")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(secrets.app, name="secrets")
 show.add_commands(app)
 query.add_commands(app)
 move.add_commands(app)

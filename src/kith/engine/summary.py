@@ -1,4 +1,4 @@
-"""A contact at a glance, and where integrations have it."""
+"""A contact at a glance."""
 
 from typing import Any
 
@@ -23,14 +23,6 @@ async def get_summary(engine: Engine, workspace: Workspace, ref: str) -> Found:
     shown["tags"] = [tag["key"] for tag in contact["tags"][:TAGS_MAX]]
     shown |= {name: contact[name] for name in ("activityCount", "lastActivityAt", "pending") if name in contact}
     return _make_view(found, "summary", shown)
-
-
-async def get_sync_status(engine: Engine, workspace: Workspace, ref: str) -> Found:
-    """No integration is connected in this version: ``integrations`` is empty. Raises InvalidId, NotFound."""
-    found = await get_record(engine, workspace, "contact", ref)
-    contact = msgspec.json.decode(found.data, type=dict[str, Any])
-    status = {"contactId": contact["id"], "externalId": contact["externalId"], "integrations": []}
-    return _make_view(found, "sync-status", status)
 
 
 def _make_view(found: Found, name: str, shown: dict[str, Any]) -> Found:

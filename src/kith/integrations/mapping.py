@@ -12,7 +12,7 @@ from kith.model.companies import Company
 from kith.model.contacts import Contact
 
 Fields = Mapping[str, str]  # our field -> theirs
-_PROPERTY, _COMPANY = "properties.", "company."
+PROPERTY_PREFIX = "properties."
 _CONTACT_FIELDS: Mapping[str, Callable[[Contact], Any]] = {
     "externalId": lambda contact: contact.external_id,
     "email": lambda contact: contact.email,
@@ -64,8 +64,8 @@ def _map(record: Contact | Company, fields: Fields) -> Iterator[tuple[str, Any]]
 
 
 def _read(record: Contact | Company, name: str) -> Any:
-    if name.startswith(_PROPERTY):
-        return record.properties.get(name.removeprefix(_PROPERTY))
+    if name.startswith(PROPERTY_PREFIX):
+        return record.properties.get(name.removeprefix(PROPERTY_PREFIX))
     if isinstance(record, Contact):
         return _CONTACT_FIELDS[name](record)
     return _COMPANY_FIELDS[name](record)

@@ -31,7 +31,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     ``record`` is None where it is no more. An association is all companies of one contact: ``number`` and ``record``
     are the contact's. ``contact`` is the link of the contact of an activity or association, ``companies`` are those of
     its companies, by their numbers; a company that is not linked is left out. ``winner`` is the link of the contact
-    that a MERGED one went into. ``begun``: it may have been sent before, and no answer came or was kept.
+    that a MERGED one went into, and ``winner_number`` its number. ``begun``: it may have been sent before, and no
+    answer came or was kept.
     """
 
     entity: Entity
@@ -41,6 +42,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     contact: Link | None = None
     companies: Mapping[int, Link] = {}
     winner: Link | None = None
+    winner_number: int | None = None
     begun: bool = False
 
 

@@ -19,6 +19,9 @@ from kith.engine.context import load_installation, open_engine
 from kith.engine.foresight import rebuild_pending
 from kith.engine.maintenance import run_maintenance
 from kith.errors import NotYet
+from kith.integrations.http import open_client
+from kith.integrations.opening import Opener
+from kith.integrations.runner import Runner
 from kith.log.opening import open_log
 from kith.log.port import Log
 from kith.settings import Settings
@@ -90,11 +93,21 @@ async def run_writer(settings: Settings) -> None:
 async def run_worker(settings: Settings) -> None:
     """Do what is due by time until told to stop."""
     url = get_database_url(settings)
-    async with _open_patiently(lambda: _open_database_and_log(settings, url, "worker")) as (database, log):
+    async with _open_patiently(lambda: _open_database_and_log(settings, url, "worker", 10)) as (database, log):
         stop = listen_for_stop()
         _announce("Kith's worker is ready")
         tune_memory(OBJECTS)
-        await run_maintenance(database, log, SystemClock(), settings, stop)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(run_maintenance(database, log, SystemClock(), settings, stop))
+            tasks.create_task(run_integrations(database, url, settings, stop))
+
+
+async def run_integrations(database: Database, url: str, settings: Settings, stop: asyncio.Event) -> None:
+    """Bring records to other services until told to stop."""
+    clock = SystemClock()
+    async with open_client(settings.sync_timeout_ms / 1000) as client:
+        opener = Opener(database, client, clock, settings)
+        await Runner(database, url, clock, opener.open).run(stop)
 
 
 def listen_for_stop() -> asyncio.Event:
@@ -115,8 +128,10 @@ async def _open_writer(settings: Settings, url: str) -> AsyncIterator[Writer]:
 
 
 @asynccontextmanager
-async def _open_database_and_log(settings: Settings, url: str, role: Role) -> AsyncIterator[tuple[Database, Log]]:
-    database = await Database.open(url, settings, role, connections_max=4)
+async def _open_database_and_log(
+    settings: Settings, url: str, role: Role, connections_max: int = 4
+) -> AsyncIterator[tuple[Database, Log]]:
+    database = await Database.open(url, settings, role, connections_max)
     try:
         installation = await load_installation(database)
         async with open_log(settings, database, url, installation.partitions) as log:

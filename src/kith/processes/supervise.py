@@ -26,6 +26,7 @@ from kith.clock import SystemClock
 from kith.engine.installation import make_first
 from kith.engine.keys import new_key_text
 from kith.errors import KithError, StartError
+from kith.integrations.vault import SECRETS_FILE, new_key
 from kith.settings import Settings, to_environment
 from kith.store.embedded import DataLock, EmbeddedPostgres, die_with_parent, open_data
 from kith.store.migrate import migrate
@@ -189,7 +190,10 @@ def stop(children: list[Child], postgres: EmbeddedPostgres | None) -> None:
 def make_child_settings(settings: Settings, url: str, data: Path) -> Settings:
     """What the parts are told: the same, with less time to stop than the whole has."""
     grace_s = max(1, min(settings.shutdown_grace_s, 8) // 2)
-    return msgspec.structs.replace(settings, database_url=url, data=str(data), shutdown_grace_s=grace_s)
+    secret_keys = settings.secret_keys or keep(data / SECRETS_FILE, new_key)[0]
+    return msgspec.structs.replace(
+        settings, database_url=url, data=str(data), shutdown_grace_s=grace_s, secret_keys=secret_keys
+    )
 
 
 def check_port(host: str, port: int) -> int:
@@ -225,7 +229,7 @@ def check_port(host: str, port: int) -> int:
 def prepare(settings: Settings, data: Path) -> str:
     """Schema, first workspace and admin key; answers what to tell the user."""
     path = data / "admin.key"
-    text, is_new = keep_key(path)
+    text, is_new = keep(path, lambda: new_key_text("server"))
     if not asyncio.run(prepare_database(settings, text)):
         if is_new:
             path.unlink()
@@ -248,14 +252,14 @@ def prepare(settings: Settings, data: Path) -> str:
     )
 
 
-def keep_key(path: Path) -> tuple[str, bool]:
-    """(the admin key's text, whether it is new). On disk before it is in the database, so that it cannot be lost."""
+def keep(path: Path, make_text: Callable[[], str]) -> tuple[str, bool]:
+    """(the secret in the file, whether it is new). On disk before it is used, so that it cannot be lost."""
     try:
         if text := path.read_text().strip():
             return text, False
     except FileNotFoundError:
         pass
-    text = new_key_text("server")
+    text = make_text()
     unfinished = path.with_suffix(".new")
     unfinished.unlink(missing_ok=True)
     with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -12,6 +12,7 @@ from kith.api.responses import Answer, make_page_answer, make_record_answer, mak
 from kith.api.routing import route
 from kith.engine import contacts, summary
 from kith.engine.contacts import ContactListing
+from kith.integrations import status as sync_status
 from kith.model.contacts import ContactInput, ContactPatch, LifecycleStage, Module, Status
 
 EXAMPLE = {
@@ -164,6 +165,6 @@ async def get_summary(call: ReadCall, contact_id: str) -> Answer:
 async def get_sync_status(call: ReadCall, contact_id: str) -> Answer:
     """Get a contact's sync status
 
-    Where integrations have it, and since when.
+    Where integrations have it and since when; whether its last change is there, and if not, why.
     """
-    return make_record_answer(await summary.get_sync_status(call.engine, call.workspace, contact_id))
+    return make_record_answer(await sync_status.get_sync_status(call.engine, call.workspace, contact_id))

@@ -1,15 +1,13 @@
 -- Integrations: accounts at other services, what is to be sent to them, and what is there.
 
-CREATE SEQUENCE integration_numbers;
-
 CREATE TABLE integrations (
   shard smallint NOT NULL,
   workspace_id int NOT NULL REFERENCES workspaces (id),
-  id bigint NOT NULL DEFAULT nextval('integration_numbers'),
+  id bigint NOT NULL,
   external_id text COLLATE "C" NOT NULL,
   provider text COLLATE "C" NOT NULL,
   name text NOT NULL,
-  -- ACTIVE, or PAUSED: by a person, or for ``problem``
+  -- ACTIVE; PAUSED, by a person or for ``problem``; DELETED: only its number is left
   status text COLLATE "C" NOT NULL,
   problem jsonb,
   -- encrypted; the key is not in this database
@@ -26,10 +24,12 @@ CREATE TABLE integrations (
   owner text COLLATE "C",
   owned_until timestamptz NOT NULL DEFAULT '-infinity',
   -- nothing is sent before that: the provider is down, or has had enough
-  rests_until timestamptz NOT NULL DEFAULT '-infinity',
+  rests_until timestamptz,
   created_at timestamptz NOT NULL,
   updated_at timestamptz NOT NULL,
   version int NOT NULL,
+  -- one more whenever somebody changed what its owner has to know: then that begins anew
+  epoch int NOT NULL,
   -- get by number
   PRIMARY KEY (shard, workspace_id, id)
 ) WITH (fillfactor = 50);
@@ -46,6 +46,8 @@ CREATE TABLE sync_links (
   record_id bigint NOT NULL,
   external_id text COLLATE "C" NOT NULL,
   hash text COLLATE "C" NOT NULL,
+  -- SYNCED; BEGUN: a part of it is there; REMOVED: somebody deleted it there, and it stays deleted
+  state text COLLATE "C" NOT NULL,
   details jsonb NOT NULL,
   synced_at timestamptz NOT NULL,
   -- what is sent of a record; its sync status

@@ -1,0 +1,367 @@
+"""Integrations as accounts: connected, changed, paused, tested and taken away by people with crm:admin.
+
+They are no commands on the log: what they hold is a secret, and they say where data goes, not what it is.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import asyncpg
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from kith.clock import to_iso
+from kith.engine.context import Engine
+from kith.engine.submit import WriteRequest
+from kith.errors import Exposed, InvalidId, InvalidRequest, NotFound, Validation
+from kith.ids import NUMBER_DIGITS_MAX, derive_id, new_id, parse_id
+from kith.integrations.port import Account, ProviderName
+from kith.integrations.providers import PROVIDERS, check_credentials, check_settings
+from kith.integrations.vault import Vault
+from kith.model.workspaces import Workspace
+from kith.store.database import Connection
+from kith.store.queries import load_queries
+
+Status = Literal["ACTIVE", "PAUSED"]
+NAME_CHARACTERS_MAX = 200
+INTEGRATIONS_MAX = 50
+NUMBER_TRIES = 5
+_SQL = load_queries("integrations")
+
+
+class IntegrationInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The body that connects an account."""
+
+    provider: ProviderName
+    name: str
+    credentials: dict[str, Any]
+    settings: dict[str, Any] | UnsetType = UNSET
+
+
+class IntegrationPatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The body that changes one: what is left out stays. Credentials and settings are given whole."""
+
+    name: str | UnsetType = UNSET
+    credentials: dict[str, Any] | UnsetType = UNSET
+    settings: dict[str, Any] | UnsetType = UNSET
+
+
+class Integration(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of ``integrations``; the credentials are as they are kept."""
+
+    shard: int
+    workspace_id: int
+    number: int
+    external_id: str
+    provider: ProviderName
+    name: str
+    status: Status
+    problem: dict[str, Any] | None
+    credentials: bytes
+    settings: dict[str, Any]
+    account: Account | None
+    feed_sequence: int
+    sync: dict[str, Any] | None
+    rests_until: datetime | None
+    synced_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    epoch: int
+    pending: int
+    dead: int
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        return self.shard, self.workspace_id, self.number
+
+    @property
+    def maps_company(self) -> bool:
+        """Whether contacts carry fields of their company, so that they change with it."""
+        return any(ours.startswith("company.") for ours in self.settings.get("fields", {}).get("contact", {}))
+
+    @property
+    def location(self) -> str:
+        return f"/crm/integrations/{self.external_id}"
+
+
+class IntegrationView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An integration as clients see it: never its credentials."""
+
+    id: int
+    external_id: str
+    provider: ProviderName
+    name: str
+    status: Status
+    problem: dict[str, Any] | None
+    settings: dict[str, Any]
+    account: Account | None
+    sync: dict[str, Any] | None
+    synced_at: str | None
+    pending_records: int
+    failed_records: int
+    created_at: str
+    updated_at: str
+    version: int
+
+
+def from_row(row: asyncpg.Record) -> Integration:
+    return Integration(
+        shard=row["shard"],
+        workspace_id=row["workspace_id"],
+        number=row["id"],
+        problem=_decode(row["problem"]),
+        settings=_decode(row["settings"]),
+        account=msgspec.json.decode(row["account"], type=Account) if row["account"] else None,
+        sync=_decode(row["sync"]),
+        **{name: row[name] for name in _PLAIN},
+    )
+
+
+_PLAIN = (
+    "external_id",
+    "provider",
+    "name",
+    "status",
+    "credentials",
+    "feed_sequence",
+    "rests_until",
+    "synced_at",
+    "created_at",
+    "updated_at",
+    "version",
+    "epoch",
+    "pending",
+    "dead",
+)
+
+
+def _decode(document: str | None) -> Any:
+    return msgspec.json.decode(document) if document is not None else None
+
+
+def to_view(one: Integration) -> IntegrationView:
+    return IntegrationView(
+        id=one.number,
+        external_id=one.external_id,
+        provider=one.provider,
+        name=one.name,
+        status=one.status,
+        problem=one.problem,
+        settings=one.settings,
+        account=one.account,
+        sync=_to_progress(one),
+        synced_at=to_iso(one.synced_at) if one.synced_at else None,
+        pending_records=one.pending,
+        failed_records=one.dead,
+        created_at=to_iso(one.created_at),
+        updated_at=to_iso(one.updated_at),
+        version=one.version,
+    )
+
+
+def _to_progress(one: Integration) -> dict[str, Any] | None:
+    """How far a full sync is: ``queued`` of ``total`` records were looked at, and of those ``pending`` wait."""
+    if one.sync is None:
+        return None
+    shown = {name: one.sync.get(name) for name in ("startedAt", "finishedAt", "total", "queued")}
+    return {**shown, "done": max(0, one.sync["queued"] - one.pending)}
+
+
+async def list_integrations(engine: Engine, workspace: Workspace) -> list[Integration]:
+    rows = await engine.database.fetch(_SQL["list_integrations"], workspace.shard, workspace.id)
+    return [from_row(row) for row in rows]
+
+
+async def get_integration(engine: Engine, workspace: Workspace, text: str) -> Integration:
+    """By number or external id. Raises InvalidId, NotFound."""
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) <= NUMBER_DIGITS_MAX else None
+    parsed = parse_id(text)
+    if number is None and (parsed is None or parsed[0] != "int"):
+        raise InvalidId(f"{text[:80]!r} is not an integration's number or external id (int_…).")
+    row = await engine.database.fetchrow(
+        _SQL["find_integration"], workspace.shard, workspace.id, number, text if number is None else None
+    )
+    if row is None:
+        raise NotFound(f"No integration {text[:80]} is in this workspace.")
+    return from_row(row)
+
+
+async def create_integration(engine: Engine, request: WriteRequest, fields: IntegrationInput) -> Integration:
+    """It sends what changes from now on; ``start_sync`` sends all there is.
+
+    Raises Validation, SECRETS_UNAVAILABLE, IDEMPOTENCY_KEY_REUSED.
+    """
+    workspace = request.workspace
+    name = check_name(fields.name)
+    settings = await check_settings(engine, workspace, fields.provider, fields.settings or {})
+    check_credentials(fields.provider, fields.credentials)
+    now = engine.clock.now()
+    external_id = new_id("int", now)
+    if request.idempotency_key is not None:
+        external_id = derive_id("int", str(request.key_id), request.idempotency_key)
+        if (made := await find_made(engine, workspace, external_id, fields)) is not None:
+            return made
+    sealed = Vault.from_settings(engine.settings).seal(external_id, fields.credentials)
+    if len(await list_integrations(engine, workspace)) >= INTEGRATIONS_MAX:
+        raise InvalidRequest(f"There are {INTEGRATIONS_MAX} integrations already, which is the most. Delete one first.")
+    for remaining in range(NUMBER_TRIES - 1, -1, -1):
+        try:
+            async with engine.database.acquire() as connection, connection.transaction():
+                await connection.fetchval(
+                    _SQL["insert_integration"],
+                    workspace.shard,
+                    workspace.id,
+                    external_id,
+                    fields.provider,
+                    name,
+                    sealed,
+                    _encode(settings),
+                    now,
+                )
+                await connection.execute(_SQL["tell_changed"])
+            break
+        except asyncpg.UniqueViolationError:  # another took the number at the same time
+            if not remaining:
+                raise
+    return await get_integration(engine, workspace, external_id)
+
+
+async def find_made(
+    engine: Engine, workspace: Workspace, external_id: str, fields: IntegrationInput
+) -> Integration | None:
+    """What the same Idempotency-Key has made before. Raises IDEMPOTENCY_KEY_REUSED where that was something else."""
+    try:
+        made = await get_integration(engine, workspace, external_id)
+    except NotFound:
+        return None
+    if (made.provider, made.name) != (fields.provider, fields.name.strip()):
+        message = f"This Idempotency-Key was used before, for the integration {made.name!r}. Take another."
+        raise Exposed("IDEMPOTENCY_KEY_REUSED", message, {"integration": made.external_id})
+    return made
+
+
+async def update_integration(engine: Engine, request: WriteRequest, text: str, fields: IntegrationPatch) -> Integration:
+    """Where another mapping gives other values, records go out again. Raises Validation, VERSION_MISMATCH."""
+    workspace = request.workspace
+    one = await get_integration(engine, workspace, text)
+    check_version(one, request.if_version)
+    settings = one.settings
+    if fields.settings is not UNSET:
+        settings = await check_settings(engine, workspace, one.provider, fields.settings)
+    credentials = one.credentials
+    if fields.credentials is not UNSET:
+        check_credentials(one.provider, fields.credentials)
+        credentials = Vault.from_settings(engine.settings).seal(one.external_id, fields.credentials)
+    changed = msgspec.structs.replace(
+        one,
+        name=check_name(fields.name) if fields.name is not UNSET else one.name,
+        settings=settings,
+        credentials=credentials,
+        problem=None,
+        status="ACTIVE" if one.problem is not None else one.status,
+    )
+    sync = await make_sync(engine, one) if settings != one.settings else None
+    await _save(engine, changed, sync)
+    return await get_integration(engine, workspace, one.external_id)
+
+
+async def set_status(engine: Engine, request: WriteRequest, text: str, status: Status) -> Integration:
+    """Pause it or go on. What changes meanwhile is sent afterwards."""
+    one = await get_integration(engine, request.workspace, text)
+    check_version(one, request.if_version)
+    await _save(engine, msgspec.structs.replace(one, status=status, problem=None), None)
+    return await get_integration(engine, request.workspace, one.external_id)
+
+
+async def delete_integration(engine: Engine, request: WriteRequest, text: str) -> Integration:
+    """What is there stays there; what is known of it here goes, credentials first."""
+    one = await get_integration(engine, request.workspace, text)
+    check_version(one, request.if_version)
+    async with engine.database.acquire() as connection, connection.transaction():
+        await connection.execute(_SQL["delete_integration"], *one.key, engine.clock.now())
+        await connection.execute(_SQL["delete_jobs_of_integration"], *one.key)
+        await connection.execute(_SQL["delete_links_of_integration"], *one.key)
+        await connection.execute(_SQL["tell_changed"])
+    return one
+
+
+async def start_sync(engine: Engine, workspace: Workspace, text: str) -> Integration:
+    """Look at every record again, and send what is not there as it is here. InvalidRequest if it is paused."""
+    one = await get_integration(engine, workspace, text)
+    if one.status != "ACTIVE":
+        raise InvalidRequest("The integration is paused. Resume it first.", {"status": one.status})
+    sync = await make_sync(engine, one)
+    async with engine.database.acquire() as connection, connection.transaction():
+        await connection.execute(_SQL["begin_sync"], *one.key, _encode(sync))
+        await connection.execute(_SQL["tell_changed"])
+    return await get_integration(engine, workspace, one.external_id)
+
+
+async def make_sync(engine: Engine, one: Integration) -> dict[str, Any]:
+    """A full sync at its beginning."""
+    entities = PROVIDERS[one.provider].entities
+    total = await engine.database.fetchval(_SQL["count_syncable"], one.shard, one.workspace_id, list(entities))
+    return {
+        "startedAt": to_iso(engine.clock.now()),
+        "finishedAt": None,
+        "entity": entities[0],
+        "after": 0,
+        "queued": 0,
+        "total": total,
+    }
+
+
+async def _save(engine: Engine, one: Integration, sync: Mapping[str, Any] | None) -> None:
+    """Raises VERSION_MISMATCH where somebody else was faster."""
+    async with engine.database.acquire() as connection, connection.transaction():
+        version = await connection.fetchval(
+            _SQL["update_integration"],
+            *one.key,
+            one.version,
+            one.name,
+            _encode(one.settings),
+            one.credentials,
+            one.status,
+            None if one.problem is None else _encode(one.problem),
+            engine.clock.now(),
+        )
+        if version is None:
+            raise make_mismatch(one)
+        if sync is not None:
+            await connection.execute(_SQL["begin_sync"], *one.key, _encode(sync))
+        await connection.execute(_SQL["tell_changed"])
+
+
+async def rotate_credentials(connection: Connection, vault: Vault) -> int:
+    """Encrypt all of every workspace by the newest key; how many. Raises StartError where one cannot be read."""
+    rows = await connection.fetch(_SQL["list_all_credentials"])
+    async with connection.transaction():
+        for row in rows:
+            key = (row["shard"], row["workspace_id"], row["id"])
+            kept = await connection.fetchval(_SQL["load_credentials_to_change"], *key)
+            await connection.execute(_SQL["save_credentials"], *key, vault.rotate(kept))
+    return len(rows)
+
+
+def check_name(text: str) -> str:
+    name = text.strip()
+    if not name or len(name) > NAME_CHARACTERS_MAX or not name.isprintable():
+        message = f"must be a name of 1 to {NAME_CHARACTERS_MAX} characters."
+        raise Validation([("name", message)])
+    return name
+
+
+def check_version(one: Integration, if_version: int | None) -> None:
+    if if_version is not None and if_version != one.version:
+        raise make_mismatch(one)
+
+
+def make_mismatch(one: Integration) -> Exposed:
+    message = f"The integration is not at this version any more; it is at {one.version}. Read it again."
+    return Exposed("VERSION_MISMATCH", message, {"version": one.version})
+
+
+def _encode(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,79 @@
+"""The providers that there are: what an account needs, what it may be told, and how it is opened."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+import msgspec
+
+from kith.engine.context import Engine
+from kith.errors import Validation
+from kith.integrations.limiter import Rate
+from kith.integrations.mapping import MAPPABLE, PROPERTY_PREFIX
+from kith.integrations.port import Entity, Provider, ProviderName
+from kith.model.properties import Schema
+from kith.model.state import Ref
+from kith.model.workspaces import Workspace
+from kith.settings import Settings
+
+
+class Kind(NamedTuple):
+    """A kind of account: the shapes of its settings and credentials, and the entities that it takes."""
+
+    settings: type[msgspec.Struct]
+    credentials: Any
+    entities: Sequence[Entity]
+    make_rate: Callable[[Settings], Rate]
+    make: Callable[..., Provider]
+
+
+PROVIDERS: Mapping[ProviderName, Kind] = {}
+
+
+def check_credentials(provider: ProviderName, given: Mapping[str, Any]) -> None:
+    """Raises Validation. What is wrong is told without what was given: it is a secret."""
+    try:
+        msgspec.convert(given, PROVIDERS[provider].credentials)
+    except msgspec.ValidationError as error:
+        raise Validation([_to_fault("credentials", error)]) from None
+
+
+async def check_settings(
+    engine: Engine, workspace: Workspace, provider: ProviderName, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The settings as they are kept. Raises Validation, also for a field that records do not have."""
+    try:
+        settings = msgspec.convert(given, PROVIDERS[provider].settings)
+    except msgspec.ValidationError as error:
+        raise Validation([_to_fault("settings", error)]) from None
+    kept: dict[str, Any] = msgspec.to_builtins(settings)
+    refs = [Ref("schema", "external_id", entity) for entity in ("CONTACT", "COMPANY")]
+    schemas = {
+        one.external_id.lower(): one
+        for one in await engine.loader.load(workspace.shard, workspace.id, refs)
+        if isinstance(one, Schema)
+    }
+    faults = [
+        fault
+        for entity, fields in kept.get("fields", {}).items()
+        for fault in _list_unknown(entity, fields, schemas.get(entity))
+    ]
+    if faults:
+        raise Validation(faults)
+    return kept
+
+
+def _list_unknown(entity: str, fields: Mapping[str, Any], schema: Schema | None) -> Iterator[tuple[str, str]]:
+    properties = [PROPERTY_PREFIX + key for key, one in schema.properties.items() if one.active] if schema else []
+    known = [*MAPPABLE[entity], *properties]
+    for ours in fields:
+        if ours not in known:
+            close = get_close_matches(ours, known, 1)
+            hint = f" Did you mean {close[0]!r}?" if close else " A property is named properties.<key>."
+            yield f"settings.fields.{entity}.{ours}", f"is no field of a {entity}.{hint}"
+
+
+def _to_fault(field: str, error: msgspec.ValidationError) -> tuple[str, str]:
+    """msgspec's words, with the place that it names behind them made a part of the field's name."""
+    message, _, place = str(error).partition(" - at `$")
+    return field + place.rstrip("`").replace("[...]", ""), message[:1].lower() + message[1:] + "."

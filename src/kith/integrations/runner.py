@@ -1,0 +1,173 @@
+"""The worker's part in integrations: takes over those that nobody sends for, and sends until told to stop."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+
+import asyncpg
+import msgspec
+import structlog
+import uuid_utils
+
+from kith.clock import Clock, to_iso
+from kith.errors import Exposed
+from kith.integrations.accounts import Integration, from_row
+from kith.integrations.failures import Failure, Limited, Permanent, Unauthorized
+from kith.integrations.outbox import Lost, Outbox
+from kith.integrations.port import Provider
+from kith.integrations.results import make_backoff
+from kith.integrations.session import Session, Standing
+from kith.store.database import UNANSWERED, Database
+from kith.store.listener import Listener
+from kith.store.queries import load_queries
+
+# How long an integration stays a worker's that says no more, and how often it says that it is there.
+OWNED_S = 30
+RENEW_S = 8
+LOOK_S = 2.0
+PATIENCE_S = 5.0
+_SQL = load_queries("integrations")
+logger = structlog.get_logger(__name__)
+
+# Opens the provider of an integration; raises Failure, Exposed.
+OpenProvider = Callable[[Integration], AbstractAsyncContextManager[Provider]]
+
+
+class Runner:
+    """Owns integrations, one task for each."""
+
+    def __init__(self, database: Database, url: str, clock: Clock, open_provider: OpenProvider) -> None:
+        self._database = database
+        self._url = url
+        self._clock = clock
+        self._open_provider = open_provider
+        self._name = f"{socket.gethostname()}-{uuid_utils.uuid7()}"
+        self._tasks: dict[tuple[int, int, int], asyncio.Task[None]] = {}
+        self._news = asyncio.Event()
+        self._looks = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        listeners = [
+            Listener(self._url, "kith_applied", lambda _: self._wake()),
+            Listener(self._url, "kith_sync", lambda _: self._look()),
+        ]
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                self._looks.clear()
+                with suppress(*UNANSWERED, asyncpg.PostgresError):
+                    await self._take_over()
+                looking = asyncio.create_task(self._looks.wait())
+                await asyncio.wait([stopping, looking], timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+                looking.cancel()
+        finally:
+            stopping.cancel()
+            for listener in listeners:
+                await listener.close()
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _look(self) -> None:
+        """Somebody changed an integration."""
+        self._looks.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Whoever waits for news looks; the next wait is for news that come later."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def _take_over(self) -> None:
+        self._tasks = {key: task for key, task in self._tasks.items() if not task.done()}
+        for row in await self._database.fetch(_SQL["list_active"], self._name):
+            key = (row["shard"], row["workspace_id"], row["id"])
+            if key not in self._tasks and (owned := await self._own(key)) is not None:
+                task = asyncio.create_task(self._serve(key, owned), name=f"integration {key}")
+                task.add_done_callback(lambda _: self._looks.set())
+                self._tasks[key] = task
+
+    async def _own(self, key: tuple[int, int, int]) -> "asyncpg.Record | None":
+        """None where another owns it, or it is paused."""
+        return await self._database.fetchrow(_SQL["own_integration"], *key, self._name, float(OWNED_S))
+
+    async def _serve(self, key: tuple[int, int, int], row: "asyncpg.Record") -> None:
+        """Until it is lost. What fails here is about this integration, and no other shall stop for it."""
+        renewing = asyncio.create_task(self._renew(key))
+        try:
+            await self._send(key, row, renewing)
+        except Lost:
+            logger.info("an integration is another's by now, or paused", integration=key)
+        except (*UNANSWERED, asyncpg.PostgresError) as error:
+            logger.warning("an integration is left for a moment", integration=key, error=str(error) or repr(error))
+            await asyncio.sleep(LOOK_S)
+        except Exception:
+            logger.exception("an integration failed", integration=key)
+            await asyncio.sleep(PATIENCE_S)
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+            with suppress(*UNANSWERED, asyncpg.PostgresError):
+                await self._database.execute(_SQL["release_integration"], *key, self._name)
+
+    async def _renew(self, key: tuple[int, int, int]) -> None:
+        while True:
+            await asyncio.sleep(RENEW_S)
+            with suppress(*UNANSWERED, asyncpg.PostgresError):
+                if await self._own(key) is None:
+                    return
+
+    async def _send(self, key: tuple[int, int, int], row: "asyncpg.Record", renewing: asyncio.Task[None]) -> None:
+        integration = from_row(row)
+        try:
+            async with self._open_provider(integration) as provider:
+                session = await self._open_session(key, integration, provider)
+                while not renewing.done():
+                    news = self._news
+                    if not await session.step():
+                        await self._wait(session, news)
+                    if session.is_resting:
+                        await self._database.execute(_SQL["rest_integration"], *key, session.rests_until)
+        except (Unauthorized, Permanent, Exposed) as error:
+            await self._pause(key, integration, error)
+
+    async def _open_session(self, key: tuple[int, int, int], integration: Integration, provider: Provider) -> Session:
+        """Once whose account it is is known, and what has to be there is there. Raises Unauthorized, Permanent."""
+        outbox = Outbox(self._database, key, self._name, integration.epoch)
+        standing = Standing(integration.feed_sequence, integration.sync, integration.rests_until)
+        failures = 0
+        while True:
+            try:
+                account = await provider.connect()
+                if integration.account != account:
+                    document = msgspec.json.encode(account).decode()
+                    await self._database.execute(_SQL["save_account"], *key, document)
+                    raise Lost  # it is opened again, with the limits of this account
+                await provider.prepare()
+                break
+            except (Unauthorized, Permanent):
+                raise
+            except Failure as failure:
+                failures += 1
+                until = failure.until if isinstance(failure, Limited) else self._clock.now() + make_backoff(failures)
+                logger.info("a provider does not serve", integration=key, reason=failure.message)
+                await asyncio.sleep(max(0.0, (until - self._clock.now()).total_seconds()))
+        return Session(outbox, provider, self._clock, standing, maps_company=integration.maps_company)
+
+    async def _wait(self, session: Session, news: asyncio.Event) -> None:
+        """For news of the feed, or for what is due by time."""
+        now = self._clock.now()
+        due = await session.find_next_due()
+        wait_s = LOOK_S if due is None else min(LOOK_S, max(0.0, (due - now).total_seconds()))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(news.wait(), max(wait_s, 0.01))
+
+    async def _pause(self, key: tuple[int, int, int], integration: Integration, error: Failure | Exposed) -> None:
+        """Until a person has seen to it."""
+        code = "UNAUTHORIZED" if isinstance(error, Unauthorized) else getattr(error, "code", "REFUSED")
+        logger.warning("an integration is paused", integration=integration.external_id, reason=error.message)
+        problem = {"code": code, "message": error.message, "at": to_iso(self._clock.now())}
+        await self._database.execute(
+            _SQL["pause_integration"], *key, msgspec.json.encode(problem).decode(), self._clock.now(), integration.epoch
+        )

@@ -1,0 +1,353 @@
+"""Sending for one integration: the feed makes jobs, jobs become requests, and what came of them is saved.
+
+One process at a time owns an integration. So its jobs need no locks, a contact is there before what hangs on it, and
+who lost the integration without knowing saves nothing (see ``Outbox.saving``).
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+
+from kith.clock import Clock, to_iso
+from kith.integrations.failures import Failure, Limited, Permanent, Transient
+from kith.integrations.feed import Change, list_changes
+from kith.integrations.mapping import make_hash
+from kith.integrations.outbox import Claimed, Outbox, StoredLink
+from kith.integrations.port import (
+    Begun,
+    Entity,
+    Item,
+    Job,
+    Link,
+    Outcome,
+    Outcomes,
+    Provider,
+    Skipped,
+    Unlinked,
+)
+from kith.integrations.results import BACKOFF_MAX_S, make_backoff, make_postponed, make_result
+from kith.model.companies import Company
+from kith.model.contacts import Contact
+from kith.model.records import LIVE
+
+FEED_EVENTS = 1000
+WINDOW = 1000
+# A full sync makes no more jobs while so many wait.
+WAITING_MAX = 5000
+# Whoever has failed so often goes alone, so that no other fails with it.
+ALONE_ATTEMPTS = 3
+SYNC_ORDER: Sequence[Entity] = ("company", "contact", "association", "activity")
+logger = structlog.get_logger(__name__)
+
+
+class Standing(msgspec.Struct):
+    """Where an integration stands, as its row said when it was owned; the session moves it on."""
+
+    feed_sequence: int
+    sync: dict[str, Any] | None
+    rests_until: datetime | None
+
+
+class Sending(NamedTuple):
+    """What is sent together: the jobs that were claimed by number, and the hash of what is sent of each."""
+
+    entity: Entity
+    claimed: Mapping[int, Claimed]
+    hashes: Mapping[int, str]
+
+
+class SortedOut(NamedTuple):
+    """What is to be sent, what is to be taken out, and what is neither."""
+
+    jobs: list[Job]
+    removals: list[Item]
+    settled: list[tuple[Item, Outcome]]
+
+
+class Session:
+    """Sends what is due for one integration."""
+
+    def __init__(
+        self, outbox: Outbox, provider: Provider, clock: Clock, standing: Standing, *, maps_company: bool = False
+    ) -> None:
+        self._outbox = outbox
+        self._provider = provider
+        self._clock = clock
+        self._standing = standing
+        self._maps_company = maps_company
+        self._failures = 0
+        self._succeeded_at: datetime | None = None
+
+    @property
+    def rests_until(self) -> datetime | None:
+        """Nothing is sent before that."""
+        return self._standing.rests_until
+
+    @property
+    def is_resting(self) -> bool:
+        return self.rests_until is not None and self._clock.now() < self.rests_until
+
+    async def find_next_due(self) -> datetime | None:
+        """When there is something to do again, should nothing happen meanwhile."""
+        due = await self._outbox.find_next_due()
+        return max(due, self.rests_until) if due is not None and self.rests_until is not None else due
+
+    async def step(self) -> bool:
+        """Do what is due, once around; whether anything was. Raises Unauthorized, Lost."""
+        await self._outbox.check()
+        busy = await self._read_feed()
+        busy = await self._go_on_syncing() or busy
+        if self.is_resting:
+            return busy
+        for entity in self._provider.entities:
+            try:
+                busy = await self._send_some(entity) or busy
+            except Limited as limited:
+                self._rest(limited.until, limited)
+                break
+            except Transient as failure:
+                self._failures += 1
+                self._rest(self._clock.now() + make_backoff(self._failures), failure)
+                break
+        return busy
+
+    def _rest(self, until: datetime, failure: Failure) -> None:
+        logger.info("nothing is sent for a while", until=to_iso(until), reason=failure.message)
+        self._standing.rests_until = until
+
+    async def _read_feed(self) -> bool:
+        standing = self._standing
+        events = await self._outbox.read_feed(standing.feed_sequence, FEED_EVENTS)
+        if not events:
+            return False
+        changes = list_changes(events, standing.feed_sequence, self._provider.entities, maps_company=self._maps_company)
+        now = self._clock.now()
+        async with self._outbox.saving() as connection:
+            await self._outbox.save_jobs(connection, changes.records, now)
+            await self._outbox.save_wider(connection, changes.wider, now)
+            await self._outbox.move_feed(connection, changes.last)
+        standing.feed_sequence = changes.last
+        return True
+
+    async def _go_on_syncing(self) -> bool:
+        """Make jobs for the next records of a full sync."""
+        sync = self._standing.sync
+        if sync is None or sync.get("finishedAt") or await self._outbox.count_pending(WAITING_MAX) >= WAITING_MAX:
+            return False
+        entity: Entity = sync["entity"]
+        numbers = await self._outbox.list_window(entity, sync["after"], WINDOW)
+        now = self._clock.now()
+        if len(numbers) == WINDOW:
+            moved = {**sync, "after": numbers[-1]}
+        else:
+            order = [one for one in SYNC_ORDER if one in self._provider.entities]
+            following = order[order.index(entity) + 1 :]
+            moved = {**sync, "entity": following[0], "after": 0} if following else {**sync, "finishedAt": to_iso(now)}
+        moved["queued"] = sync["queued"] + len(numbers)
+        sequence = self._standing.feed_sequence
+        async with self._outbox.saving() as connection:
+            await self._outbox.save_jobs(connection, [Change(entity, number, sequence) for number in numbers], now)
+            await self._outbox.save_sync(connection, moved, now if moved.get("finishedAt") else None)
+        self._standing.sync = moved
+        return True
+
+    async def _send_some(self, entity: Entity) -> bool:
+        """Raises Limited, Transient where nothing more can be sent for now, Unauthorized."""
+        claimed = pick_together(await self._outbox.claim(entity, self._clock.now(), self._provider.items_max))
+        if not claimed:
+            return False
+        by_number = {one.number: one for one in claimed}
+        sorted_out = self._sort(await self._load_items(entity, by_number))
+        await self._save(entity, by_number, sorted_out.settled, {})
+        jobs, removals = sorted_out.jobs, sorted_out.removals
+        if not jobs and not removals:
+            return True
+        sending = Sending(entity, by_number, {job.item.number: job.hash for job in jobs})
+        await self._outbox.begin(entity, [*sending.hashes, *(one.number for one in removals)])
+        # Those that are there first: a merged contact goes into its winner.
+        if jobs:
+            await self._follow(sending, self._provider.push(entity, jobs), set(sending.hashes))
+        if removals:
+            await self._follow(sending, self._provider.remove(entity, removals), {one.number for one in removals})
+        self._failures = 0
+        self._succeeded_at = self._clock.now()
+        return True
+
+    async def _follow(self, sending: "Sending", told: AsyncIterator[Outcomes], left: set[int]) -> None:
+        """Save what is told, as it comes. A failure of all counts for those that nothing was told of."""
+        try:
+            async for outcomes in told:
+                await self._save(sending.entity, sending.claimed, outcomes, sending.hashes)
+                left -= {item.number for item, outcome in outcomes if not isinstance(outcome, Begun)}
+        except Permanent as failure:
+            await self._put_off(sending, left, failure)
+        except Transient as failure:
+            await self._put_off(sending, left, failure)
+            raise
+
+    async def _save(
+        self, entity: Entity, claimed: Mapping[int, Claimed], outcomes: Outcomes, hashes: Mapping[int, str]
+    ) -> None:
+        if not outcomes:
+            return
+        now = self._clock.now()
+        result = make_result(outcomes, claimed, hashes, now, others_work=self._others_work(now))
+        outbox = self._outbox
+        async with outbox.saving() as connection:
+            await outbox.delete_links(connection, entity, result.gone)
+            await outbox.save_links(connection, entity, {**result.winners, **result.links}, now)
+            if result.anew:
+                await outbox.save_dependents(connection, entity, result.anew, self._standing.feed_sequence, now)
+            await outbox.finish(connection, entity, result.done)
+            await outbox.postpone(connection, entity, result.failed, now)
+        for row in result.failed:
+            logger.warning("a record was not taken", entity=entity, record=row.record_id, **row.failure)
+
+    async def _put_off(self, sending: "Sending", left: Iterable[int], failure: Failure) -> None:
+        now = self._clock.now()
+        others_work = self._others_work(now)
+        rows = [
+            make_postponed(sending.claimed[number], failure, now, others_work=others_work) for number in sorted(left)
+        ]
+        async with self._outbox.saving() as connection:
+            await self._outbox.postpone(connection, sending.entity, rows, now)
+
+    def _others_work(self, now: datetime) -> bool:
+        return self._succeeded_at is not None and now - self._succeeded_at < timedelta(seconds=BACKOFF_MAX_S)
+
+    def _sort(self, items: Iterable[tuple[Item, str | None]]) -> "SortedOut":
+        found = SortedOut([], [], [])
+        for item, hindrance in items:
+            if hindrance is not None:
+                found.settled.append((item, Skipped(reason=hindrance)))
+            elif is_there(item):
+                self._sort_live(item, found)
+            elif item.link is None:
+                found.settled.append((item, Skipped(reason="It is not there, and is not to be.")))
+            elif item.entity in ("contact", "company"):
+                found.removals.append(item)
+            else:
+                found.settled.append((item, Unlinked()))
+        return found
+
+    def _sort_live(self, item: Item, found: "SortedOut") -> None:
+        payload = self._provider.render(item)
+        if isinstance(payload, Skipped):
+            found.settled.append((item, payload))
+            return
+        job = Job(item=item, payload=payload, hash=make_hash(payload))
+        if item.link is not None and item.link.hash == job.hash:
+            found.settled.append((item, Skipped(reason="It is there as it should be.")))
+        else:
+            found.jobs.append(job)
+
+    async def _load_items(self, entity: Entity, claimed: Mapping[int, Claimed]) -> list[tuple[Item, str | None]]:
+        """The records as they are now; with what keeps one from being sent, whatever the provider says."""
+        numbers = list(claimed)
+        links = await self._outbox.load_links(entity, numbers)
+        if entity == "activity":
+            return await self._load_activities(claimed, links)
+        records = await self._outbox.load_records("company" if entity == "company" else "contact", numbers)
+        suppressed = await self._list_suppressed(records.values())
+        contacts = await self._outbox.load_links("contact", numbers) if entity == "association" else {}
+        companies = await self._load_companies(records.values()) if entity == "association" else {}
+        winners = await self._load_winners(records) if entity == "contact" else {}
+        found: list[tuple[Item, str | None]] = []
+        for number in numbers:
+            record, stored = records.get(number), links.get(number)
+            contact = contacts.get(number)
+            assert record is None or isinstance(record, Contact | Company)
+            winner = winners.get(record.merged_into or "") if isinstance(record, Contact) else None
+            hindrance = None
+            if stored is not None and stored.state == "REMOVED":
+                hindrance = "It was deleted there, and stays so."
+            elif entity == "association" and (contact is None or contact.state != "SYNCED"):
+                hindrance = "Its contact is not there."
+            elif isinstance(record, Contact) and entity == "contact" and record.external_id in suppressed:
+                hindrance = "The person asked to be forgotten."
+            item = Item(
+                entity=entity,
+                number=number,
+                record=record,
+                link=to_known(stored),
+                contact=contact.link if contact else None,
+                companies=companies,
+                winner=winner[1] if winner else None,
+                winner_number=winner[0] if winner else None,
+                begun=claimed[number].begun,
+            )
+            found.append((item, hindrance))
+        return found
+
+    async def _load_activities(
+        self, claimed: Mapping[int, Claimed], links: Mapping[int, StoredLink]
+    ) -> list[tuple[Item, str | None]]:
+        records = await self._outbox.load_activities(list(claimed))
+        numbers = {one.contact_number for one in records.values() if one.contact_number is not None}
+        contacts = await self._outbox.load_links("contact", numbers)
+        found: list[tuple[Item, str | None]] = []
+        for number, one in claimed.items():
+            record, stored = records.get(number), links.get(number)
+            contact = contacts.get(record.contact_number or 0) if record else None
+            # When its contact is there, its activities are looked at again.
+            hindrance = "Its contact is not there." if contact is None or contact.state != "SYNCED" else None
+            item = Item(
+                entity="activity",
+                number=number,
+                record=record,
+                link=to_known(stored),
+                contact=contact.link if contact else None,
+                begun=one.begun,
+            )
+            found.append((item, hindrance))
+        return found
+
+    async def _load_companies(self, contacts: Iterable[Any]) -> dict[int, Link]:
+        numbers = {link.number for one in contacts for link in one.companies if link.number is not None}
+        stored = await self._outbox.load_links("company", numbers)
+        return {number: one.link for number, one in stored.items() if one.state == "SYNCED"}
+
+    async def _load_winners(self, records: Mapping[int, Any]) -> dict[str, tuple[int, Link]]:
+        """Number and link by external id: what the MERGED among them went into was loaded with them."""
+        wanted = {one.merged_into for one in records.values() if one.merged_into}
+        by_external_id = {one.external_id: number for number, one in records.items() if one.external_id in wanted}
+        links = await self._outbox.load_links("contact", by_external_id.values())
+        return {
+            external_id: (number, links[number].link)
+            for external_id, number in by_external_id.items()
+            if number in links
+        }
+
+    async def _list_suppressed(self, records: Iterable[Any]) -> set[str]:
+        """The external ids of contacts whose email was asked to be forgotten."""
+        hashes = {hash_email(one.email): one.external_id for one in records if isinstance(one, Contact) and one.email}
+        found = await self._outbox.list_suppressed(list(hashes))
+        return {hashes[one] for one in found}
+
+
+def pick_together(claimed: Sequence[Claimed]) -> Sequence[Claimed]:
+    """The first of them, as many as go together."""
+    if claimed and claimed[0].attempts >= ALONE_ATTEMPTS:
+        return claimed[:1]
+    return [one for one in claimed if one.attempts < ALONE_ATTEMPTS]
+
+
+def is_there(item: Item) -> bool:
+    """Whether the record is live here, so that it should be there."""
+    record = item.record
+    return record is not None and getattr(record, "status", LIVE[0]) in LIVE
+
+
+def to_known(stored: StoredLink | None) -> Link | None:
+    """The link as the provider sees it: what was only begun has no hash, so that it is not taken for finished."""
+    if stored is None or stored.state != "BEGUN":
+        return stored.link if stored else None
+    return msgspec.structs.replace(stored.link, hash="")
+
+
+def hash_email(email: str) -> bytes:
+    return hashlib.sha256(email.strip().lower().encode()).digest()

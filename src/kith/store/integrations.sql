@@ -1,0 +1,106 @@
+-- name: insert_integration
+INSERT INTO integrations (shard, workspace_id, id, external_id, provider, name, status, credentials, settings,
+  feed_sequence, created_at, updated_at, version, epoch)
+SELECT $1, $2, (SELECT coalesce(max(id), 0) + 1 FROM integrations WHERE shard = $1 AND workspace_id = $2),
+  $3, $4, $5, 'ACTIVE', $6, $7::jsonb,
+  coalesce((SELECT next_event_sequence - 1 FROM counters WHERE shard = $1 AND workspace_id = $2), 0), $8, $8, 1, 1
+RETURNING id;
+
+-- name: list_integrations
+SELECT i.*, j.pending, j.dead FROM integrations i CROSS JOIN LATERAL (
+  SELECT count(*) FILTER (WHERE status = 'PENDING') AS pending, count(*) FILTER (WHERE status = 'DEAD') AS dead
+  FROM (SELECT status FROM sync_jobs j WHERE j.shard = $1 AND j.workspace_id = $2 AND j.integration_id = i.id
+    LIMIT 100000) AS some) j
+WHERE i.shard = $1 AND i.workspace_id = $2 AND i.status <> 'DELETED' ORDER BY i.id;
+
+-- name: find_integration
+SELECT i.*, j.pending, j.dead FROM integrations i CROSS JOIN LATERAL (
+  SELECT count(*) FILTER (WHERE status = 'PENDING') AS pending, count(*) FILTER (WHERE status = 'DEAD') AS dead
+  FROM (SELECT status FROM sync_jobs j WHERE j.shard = $1 AND j.workspace_id = $2 AND j.integration_id = i.id
+    LIMIT 100000) AS some) j
+WHERE i.shard = $1 AND i.workspace_id = $2 AND (i.id = $3 OR i.external_id = $4) AND i.status <> 'DELETED';
+
+-- name: update_integration
+-- The version that was read must still be there. What pauses or resumes also lets go of the problem and the rest.
+UPDATE integrations SET name = $5, settings = $6::jsonb, credentials = $7, status = $8, problem = $9::jsonb,
+  rests_until = NULL, updated_at = $10, version = version + 1,
+  epoch = epoch + 1
+WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND version = $4 AND status <> 'DELETED' RETURNING version;
+
+-- name: delete_integration
+UPDATE integrations SET status = 'DELETED', credentials = '', settings = '{}', problem = NULL, account = NULL,
+  sync = NULL, owner = NULL, updated_at = $4, version = version + 1, epoch = epoch + 1
+WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND status <> 'DELETED' RETURNING id;
+
+-- name: delete_links_of_integration
+DELETE FROM sync_links WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3;
+
+-- name: delete_jobs_of_integration
+DELETE FROM sync_jobs WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3;
+
+-- name: begin_sync
+-- Everything is looked at again. One that is under way begins anew.
+UPDATE integrations SET sync = $4::jsonb, epoch = epoch + 1 WHERE shard = $1 AND workspace_id = $2 AND id = $3 RETURNING id;
+
+-- name: save_credentials
+UPDATE integrations SET credentials = $4 WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND status <> 'DELETED';
+
+-- name: load_credentials_to_change
+-- Nobody else changes them until the transaction ends.
+SELECT credentials FROM integrations WHERE shard = $1 AND workspace_id = $2 AND id = $3 FOR UPDATE;
+
+-- name: list_all_credentials
+-- Of all workspaces, for a change of the keys.
+SELECT shard, workspace_id, id, external_id, credentials FROM integrations WHERE status <> 'DELETED';
+
+-- name: list_active
+-- Of all workspaces: what a worker may send for. Those that another worker owns are left out.
+SELECT shard, workspace_id, id FROM integrations
+WHERE status = 'ACTIVE' AND (owner = $1 OR owned_until < clock_timestamp()) ORDER BY owned_until, shard, workspace_id, id;
+
+-- name: own_integration
+-- $4 owns it for $5 seconds, unless another does.
+UPDATE integrations SET owner = $4, owned_until = clock_timestamp() + make_interval(secs => $5)
+WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND status = 'ACTIVE'
+  AND (owner = $4 OR owned_until < clock_timestamp())
+RETURNING *, 0 AS pending, 0 AS dead;
+
+-- name: release_integration
+UPDATE integrations SET owner = NULL, owned_until = '-infinity'
+WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND owner = $4;
+
+-- name: hold_integration
+-- For the transaction: whoever does not own it any more saves nothing.
+SELECT id FROM integrations
+WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND status = 'ACTIVE' AND owner = $4 AND epoch = $5
+FOR SHARE;
+
+-- name: is_held
+SELECT EXISTS (SELECT FROM integrations WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND status = 'ACTIVE'
+  AND owner = $4 AND epoch = $5);
+
+-- name: tell_changed
+-- Whoever sends for integrations looks at once.
+SELECT pg_notify('kith_sync', '');
+
+-- name: save_account
+UPDATE integrations SET account = $4::jsonb WHERE shard = $1 AND workspace_id = $2 AND id = $3;
+
+-- name: pause_integration
+UPDATE integrations SET status = 'PAUSED', problem = $4::jsonb, updated_at = $5, version = version + 1,
+  epoch = epoch + 1
+WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND status = 'ACTIVE' AND epoch = $6;
+
+-- name: rest_integration
+UPDATE integrations SET rests_until = $4 WHERE shard = $1 AND workspace_id = $2 AND id = $3;
+
+-- name: count_syncable
+-- Records of these entities, as many as a full sync looks at.
+SELECT (CASE WHEN 'contact' = ANY($3::text[]) THEN
+    (SELECT count(*) FROM contacts WHERE shard = $1 AND workspace_id = $2) ELSE 0 END)
+  + (CASE WHEN 'company' = ANY($3::text[]) THEN
+    (SELECT count(*) FROM companies WHERE shard = $1 AND workspace_id = $2) ELSE 0 END)
+  + (CASE WHEN 'activity' = ANY($3::text[]) THEN
+    (SELECT count(*) FROM activities WHERE shard = $1 AND workspace_id = $2) ELSE 0 END)
+  + (CASE WHEN 'association' = ANY($3::text[]) THEN
+    (SELECT count(DISTINCT contact_id) FROM associations WHERE shard = $1 AND workspace_id = $2) ELSE 0 END);
