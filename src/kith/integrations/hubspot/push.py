@@ -1,0 +1,139 @@
+"""HubSpot as a provider: how the runner brings our records there."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import httpx2
+
+from kith.clock import Clock
+from kith.integrations.failures import Failure, Permanent
+from kith.integrations.http import Caller, Reply
+from kith.integrations.hubspot.activities import push_activities
+from kith.integrations.hubspot.associations import push_associations
+from kith.integrations.hubspot.client import INPUTS_MAX, URL, HubSpotClient, ObjectKind
+from kith.integrations.hubspot.engagements import KINDS
+from kith.integrations.hubspot.failures import classify
+from kith.integrations.hubspot.payloads import render_activity, render_association, render_record
+from kith.integrations.hubspot.records import push_records
+from kith.integrations.hubspot.removal import archive, remove_activities, remove_contacts
+from kith.integrations.hubspot.settings import KEY_PROPERTY, HubSpotSettings, RecordEntity
+from kith.integrations.hubspot.tokens import CredentialsDocument, Lock, Store, Tokens, keep_nothing, lock_nothing
+from kith.integrations.limiter import Limiter
+from kith.integrations.port import Account, Entity, Item, Job, Outcomes, Skipped, Unlinked
+from kith.model.companies import Company
+from kith.model.contacts import Contact
+
+
+class HubSpot:
+    """One account."""
+
+    def __init__(
+        self,
+        client: httpx2.AsyncClient,
+        limiter: Limiter,
+        clock: Clock,
+        credentials: CredentialsDocument,
+        settings: HubSpotSettings,
+        *,
+        url: str = URL,
+        store: Store = keep_nothing,
+        lock: Lock = lock_nothing,
+    ) -> None:
+        """``store`` and ``lock`` are for credentials that change: see Tokens."""
+        self._settings = settings
+        self._clock = clock
+        self._zone: tzinfo = UTC
+        version = settings.api_version
+        tokens = Tokens(client, clock, credentials, f"{url.rstrip('/')}/oauth/{version}/token", store=store, lock=lock)
+        caller = Caller(client, limiter, clock, url, tokens.get_headers, self._classify)
+        self._client = HubSpotClient(caller, tokens, version)
+
+    @property
+    def entities(self) -> Sequence[Entity]:
+        """Both ends before what is between them."""
+        chosen: list[Entity] = ["company"] if self._settings.companies else []
+        chosen.append("contact")
+        if self._settings.companies:
+            chosen.append("association")
+        if self._settings.activities:
+            chosen.append("activity")
+        return chosen
+
+    @property
+    def items_max(self) -> int:
+        return INPUTS_MAX
+
+    async def connect(self) -> Account:
+        """Its time zone is kept: the daily limit begins anew at its midnight, which is UTC's until it is known."""
+        details = await self._client.read_account()
+        try:
+            self._zone = ZoneInfo(details.time_zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            self._zone = UTC
+        return Account(id=str(details.portal_id), name=f"HubSpot account {details.portal_id}")
+
+    async def prepare(self) -> None:
+        """The property that holds our ids, wherever it is missing. Raises Permanent where records could not be sent:
+        a property that fields are mapped to is not there, or ours is there and not unique."""
+        kinds: list[ObjectKind] = ["contacts"]
+        if self._settings.companies:
+            kinds.append("companies")
+        if self._settings.activities:
+            kinds.extend(KINDS.values())
+        for kind in kinds:
+            known = await self._client.list_properties(kind)
+            self._check_fields(kind, known)
+            if KEY_PROPERTY not in known:
+                await self._client.create_key_property(kind)
+            elif not known[KEY_PROPERTY].has_unique_value:
+                raise Permanent(
+                    f"HubSpot's property {KEY_PROPERTY} of {kind} is not unique, which cannot be changed: delete it "
+                    "there, and it is made anew."
+                )
+
+    def render(self, item: Item) -> Mapping[str, Any] | Skipped:
+        if item.record is None:
+            return Skipped(reason="It is not here any more.")
+        if item.entity == "association":
+            return render_association(item)
+        if isinstance(item.record, Contact | Company):
+            return render_record(item.record, self._settings)
+        return render_activity(item)
+
+    def push(self, entity: Entity, jobs: Sequence[Job]) -> AsyncIterator[Outcomes]:
+        if entity == "association":
+            return push_associations(self._client, jobs)
+        if entity == "activity":
+            return push_activities(self._client, jobs)
+        return push_records(self._client, "contacts" if entity == "contact" else "companies", jobs)
+
+    async def remove(self, entity: Entity, items: Sequence[Item]) -> AsyncIterator[Outcomes]:
+        """Associations go with their contact, or stay with it."""
+        on_delete = self._settings.on_delete
+        if entity == "association":
+            yield [(item, Unlinked()) for item in items]
+        elif entity == "contact":
+            async for outcomes in remove_contacts(self._client, items, on_delete):
+                yield outcomes
+        elif entity == "company":
+            async for outcomes in archive(self._client, "companies", items, on_delete):
+                yield outcomes
+        else:
+            async for outcomes in remove_activities(self._client, items, on_delete):
+                yield outcomes
+
+    def _classify(self, reply: Reply) -> Failure | None:
+        return classify(reply, self._clock.now(), self._zone)
+
+    def _check_fields(self, kind: ObjectKind, known: Mapping[str, Any]) -> None:
+        if kind != "contacts" and kind != "companies":
+            return
+        entity: RecordEntity = "contact" if kind == "contacts" else "company"
+        for ours, theirs in self._settings.get_fields(entity).items():
+            if theirs not in known:
+                raise Permanent(
+                    f"HubSpot has no property {theirs!r} of {kind}, to which fields.{entity}.{ours} is sent. Make it "
+                    "there, or map the field to another one, or to null."
+                )

@@ -1,0 +1,87 @@
+"""Values as HubSpot takes them: every one is a text, and an empty one clears."""
+
+import html
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from kith.clock import to_iso
+
+BODY_CHARACTERS_MAX = 65_536
+STAGES: Mapping[str, str] = {
+    "SUBSCRIBER": "subscriber",
+    "LEAD": "lead",
+    "MARKETING_QUALIFIED": "marketingqualifiedlead",
+    "SALES_QUALIFIED": "salesqualifiedlead",
+    "OPPORTUNITY": "opportunity",
+    "CUSTOMER": "customer",
+    "EVANGELIST": "evangelist",
+}
+_UNITS_MS = {"h": 3_600_000, "m": 60_000, "s": 1000}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(h|m|s)[a-z]*")
+_PARTS = re.compile(rf"(?:{_PART.pattern}\s*)+")
+_CLOCK = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]\d)")
+_encode = msgspec.json.Encoder(order="deterministic", decimal_format="number").encode
+
+
+def to_text(value: Any) -> str:
+    """The text of a value: "" for none, numbers without exponents, items of a list joined by ";"."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return format(Decimal(repr(value)), "f").removesuffix(".0")
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return to_iso(value.astimezone(UTC))
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, (list, tuple)):
+        return ";".join(to_text(item) for item in value)
+    return _encode(value).decode() if isinstance(value, Mapping) else str(value)
+
+
+def to_rich_text(text: str) -> str:
+    """HTML that shows the plain text as it is, cut to what a body may hold."""
+    rich = html.escape(text, quote=False).replace("\r\n", "\n").replace("\n", "<br>")
+    if len(rich) <= BODY_CHARACTERS_MAX:
+        return rich
+    return re.sub(r"[&<][^;>]*$", "", rich[:BODY_CHARACTERS_MAX])
+
+
+def parse_duration_ms(value: Any) -> int | None:
+    """Of seconds as a number or a text, "1h 30m", "45 min" or "1:02:03"; None where it is none of these."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, (int, float, Decimal)):
+        return int(value * 1000) if 0 <= value < 10**9 else None
+    text = str(value).strip().lower()
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
+        return int(float(text) * 1000)
+    if clock := _CLOCK.fullmatch(text):
+        hours, minutes, seconds = (int(part or 0) for part in clock.groups())
+        return ((hours * 60 + minutes) * 60 + seconds) * 1000
+    if not _PARTS.fullmatch(text):
+        return None
+    return int(sum(float(number) * _UNITS_MS[unit] for number, unit in _PART.findall(text)))
+
+
+def parse_time(value: Any) -> datetime | None:
+    """Of an ISO date, which is its midnight in UTC, or a time with an offset; None where it is neither."""
+    if not isinstance(value, str):
+        return None
+    try:
+        at = datetime.fromisoformat(value.strip())
+        if at.tzinfo is None:
+            return datetime.combine(date.fromisoformat(value.strip()), datetime.min.time(), UTC)
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
