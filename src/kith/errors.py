@@ -23,6 +23,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "INVALID_API_KEY": (401, "The API key is not known."),
     "EXPIRED_API_KEY": (401, "The API key has expired."),
     "REVOKED_API_KEY": (401, "The API key was revoked."),
+    "INVALID_SIGNATURE": (401, "A webhook's delivery is not signed with the integration's secret, or too old."),
     "FORBIDDEN": (403, "The API key is of another kind, or lacks the scope."),
     "NOT_FOUND": (404, "Nothing is there in this workspace."),
     "METHOD_NOT_ALLOWED": (405, "The path exists, but not with this method."),

@@ -12,7 +12,7 @@ import structlog
 import uuid_utils
 
 from kith.api.auth import check_kind, check_scope, get_token
-from kith.api.calls import OpenCall, ReadCall, WriteCall
+from kith.api.calls import HookCall, OpenCall, ReadCall, WriteCall
 from kith.api.limits import Limiter, make_limit_headers, make_limit_refusal
 from kith.api.metrics import count_request
 from kith.api.requests import (
@@ -108,6 +108,8 @@ async def answer_request(
     scope = exchange.scope
     route, values = router.get_route(exchange.method, exchange.path, scope.get("raw_path") or exchange.path.encode())
     exchange.route = route
+    if route.call is HookCall:
+        return await route.handler(await make_hook_call(engine, exchange, receive), *values)
     if caller is None:
         return await route.handler(OpenCall(engine), *values)
     check_scope(caller, route.call.scope)
@@ -133,6 +135,15 @@ async def answer_request(
     if waited_s:
         answer.headers.append((b"preference-applied", b"wait=%d" % waited_s))
     return answer
+
+
+async def make_hook_call(engine: Engine, exchange: Exchange, receive: Receive) -> HookCall:
+    settings, scope = engine.settings, exchange.scope
+    body = await read_body(receive, exchange.headers, settings.body_bytes_max, settings.body_timeout_ms)
+    path = (scope.get("raw_path") or exchange.path.encode()).decode("latin-1")
+    query = scope["query_string"].decode("latin-1")
+    target = f"{path}?{query}" if query else path
+    return HookCall(engine, exchange.method, target, exchange.headers, body)
 
 
 async def admit(engine: Engine, limiter: Limiter, exchange: Exchange) -> Caller:

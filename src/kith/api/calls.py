@@ -1,5 +1,6 @@
 """What a handler is called with. The type of its first parameter is the permission that the route needs."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import msgspec
@@ -14,6 +15,18 @@ class OpenCall(msgspec.Struct, frozen=True):
 
     scope: ClassVar[str | None] = None
     engine: Engine
+
+
+class HookCall(OpenCall, frozen=True):
+    """A call by another service, which proves by a signature who it is; so it is needed as it came.
+
+    ``target`` is the path with its query as it was sent; header names are lower-case.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[bytes, bytes]
+    body: bytes
 
 
 class ReadCall(msgspec.Struct, frozen=True):

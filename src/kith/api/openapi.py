@@ -131,7 +131,7 @@ def make_operation(entry: Route) -> Json:
         "parameters": make_parameters(entry),
         "responses": make_responses(entry),
     }
-    if entry.call is OpenCall:
+    if issubclass(entry.call, OpenCall):
         operation["security"] = []
     else:
         entry_scope = f"Needs a key with `{entry.call.scope}`."
@@ -152,7 +152,7 @@ def make_parameters(entry: Route) -> list[Json]:
         names = ["Prefer", "Idempotency-Key", *([] if entry.creates else ["If-Match"])]
         if entry.kind == "account":
             names = ["Idempotency-Key"] if entry.creates else ["If-Match"] if entry.data is IntegrationView else []
-    elif entry.call is OpenCall:
+    elif issubclass(entry.call, OpenCall):
         names = []
     else:
         names = ["X-Read-After", "Prefer"]
@@ -251,7 +251,7 @@ def make_envelope(**members: Json) -> Json:
 def list_codes(entry: Route) -> list[str]:
     """The codes of the errors that the endpoint answers, without repeats: the common ones follow from its signature."""
     codes = list(entry.errors)
-    if entry.call is OpenCall:
+    if issubclass(entry.call, OpenCall):
         codes += ["NOT_FOUND"] if entry.parameters else []
     else:
         codes += GUARDED_ERRORS
@@ -297,7 +297,7 @@ def make_response(
         "X-Correlation-Id",
         *headers,
         *superseded,
-        *(LIMIT_HEADERS if limited and entry.call is not OpenCall else ()),
+        *(LIMIT_HEADERS if limited and not issubclass(entry.call, OpenCall) else ()),
     ]
     return {
         "description": description,

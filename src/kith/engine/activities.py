@@ -1,5 +1,10 @@
 """The verbs on activities."""
 
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from kith.clock import to_milliseconds
 from kith.cql.ast import And, Comparison, Condition
 from kith.cql.catalogue import ACTIVITY
 from kith.engine.context import Engine
@@ -29,6 +34,26 @@ async def log_activity(engine: Engine, request: WriteRequest, ref: str, fields: 
     def make_command(attempt: Attempt, state: State) -> Command:
         contact_id = get_target(state, parsed).external_id
         return LogActivity(contact_id=contact_id, activity_id=attempt.make_id("act"), **given)
+
+    return await write(engine, request, [parsed], make_command)
+
+
+async def log_event(
+    engine: Engine, request: WriteRequest, ref: str, content: str, properties: Mapping[str, Any], at: datetime
+) -> Written:
+    """What another service tells of a contact, in its timeline."""
+    parsed = parse_ref("contact", ref)
+
+    def make_command(attempt: Attempt, state: State) -> Command:
+        return LogActivity(
+            contact_id=get_target(state, parsed).external_id,
+            activity_id=attempt.make_id("act"),
+            activity_type="CUSTOM_EVENT",
+            module="INTEGRATION",
+            content=content,
+            properties=dict(properties),
+            occurred_at=to_milliseconds(at),
+        )
 
     return await write(engine, request, [parsed], make_command)
 

@@ -10,47 +10,50 @@ import msgspec
 
 from kith.clock import Clock
 from kith.integrations.accounts import Integration
+from kith.integrations.hubspot.push import HubSpot
+from kith.integrations.hubspot.settings import HubSpotSettings
 from kith.integrations.limiter import Limiter
+from kith.integrations.mailchimp.push import Mailchimp
+from kith.integrations.mailchimp.settings import MailchimpSettings
 from kith.integrations.port import Provider
 from kith.integrations.providers import PROVIDERS
 from kith.integrations.vault import Vault
 from kith.settings import Settings
-from kith.store.database import Database
+from kith.store.database import Connection, Database
 from kith.store.queries import load_queries
 
 _SQL = load_queries("integrations")
 
 
 class Keeper:
-    """The credentials of an integration while it is at work: a token that was refreshed is stored at once.
+    """The credentials of an integration while it is at work: a token that was got anew is kept at once.
 
-    Only one process refreshes at a time: a provider may take each refresh token once.
+    One process at a time does that, as a provider may take each refresh token once.
     """
 
     def __init__(self, database: Database, vault: Vault, integration: Integration) -> None:
         self._database = database
         self._vault = vault
         self._integration = integration
+        self._locked: Connection | None = None
 
     @asynccontextmanager
-    async def changing(self) -> AsyncIterator["Change"]:
+    async def lock(self) -> AsyncIterator[Mapping[str, Any]]:
         """The credentials as they are kept now; nobody else changes them meanwhile."""
         one = self._integration
         async with self._database.acquire() as connection, connection.transaction():
             sealed = await connection.fetchval(_SQL["load_credentials_to_change"], *one.key)
-            change = Change(self._vault.unseal(one.external_id, sealed))
-            yield change
-            if change.after is not None:
-                resealed = self._vault.seal(one.external_id, change.after)
-                await connection.execute(_SQL["save_credentials"], *one.key, resealed)
+            self._locked = connection
+            try:
+                yield self._vault.unseal(one.external_id, sealed)
+            finally:
+                self._locked = None
 
-
-class Change:
-    """``before`` is what was kept; what is put into ``after`` is kept from then on."""
-
-    def __init__(self, before: Mapping[str, Any]) -> None:
-        self.before = before
-        self.after: Mapping[str, Any] | None = None
+    async def store(self, credentials: Mapping[str, Any]) -> None:
+        """Within ``lock``."""
+        assert self._locked is not None
+        sealed = self._vault.seal(self._integration.external_id, credentials)
+        await self._locked.execute(_SQL["save_credentials"], *self._integration.key, sealed)
 
 
 class Opener:
@@ -66,18 +69,30 @@ class Opener:
     @asynccontextmanager
     async def open(self, one: Integration) -> AsyncIterator[Provider]:
         """Raises SECRETS_UNAVAILABLE."""
-        kind = PROVIDERS[one.provider]
         credentials = self._vault.unseal(one.external_id, one.credentials)
+        kind = PROVIDERS[one.provider]
         limiter = Limiter(self._database, make_limit_key(one, credentials), kind.make_rate(self._settings))
-        yield kind.make(
-            client=self._client,
-            limiter=limiter,
-            clock=self._clock,
-            settings=self._settings,
-            credentials=credentials,
-            chosen=msgspec.convert(one.settings, kind.settings),
-            keeper=Keeper(self._database, self._vault, one),
-        )
+        keeper = Keeper(self._database, self._vault, one)
+        if one.provider == "HUBSPOT":
+            yield HubSpot(
+                self._client,
+                limiter,
+                self._clock,
+                credentials,
+                msgspec.convert(one.settings, HubSpotSettings),
+                url=self._settings.hubspot_url,
+                store=keeper.store,
+                lock=keeper.lock,
+            )
+        else:
+            yield Mailchimp(
+                self._client,
+                limiter,
+                self._clock,
+                credentials,
+                msgspec.convert(one.settings, MailchimpSettings),
+                url=self._settings.mailchimp_url,
+            )
 
 
 def make_limit_key(one: Integration, credentials: Mapping[str, Any]) -> str:

@@ -8,9 +8,13 @@ import msgspec
 
 from kith.engine.context import Engine
 from kith.errors import Validation
+from kith.integrations.hubspot.settings import HubSpotSettings
+from kith.integrations.hubspot.tokens import read_credentials as read_hubspot_credentials
 from kith.integrations.limiter import Rate
+from kith.integrations.mailchimp.settings import MailchimpSettings
+from kith.integrations.mailchimp.settings import read_credentials as read_mailchimp_credentials
 from kith.integrations.mapping import MAPPABLE, PROPERTY_PREFIX
-from kith.integrations.port import Entity, Provider, ProviderName
+from kith.integrations.port import Entity, ProviderName
 from kith.model.properties import Schema
 from kith.model.state import Ref
 from kith.model.workspaces import Workspace
@@ -18,22 +22,37 @@ from kith.settings import Settings
 
 
 class Kind(NamedTuple):
-    """A kind of account: the shapes of its settings and credentials, and the entities that it takes."""
+    """A kind of account: the shape of its settings, the entities that it may take, in their order, and its limits.
+
+    ``check_credentials`` raises ValidationError.
+    """
 
     settings: type[msgspec.Struct]
-    credentials: Any
     entities: Sequence[Entity]
+    check_credentials: Callable[[Mapping[str, Any]], object]
     make_rate: Callable[[Settings], Rate]
-    make: Callable[..., Provider]
 
 
-PROVIDERS: Mapping[ProviderName, Kind] = {}
+PROVIDERS: Mapping[ProviderName, Kind] = {
+    "HUBSPOT": Kind(
+        HubSpotSettings,
+        ("company", "contact", "association", "activity"),
+        read_hubspot_credentials,
+        lambda settings: Rate(requests=settings.hubspot_per_10s, seconds=10, burst=max(1, settings.hubspot_per_10s // 10)),
+    ),
+    "MAILCHIMP": Kind(
+        MailchimpSettings,
+        ("contact", "activity"),
+        read_mailchimp_credentials,
+        lambda settings: Rate(requests=settings.mailchimp_per_s, seconds=1, places=settings.mailchimp_at_once),
+    ),
+}
 
 
 def check_credentials(provider: ProviderName, given: Mapping[str, Any]) -> None:
     """Raises Validation. What is wrong is told without what was given: it is a secret."""
     try:
-        msgspec.convert(given, PROVIDERS[provider].credentials)
+        PROVIDERS[provider].check_credentials(given)
     except msgspec.ValidationError as error:
         raise Validation([_to_fault("credentials", error)]) from None
 

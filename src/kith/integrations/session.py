@@ -295,6 +295,8 @@ class Session:
             contact = contacts.get(record.contact_number or 0) if record else None
             # When its contact is there, its activities are looked at again.
             hindrance = "Its contact is not there." if contact is None or contact.state != "SYNCED" else None
+            if record is not None and record.module == "INTEGRATION":
+                hindrance = "It came from an integration."
             item = Item(
                 entity="activity",
                 number=number,

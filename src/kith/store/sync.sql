@@ -219,3 +219,17 @@ WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 A
 -- name: mark_removed
 UPDATE sync_links SET state = 'REMOVED'
 WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 AND record_id = $5;
+
+-- name: mark_linked
+UPDATE sync_links SET state = $6, hash = ''
+WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 AND external_id = $5
+  AND entity IN ('contact', 'company')
+RETURNING record_id;
+
+-- name: relink
+UPDATE sync_links SET external_id = $6, hash = ''
+WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 AND record_id = $5;
+
+-- name: forget_hash
+UPDATE sync_links SET hash = ''
+WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 AND record_id = $5;

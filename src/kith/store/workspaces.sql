@@ -20,5 +20,9 @@ WHERE id = $1;
 SELECT shard, id, name, timezone, coalesce((settings ->> 'strictProperties')::boolean, false) AS strict_properties
 FROM workspaces ORDER BY id;
 
+-- name: find_workspace_by_number
+SELECT shard, id, name, timezone, coalesce((settings ->> 'strictProperties')::boolean, false) AS strict_properties
+FROM workspaces WHERE id = $1;
+
 -- name: is_timezone
 SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = $1);

@@ -1,0 +1,280 @@
+"""What providers tell of records of theirs, brought into ours: deletions and unsubscribes win, fields have an owner.
+
+Every change of a record is a command on the log like any other. A delivery that comes again changes nothing: values
+are compared, and what is logged has an Idempotency-Key of its own.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+import structlog
+from msgspec import UNSET
+
+from kith.clock import to_iso
+from kith.engine.activities import log_event
+from kith.engine.contacts import delete_contact, update_contact
+from kith.engine.context import Engine
+from kith.engine.records import get_record
+from kith.engine.submit import WriteRequest
+from kith.errors import Exposed, InvalidId, NotFound, Unavailable
+from kith.integrations.accounts import Integration
+from kith.integrations.inbound_port import (
+    Cleaned,
+    EmailChanged,
+    FieldChanged,
+    Forgotten,
+    Inbound,
+    Merged,
+    Removed,
+    Restored,
+    Subscribed,
+    Unsubscribed,
+)
+from kith.integrations.mapping import PROPERTY_PREFIX
+from kith.integrations.providers import PROVIDERS
+from kith.integrations.session import hash_email
+from kith.model.contacts import ContactPatch
+from kith.model.workspaces import Workspace
+from kith.store.queries import load_queries
+
+Owner = Literal["OURS", "THEIRS", "LATEST"]
+NOBODY = 0  # the key of commands that no key sent
+WRITABLE = ("email", "name", "givenName", "familyName", "phone", "lifecycleStage")
+_SQL = load_queries("sync")
+logger = structlog.get_logger(__name__)
+
+
+class _Contact(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """As much of a contact as is compared. ``updated_at`` is ISO 8601."""
+
+    id: int | None
+    external_id: str
+    email: str | None
+    name: str | None
+    given_name: str | None
+    family_name: str | None
+    phone: str | None
+    lifecycle_stage: str
+    properties: dict[str, Any]
+    status: str
+    updated_at: datetime
+
+
+class Intake:
+    """Takes in what is told of one integration."""
+
+    def __init__(self, engine: Engine, workspace: Workspace, integration: Integration) -> None:
+        self._engine = engine
+        self._workspace = workspace
+        self._integration = integration
+        kind = PROVIDERS[integration.provider]
+        fields, ownership = kind.list_inbound(integration.settings)
+        self._ours = {theirs: ours for ours, theirs in fields.items()}
+        self._owners: Mapping[str, Owner] = ownership
+        self._to_ours = kind.to_ours
+
+    async def take(self, changes: Iterable[Inbound]) -> int:
+        """How many of them had an effect. One that cannot be taken is logged, and keeps no other from it.
+
+        Raises Unavailable where nothing can be taken for now, so that the provider delivers again.
+        """
+        taken = 0
+        for change in changes:
+            try:
+                taken += await self._take_one(change)
+            except Unavailable:
+                raise
+            except Exposed as error:
+                logger.warning(
+                    "a change was not taken",
+                    integration=self._integration.external_id,
+                    change=type(change).__name__,
+                    code=error.code,
+                    reason=error.message,
+                )
+        return taken
+
+    async def _take_one(self, change: Inbound) -> bool:
+        if getattr(change, "own", False) or getattr(change, "entity", "contact") != "contact":
+            return False
+        match change:
+            case FieldChanged():
+                return await self._take_field(change)
+            case EmailChanged():
+                return await self._take_email(change)
+            case Removed():
+                return await self._mark(change.external_id, "REMOVED") is not None
+            case Restored():
+                return await self._take_restored(change)
+            case Forgotten():
+                return await self._forget(change)
+            case Merged():
+                return await self._take_merged(change)
+            case Unsubscribed() | Subscribed() | Cleaned():
+                return await self._take_consent(change)
+        return False
+
+    async def _take_field(self, change: FieldChanged) -> bool:
+        ours = self._ours.get(change.field)
+        contact = await self._find_contact(change.external_id, getattr(change, "email", None))
+        if ours is None or contact is None or contact.status not in ("ACTIVE", "ARCHIVED"):
+            return False
+        value = self._to_ours(change.field, change.value)
+        if same(read_value(contact, ours), value):
+            return False
+        owner = self._owners.get(ours, "OURS")
+        if owner == "OURS" or (owner == "LATEST" and change.at <= contact.updated_at):
+            await self._send_again(contact)
+            return False
+        return await self._write(contact, ours, value)
+
+    async def _take_email(self, change: EmailChanged) -> bool:
+        contact = await self._find_contact(None, change.old)
+        if contact is None or contact.email == change.new.lower():
+            return False
+        owner = self._owners.get("email", "OURS")
+        if owner == "OURS" or (owner == "LATEST" and change.at <= contact.updated_at):
+            await self._send_again(contact)
+            return False
+        return await self._write(contact, "email", change.new)
+
+    async def _write(self, contact: _Contact, ours: str, value: str | None) -> bool:
+        if ours.startswith(PROPERTY_PREFIX):
+            patch = ContactPatch(properties={ours.removeprefix(PROPERTY_PREFIX): value})
+        elif ours in WRITABLE:
+            patch = msgspec.convert({ours: value if value is not None or ours != "lifecycleStage" else UNSET}, ContactPatch)
+        else:
+            return False
+        await update_contact(self._engine, self._make_request(), contact.external_id, patch)
+        return True
+
+    async def _take_restored(self, change: Restored) -> bool:
+        number = await self._mark(change.external_id, "SYNCED")
+        if number is None:
+            return False
+        await self._queue(number)
+        return True
+
+    async def _forget(self, change: Forgotten) -> bool:
+        """The person asked to be erased: nothing is sent there again, and the contact is deleted here."""
+        contact = await self._find_contact(change.external_id, None)
+        if contact is None:
+            return False
+        if contact.email is not None:
+            reason = f"Asked for at {self._integration.name}."
+            await self._engine.database.execute(
+                _SQL["suppress"],
+                self._workspace.shard,
+                self._workspace.id,
+                hash_email(contact.email),
+                reason,
+                self._engine.clock.now(),
+            )
+        await self._mark(change.external_id, "REMOVED")
+        await delete_contact(self._engine, self._make_request(), contact.external_id)
+        return True
+
+    async def _take_merged(self, change: Merged) -> bool:
+        """The contact that is left there is that of the first of ours that went into it; the others stay away."""
+        numbers = [await self._find_number(one) for one in (change.external_id, *change.merged_ids)]
+        known = [number for number in numbers if number is not None]
+        if not known:
+            return False
+        first, *others = dict.fromkeys(known)
+        database, key = self._engine.database, self._integration.key
+        for number in others:
+            await database.execute(_SQL["mark_removed"], *key, "contact", number)
+        await database.execute(_SQL["relink"], *key, "contact", first, change.external_id)
+        return True
+
+    async def _take_consent(self, change: Unsubscribed | Subscribed | Cleaned) -> bool:
+        """It is written into the contact's timeline. Nothing that is sent ever changes it there."""
+        contact = await self._find_contact(getattr(change, "external_id", None), change.email)
+        if contact is None or contact.id is None:
+            return False
+        words = {Unsubscribed: "Unsubscribed", Subscribed: "Subscribed", Cleaned: "Cleaned"}[type(change)]
+        digest = hashlib.sha256(
+            f"{self._integration.external_id} {words} {change.email} {to_iso(change.at)}".encode()
+        ).hexdigest()
+        properties = {
+            "event": words.upper(),
+            "integration": self._integration.external_id,
+            "reason": getattr(change, "reason", None),
+        }
+        await log_event(
+            self._engine,
+            self._make_request(digest),
+            contact.external_id,
+            f"{words} at {self._integration.name}",
+            {name: value for name, value in properties.items() if value},
+            change.at,
+        )
+        return True
+
+    def _make_request(self, key: str | None = None) -> WriteRequest:
+        return WriteRequest(
+            workspace=self._workspace, key_id=NOBODY, idempotency_key=key, fingerprint=key.encode() if key else b""
+        )
+
+    async def _find_contact(self, external_id: str | None, email: str | None) -> _Contact | None:
+        """By its link, else by email, with the writes on it that are pending."""
+        number = await self._find_number(external_id) if external_id is not None else None
+        ref = str(number) if number is not None else email
+        if ref is None:
+            return None
+        try:
+            found = await get_record(self._engine, self._workspace, "contact", ref)
+        except (NotFound, InvalidId):
+            return None
+        return msgspec.json.decode(found.data, type=_Contact)
+
+    async def _find_number(self, external_id: str) -> int | None:
+        row = await self._engine.database.fetchrow(
+            _SQL["find_linked"], *self._integration.key, "contact", external_id
+        )
+        return row["record_id"] if row is not None else None
+
+    async def _mark(self, external_id: str, state: str) -> int | None:
+        number: int | None = await self._engine.database.fetchval(
+            _SQL["mark_linked"], *self._integration.key, "contact", external_id, state
+        )
+        return number
+
+    async def _send_again(self, contact: _Contact) -> None:
+        """What was changed there is ours: it is sent over it."""
+        if contact.id is None:
+            return
+        await self._engine.database.execute(_SQL["forget_hash"], *self._integration.key, "contact", contact.id)
+        await self._queue(contact.id)
+
+    async def _queue(self, number: int) -> None:
+        now = self._engine.clock.now()
+        sequence = self._integration.feed_sequence
+        await self._engine.database.execute(
+            _SQL["save_jobs"], *self._integration.key, ["contact"], [number], [sequence], now
+        )
+
+
+def read_value(contact: _Contact, ours: str) -> Any:
+    """Our value of a field that can be written; None of any other."""
+    if ours.startswith(PROPERTY_PREFIX):
+        return contact.properties.get(ours.removeprefix(PROPERTY_PREFIX))
+    names = dict(zip(_Contact.__struct_encode_fields__, _Contact.__struct_fields__, strict=True))
+    return getattr(contact, names[ours]) if ours in WRITABLE else None
+
+
+def same(ours: Any, theirs: str | None) -> bool:
+    """Theirs is always text: numbers and booleans are compared as what they say."""
+    if ours is None or theirs is None:
+        return (ours or None) == (theirs or None)
+    if isinstance(ours, bool):
+        return str(ours).lower() == theirs.lower()
+    if isinstance(ours, int | float):
+        try:
+            return float(theirs) == float(ours)
+        except ValueError:
+            return False
+    return str(ours) == theirs
