@@ -74,7 +74,7 @@ class Caller:
         not is tried again only where it surely was not taken.
         """
         async for attempt in stamina.retry_context(
-            on=lambda error: isinstance(error, Transient) and (safe or isinstance(error, _NotTaken)),
+            on=lambda error: isinstance(error, Transient) and (safe or isinstance(error, NotTaken)),
             attempts=ATTEMPTS_MAX,
             timeout=None,
             wait_initial=0.2,
@@ -108,7 +108,7 @@ class Caller:
                     method, self._url + path, content=content, params=params, headers=headers
                 )
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-                raise _NotTaken(f"{self._url} cannot be reached ({error or type(error).__name__}).") from error
+                raise NotTaken(f"{self._url} cannot be reached ({error or type(error).__name__}).") from error
             except httpx2.TimeoutException as error:
                 turn.keep_place()
                 raise Transient(f"{self._url} did not answer in time.") from error
@@ -120,7 +120,7 @@ class Caller:
         return _decode(answer)
 
 
-class _NotTaken(Transient):
+class NotTaken(Transient):
     """It was not sent at all."""
 
 
