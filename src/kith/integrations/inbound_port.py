@@ -1,6 +1,7 @@
 """The port of what providers tell: changes that were made there, in one form for all of them.
 
-``external_id`` is the record's id there, as its link has it, and ``at`` is when it happened there.
+``external_id`` is the record's id there, as its link has it; where the provider does not tell it, ``email`` finds the
+contact. ``at`` is when it happened there.
 """
 
 from collections.abc import Sequence
@@ -24,21 +25,23 @@ class Created(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class FieldChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """``field`` is theirs, None is a value that was cleared. ``own``: we have sent it, and it only comes back."""
 
-    external_id: str
+    external_id: str | None
     entity: InboundEntity
     field: str
     value: str | None
     at: datetime
     own: bool = False
+    email: str | None = None
 
 
 class Removed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """It was deleted or archived there; ``own``: by us."""
 
-    external_id: str
+    external_id: str | None
     entity: InboundEntity
     at: datetime
     own: bool = False
+    email: str | None = None
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -1,0 +1,1 @@
+"""Mailchimp: contacts become members of an audience, activities their notes and events."""

@@ -1,0 +1,37 @@
+"""What became of a member, in the words that all providers share. Pure."""
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+
+from kith.integrations.inbound_port import Change, Cleaned, FieldChanged, Removed, Subscribed, Unsubscribed
+from kith.integrations.mailchimp.client import ChangedMember
+
+
+def list_changes(member: ChangedMember, fields: Collection[str]) -> Iterator[Change]:
+    """Its status, then the merge fields that are mapped; all of them, as nothing says which one changed."""
+    yield from _list_status(member, member.external_id, member.email_address, member.last_changed)
+    if member.status == "archived":
+        return
+    for field, value in member.merge_fields.items():
+        if field in fields:
+            yield FieldChanged(
+                external_id=member.external_id,
+                entity="contact",
+                field=field,
+                value=value,
+                at=member.last_changed,
+                own=False,
+                email=member.email_address,
+            )
+
+
+def _list_status(member: ChangedMember, external_id: str, email: str, at: datetime) -> Iterator[Change]:
+    """Nothing for those who have never been asked: transactional, pending."""
+    if member.status == "archived":
+        yield Removed(external_id=external_id, entity="contact", at=at, email=email)
+    elif member.status == "cleaned":
+        yield Cleaned(email=email, at=at, reason=None)
+    elif member.status == "unsubscribed":
+        yield Unsubscribed(external_id=external_id, email=email, at=at, reason=member.unsubscribe_reason)
+    elif member.status == "subscribed":
+        yield Subscribed(external_id=external_id, email=email, at=at)

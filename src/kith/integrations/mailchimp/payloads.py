@@ -1,0 +1,113 @@
+"""What Mailchimp is sent of our records. Pure."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from kith.integrations.mailchimp.settings import LANGUAGE
+from kith.integrations.mapping import Fields, map_record
+from kith.model.activities import Activity
+from kith.model.contacts import Contact
+
+NOTE_CHARACTERS_MAX = 1000
+# A person reads the name of what happened in a member's history.
+EVENT_NAMES: Mapping[str, str] = {
+    "NOTE": "note_added",
+    "CALL": "call_logged",
+    "MEETING": "meeting_held",
+    "EMAIL": "email_logged",
+    "TASK": "task_added",
+    "PAGE_VIEW": "page_viewed",
+    "CUSTOM_EVENT": "custom_event",
+}
+# What only programs have seen fills no notes.
+NOTED = ("NOTE", "CALL", "MEETING", "EMAIL", "TASK")
+EVENT_PROPERTIES_MAX = 20
+EVENT_TEXT_CHARACTERS_MAX = 100
+
+
+def hash_email(email: str) -> str:
+    """The name of a member in paths."""
+    return hashlib.md5(email.lower().encode(), usedforsecurity=False).hexdigest()
+
+
+def make_member(contact: Contact, email: str, fields: Fields, *, with_tags: bool) -> dict[str, Any]:
+    """All that is sent of a contact. An empty text clears a merge field; a language cannot be cleared."""
+    values = map_record(contact, fields)
+    language = values.pop(LANGUAGE, None)
+    payload: dict[str, Any] = {
+        "email": email,
+        "merge_fields": {theirs: to_text(value) for theirs, value in values.items()},
+    }
+    if language:
+        payload["language"] = to_text(language)
+    if with_tags:
+        payload["tags"] = sorted({tag.name for tag in contact.tags})
+    return payload
+
+
+def make_member_body(payload: Mapping[str, Any], status_if_new: str) -> dict[str, Any]:
+    """Never with a status: it would undo that a person has unsubscribed."""
+    body = {"email_address": payload["email"], "status_if_new": status_if_new, "merge_fields": payload["merge_fields"]}
+    return {**body, "language": payload["language"]} if "language" in payload else body
+
+
+def make_tag_changes(before: Iterable[str], after: Iterable[str]) -> list[dict[str, str]]:
+    """From the tags that we have set to those that should be; tags that others have set are not ours to take off."""
+    old, new = set(before), set(after)
+    added = [{"name": name, "status": "active"} for name in sorted(new - old)]
+    return added + [{"name": name, "status": "inactive"} for name in sorted(old - new)]
+
+
+def make_reference(activity: Activity) -> str:
+    """By which a note is known again whose id did not arrive."""
+    return f"[kith:{activity.external_id}]"
+
+
+def make_note(activity: Activity) -> str:
+    """What a person reads: its kind, time and reference in the first line, so that no cut takes them away."""
+    at = activity.occurred_at.strftime("%Y-%m-%d %H:%M UTC")
+    lines = [f"{activity.type.capitalize()}, {at} {make_reference(activity)}"]
+    if activity.content:
+        lines.append(activity.content)
+    lines += [f"{name}: {text}" for name, text in _list_scalars(activity.properties)]
+    note = "\n".join(lines)
+    return note if len(note) <= NOTE_CHARACTERS_MAX else note[: NOTE_CHARACTERS_MAX - 1] + "…"
+
+
+def make_event(activity: Activity) -> dict[str, Any]:
+    """Synced, not fresh: it starts no automation."""
+    known = {"activity_id": activity.external_id, "type": activity.type}
+    return {
+        "name": EVENT_NAMES[activity.type],
+        "properties": {**dict(_list_scalars(activity.properties)), **known},
+        "occurred_at": activity.occurred_at.isoformat(timespec="seconds"),
+        "is_syncing": True,
+    }
+
+
+def _list_scalars(properties: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    """Short values only, the first by name."""
+    texts = [(name, to_text(value)) for name, value in sorted(properties.items()) if not isinstance(value, list | dict)]
+    return [(name, text) for name, text in texts if 0 < len(text) <= EVENT_TEXT_CHARACTERS_MAX][:EVENT_PROPERTIES_MAX]
+
+
+def to_text(value: Any) -> str:
+    """Values are texts there, whatever they are here."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, list | tuple):
+        return ", ".join(to_text(part) for part in value)
+    return _encode(value).decode()
+
+
+_encode = msgspec.json.Encoder(order="deterministic", decimal_format="number").encode
