@@ -111,7 +111,9 @@ def check_route(entry: Route, names: Sequence[str]) -> None:
     """Refuse, at import, a handler that does not fit its path or leaves a path under /crm without a key."""
     inputs = [*entry.parameters, *(name for name in ("body", "query") if getattr(entry, name))]
     assert sorted(names[1:]) == sorted(inputs), f"{entry.method} {entry.path}: {names[1:]} is not {inputs}"
-    assert (not issubclass(entry.call, OpenCall)) == is_guarded(entry.path), f"{entry.path}: only paths under /crm take a key"
+    assert (not issubclass(entry.call, OpenCall)) == is_guarded(entry.path), (
+        f"{entry.path}: only paths under /crm take a key"
+    )
 
 
 def is_guarded(path: str) -> bool:

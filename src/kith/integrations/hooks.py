@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from kith.engine.context import Engine
-from kith.errors import Exposed, InvalidId, NotFound
+from kith.errors import Exposed, InvalidId, InvalidRequest, NotFound
 from kith.integrations.accounts import Integration, get_integration
 from kith.integrations.hubspot import hooks as hubspot
 from kith.integrations.inbound import Intake
@@ -77,7 +77,10 @@ def check_signature(engine: Engine, secret: str | None, one: Integration, delive
 
 def list_changes(one: Integration, body: bytes) -> Iterable[Inbound]:
     if one.provider == "MAILCHIMP":
-        return mailchimp.parse_delivery(body)
+        try:
+            return mailchimp.read_hook(body).changes
+        except ValueError as error:
+            raise InvalidRequest(f"This is not a webhook of Mailchimp's: {error}") from None
     account = one.account.id if one.account is not None else None
     return [
         change

@@ -7,7 +7,7 @@ are compared, and what is logged has an Idempotency-Key of its own.
 import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import structlog
@@ -33,14 +33,13 @@ from kith.integrations.inbound_port import (
     Subscribed,
     Unsubscribed,
 )
-from kith.integrations.mapping import PROPERTY_PREFIX
+from kith.integrations.mapping import PROPERTY_PREFIX, Owner
 from kith.integrations.providers import PROVIDERS
 from kith.integrations.session import hash_email
 from kith.model.contacts import ContactPatch
 from kith.model.workspaces import Workspace
 from kith.store.queries import load_queries
 
-Owner = Literal["OURS", "THEIRS", "LATEST"]
 NOBODY = 0  # the key of commands that no key sent
 WRITABLE = ("email", "name", "givenName", "familyName", "phone", "lifecycleStage")
 _SQL = load_queries("sync")
@@ -71,9 +70,9 @@ class Intake:
         self._workspace = workspace
         self._integration = integration
         kind = PROVIDERS[integration.provider]
-        fields, ownership = kind.list_inbound(integration.settings)
-        self._ours = {theirs: ours for ours, theirs in fields.items()}
-        self._owners: Mapping[str, Owner] = ownership
+        settings: Any = msgspec.convert(integration.settings, kind.settings)
+        self._ours = {theirs: ours for ours, theirs in settings.contact_fields.items()}
+        self._owners: Mapping[str, Owner] = settings.ownership
         self._to_ours = kind.to_ours
 
     async def take(self, changes: Iterable[Inbound]) -> int:
@@ -106,7 +105,7 @@ class Intake:
             case EmailChanged():
                 return await self._take_email(change)
             case Removed():
-                return await self._mark(change.external_id, "REMOVED") is not None
+                return await self._take_removed(change)
             case Restored():
                 return await self._take_restored(change)
             case Forgotten():
@@ -119,7 +118,7 @@ class Intake:
 
     async def _take_field(self, change: FieldChanged) -> bool:
         ours = self._ours.get(change.field)
-        contact = await self._find_contact(change.external_id, getattr(change, "email", None))
+        contact = await self._find_contact(change.external_id, change.email)
         if ours is None or contact is None or contact.status not in ("ACTIVE", "ARCHIVED"):
             return False
         value = self._to_ours(change.field, change.value)
@@ -145,10 +144,22 @@ class Intake:
         if ours.startswith(PROPERTY_PREFIX):
             patch = ContactPatch(properties={ours.removeprefix(PROPERTY_PREFIX): value})
         elif ours in WRITABLE:
-            patch = msgspec.convert({ours: value if value is not None or ours != "lifecycleStage" else UNSET}, ContactPatch)
+            patch = msgspec.convert(
+                {ours: value if value is not None or ours != "lifecycleStage" else UNSET}, ContactPatch
+            )
         else:
             return False
         await update_contact(self._engine, self._make_request(), contact.external_id, patch)
+        return True
+
+    async def _take_removed(self, change: Removed) -> bool:
+        """It stays deleted there, whatever changes here."""
+        if change.external_id is not None:
+            return await self._mark(change.external_id, "REMOVED") is not None
+        contact = await self._find_contact(None, change.email)
+        if contact is None or contact.id is None:
+            return False
+        await self._engine.database.execute(_SQL["mark_removed"], *self._integration.key, "contact", contact.id)
         return True
 
     async def _take_restored(self, change: Restored) -> bool:
@@ -232,9 +243,7 @@ class Intake:
         return msgspec.json.decode(found.data, type=_Contact)
 
     async def _find_number(self, external_id: str) -> int | None:
-        row = await self._engine.database.fetchrow(
-            _SQL["find_linked"], *self._integration.key, "contact", external_id
-        )
+        row = await self._engine.database.fetchrow(_SQL["find_linked"], *self._integration.key, "contact", external_id)
         return row["record_id"] if row is not None else None
 
     async def _mark(self, external_id: str, state: str) -> int | None:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -12,6 +12,7 @@ from kith.model.companies import Company
 from kith.model.contacts import Contact
 
 Fields = Mapping[str, str]  # our field -> theirs
+Owner = Literal["OURS", "THEIRS", "LATEST"]
 PROPERTY_PREFIX = "properties."
 _CONTACT_FIELDS: Mapping[str, Callable[[Contact], Any]] = {
     "externalId": lambda contact: contact.external_id,

@@ -14,7 +14,7 @@ from kith.integrations.hubspot.push import HubSpot
 from kith.integrations.hubspot.settings import HubSpotSettings
 from kith.integrations.limiter import Limiter
 from kith.integrations.mailchimp.push import Mailchimp
-from kith.integrations.mailchimp.settings import MailchimpSettings
+from kith.integrations.mailchimp.settings import MailchimpSettings, read_credentials
 from kith.integrations.port import Provider
 from kith.integrations.providers import PROVIDERS
 from kith.integrations.vault import Vault
@@ -89,7 +89,7 @@ class Opener:
                 self._client,
                 limiter,
                 self._clock,
-                credentials,
+                read_credentials(credentials),
                 msgspec.convert(one.settings, MailchimpSettings),
                 url=self._settings.mailchimp_url,
             )

@@ -10,6 +10,7 @@ from kith.engine.context import Engine
 from kith.errors import Validation
 from kith.integrations.hubspot.settings import HubSpotSettings
 from kith.integrations.hubspot.tokens import read_credentials as read_hubspot_credentials
+from kith.integrations.hubspot.values import STAGES
 from kith.integrations.limiter import Rate
 from kith.integrations.mailchimp.settings import MailchimpSettings
 from kith.integrations.mailchimp.settings import read_credentials as read_mailchimp_credentials
@@ -22,7 +23,8 @@ from kith.settings import Settings
 
 
 class Kind(NamedTuple):
-    """A kind of account: the shape of its settings, the entities that it may take, in their order, and its limits.
+    """A kind of account: the shape of its settings, the entities that it may take, in their order, its limits, and
+    what a value of a field of theirs is here.
 
     ``check_credentials`` raises ValidationError.
     """
@@ -31,6 +33,14 @@ class Kind(NamedTuple):
     entities: Sequence[Entity]
     check_credentials: Callable[[Mapping[str, Any]], object]
     make_rate: Callable[[Settings], Rate]
+    to_ours: Callable[[str, str | None], str | None]
+
+
+def from_hubspot(field: str, value: str | None) -> str | None:
+    """Of a stage that is not known here, none."""
+    if field != "lifecyclestage":
+        return value or None
+    return next((ours for ours, theirs in STAGES.items() if theirs == value), None)
 
 
 PROVIDERS: Mapping[ProviderName, Kind] = {
@@ -38,13 +48,17 @@ PROVIDERS: Mapping[ProviderName, Kind] = {
         HubSpotSettings,
         ("company", "contact", "association", "activity"),
         read_hubspot_credentials,
-        lambda settings: Rate(requests=settings.hubspot_per_10s, seconds=10, burst=max(1, settings.hubspot_per_10s // 10)),
+        lambda settings: Rate(
+            requests=settings.hubspot_per_10s, seconds=10, burst=max(1, settings.hubspot_per_10s // 10)
+        ),
+        from_hubspot,
     ),
     "MAILCHIMP": Kind(
         MailchimpSettings,
         ("contact", "activity"),
         read_mailchimp_credentials,
         lambda settings: Rate(requests=settings.mailchimp_per_s, seconds=1, places=settings.mailchimp_at_once),
+        lambda _, value: value or None,
     ),
 }
 

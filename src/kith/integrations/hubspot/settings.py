@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from kith.integrations.mapping import MAPPABLE, merge_fields
+from kith.integrations.mapping import MAPPABLE, Owner, merge_fields
 
 ApiVersion = Literal["2026-09", "2026-03"]
 OnDelete = Literal["ARCHIVE", "ERASE", "KEEP"]
@@ -32,13 +32,18 @@ class HubSpotFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class HubSpotSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """``on_delete``: what becomes there of a record that is deleted here; ERASE is their erasure by privacy law."""
+    """``on_delete``: what becomes there of a record that is deleted here; ERASE is their erasure by privacy law.
+
+    ``ownership``: whose value of a contact's field of ours counts where it was changed there; ours, where nothing is
+    said.
+    """
 
     api_version: ApiVersion = "2026-09"
     fields: HubSpotFields = msgspec.field(default_factory=HubSpotFields)
     on_delete: OnDelete = "ARCHIVE"
     activities: bool = True
     companies: bool = True
+    ownership: dict[str, Owner] = {}
 
     def __post_init__(self) -> None:
         """Raises ValueError, which the decoder tells as a fault of the body."""
@@ -54,6 +59,10 @@ class HubSpotSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
             twice = {theirs for theirs in fields.values() if list(fields.values()).count(theirs) > 1}
             if twice:
                 raise ValueError(f"fields.{entity}: two fields are sent to {min(twice)!r}; map one of them to null.")
+
+    @property
+    def contact_fields(self) -> dict[str, str]:
+        return self.get_fields("contact")
 
     def get_fields(self, entity: RecordEntity) -> dict[str, str]:
         """Our field -> theirs, of what is sent."""

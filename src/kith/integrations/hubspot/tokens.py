@@ -22,7 +22,10 @@ Lock = Callable[[], AbstractAsyncContextManager[CredentialsDocument | None]]
 
 
 class PrivateApp(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """``webhook_secret`` is the app's client secret, by which its webhooks are signed."""
+
     access_token: str
+    webhook_secret: str | None = None
 
     def __repr__(self) -> str:
         return "PrivateApp(…)"

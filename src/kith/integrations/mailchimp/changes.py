@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from kith.integrations.inbound_port import Change, Cleaned, FieldChanged, Removed, Subscribed, Unsubscribed
+from kith.integrations.inbound_port import Cleaned, FieldChanged, Inbound, Removed, Subscribed, Unsubscribed
 from kith.integrations.mailchimp.client import ChangedMember
 
 
-def list_changes(member: ChangedMember, fields: Collection[str]) -> Iterator[Change]:
+def list_changes(member: ChangedMember, fields: Collection[str]) -> Iterator[Inbound]:
     """Its status, then the merge fields that are mapped; all of them, as nothing says which one changed."""
     yield from _list_status(member, member.external_id, member.email_address, member.last_changed)
     if member.status == "archived":
@@ -25,7 +25,7 @@ def list_changes(member: ChangedMember, fields: Collection[str]) -> Iterator[Cha
             )
 
 
-def _list_status(member: ChangedMember, external_id: str, email: str, at: datetime) -> Iterator[Change]:
+def _list_status(member: ChangedMember, external_id: str, email: str, at: datetime) -> Iterator[Inbound]:
     """Nothing for those who have never been asked: transactional, pending."""
     if member.status == "archived":
         yield Removed(external_id=external_id, entity="contact", at=at, email=email)

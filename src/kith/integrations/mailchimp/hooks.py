@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from kith.integrations.inbound_port import (
-    Change,
     Cleaned,
     EmailChanged,
     FieldChanged,
+    Inbound,
     Removed,
     Subscribed,
     Unsubscribed,
@@ -32,7 +32,7 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     list_id: str
-    changes: tuple[Change, ...]
+    changes: tuple[Inbound, ...]
 
 
 def read_hook(body: bytes) -> Hook:
@@ -47,12 +47,12 @@ def read_hook(body: bytes) -> Hook:
     return Hook(key=f"{type_} {member} {fired_at}", list_id=list_id, changes=changes)
 
 
-def _read_subscribe(form: Form, at: datetime) -> Iterator[Change]:
+def _read_subscribe(form: Form, at: datetime) -> Iterator[Inbound]:
     yield Subscribed(external_id=None, email=_get(form, "data[email]"), at=at)
     yield from _read_profile(form, at)
 
 
-def _read_unsubscribe(form: Form, at: datetime) -> Iterator[Change]:
+def _read_unsubscribe(form: Form, at: datetime) -> Iterator[Inbound]:
     """Who is deleted there has not said that they want no mail."""
     email = _get(form, "data[email]")
     if form.get("data[action]") == "delete":
@@ -61,7 +61,7 @@ def _read_unsubscribe(form: Form, at: datetime) -> Iterator[Change]:
         yield Unsubscribed(external_id=None, email=email, at=at, reason=form.get("data[reason]"))
 
 
-def _read_profile(form: Form, at: datetime) -> Iterator[Change]:
+def _read_profile(form: Form, at: datetime) -> Iterator[Inbound]:
     email = _get(form, "data[email]")
     for name, value in form.items():
         match = _MERGE.fullmatch(name)
@@ -71,11 +71,11 @@ def _read_profile(form: Form, at: datetime) -> Iterator[Change]:
             )
 
 
-def _read_email_change(form: Form, at: datetime) -> Iterator[Change]:
+def _read_email_change(form: Form, at: datetime) -> Iterator[Inbound]:
     yield EmailChanged(old=_get(form, "data[old_email]"), new=_get(form, "data[new_email]"), at=at)
 
 
-def _read_cleaned(form: Form, at: datetime) -> Iterator[Change]:
+def _read_cleaned(form: Form, at: datetime) -> Iterator[Inbound]:
     yield Cleaned(email=_get(form, "data[email]"), at=at, reason=form.get("data[reason]"))
 
 
@@ -86,7 +86,7 @@ def _get(form: Form, name: str) -> str:
     return text
 
 
-_READERS: Mapping[str, Callable[[Form, datetime], Iterator[Change]]] = {
+_READERS: Mapping[str, Callable[[Form, datetime], Iterator[Inbound]]] = {
     "subscribe": _read_subscribe,
     "unsubscribe": _read_unsubscribe,
     "profile": _read_profile,

@@ -9,7 +9,7 @@ import httpx2
 from kith.clock import Clock
 from kith.integrations.failures import Conflict, Failure, Limited, Missing, Permanent, Transient, Unauthorized
 from kith.integrations.http import Caller, NotTaken
-from kith.integrations.inbound_port import Change
+from kith.integrations.inbound_port import Inbound
 from kith.integrations.limiter import Limiter
 from kith.integrations.mailchimp.changes import list_changes
 from kith.integrations.mailchimp.client import MailchimpClient
@@ -113,7 +113,7 @@ class Mailchimp:
             payload["event"] = make_event(activity)
         return payload or Skipped(reason="The integration's settings have it neither as a note nor as an event.")
 
-    async def changed_since(self, at: datetime) -> AsyncIterator[Change]:
+    async def changed_since(self, at: datetime) -> AsyncIterator[Inbound]:
         """What happened to members there since then, the latest first; some of it may be told of twice."""
         fields = set(self._fields.values())
         async for member in self._client.list_changed(at):

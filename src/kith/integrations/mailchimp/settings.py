@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from kith.integrations.limiter import Rate
-from kith.integrations.mapping import MAPPABLE, Fields, merge_fields
+from kith.integrations.mapping import MAPPABLE, Fields, Owner, merge_fields
 
 URL = "https://api.mailchimp.com/3.0"
 # What Mailchimp limits is ten requests at a time for each login; the rest is left to a person's other programs.
@@ -23,9 +23,15 @@ MergeTag = Annotated[str, msgspec.Meta(pattern=rf"^([A-Z][A-Z0-9_]{{0,9}}|{LANGU
 
 class MailchimpCredentials(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     api_key: Annotated[str, msgspec.Meta(min_length=1, pattern=r"^[!-~]+$")]
+    webhook_secret: str | None = None
 
     def __repr__(self) -> str:
         return "MailchimpCredentials()"
+
+
+def read_credentials(document: Mapping[str, Any]) -> MailchimpCredentials:
+    """Raises msgspec.ValidationError, which says what is wrong and none of the values."""
+    return msgspec.convert(document, MailchimpCredentials)
 
 
 class ChosenFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,7 +41,9 @@ class ChosenFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class MailchimpSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """``status_if_new`` is given to members that were not there; nobody's status is changed after that."""
+    """``ownership``: whose value of a field of ours counts where it was changed there; ours, where nothing is said.
+
+    ``status_if_new`` is given to members that were not there; nobody's status is changed after that."""
 
     list_id: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9]{1,50}$")]
     status_if_new: StatusIfNew = "transactional"
@@ -44,6 +52,7 @@ class MailchimpSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     notes: bool = True
     events: bool = True
     on_delete: Literal["ARCHIVE", "ERASE", "KEEP"] = "ARCHIVE"
+    ownership: dict[str, Owner] = {}
 
     def __post_init__(self) -> None:
         for ours in self.fields.contact:
