@@ -1,0 +1,163 @@
+"""Accounts at other services over HTTP: connected, changed, paused and taken away; their credentials never shown."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import msgspec
+import pytest
+
+from kith.integrations.vault import Vault, new_key
+from kith.model.workspaces import Workspace
+from kith.settings import Settings
+from tests.conversions import to_refusal
+from tests.kit import SETTINGS, Kit, open_kit
+
+SECRET = "pat-na1-very-secret"
+HUBSPOT = {"provider": "HUBSPOT", "name": "HubSpot - Production", "credentials": {"accessToken": SECRET}}
+MAILCHIMP = {
+    "provider": "MAILCHIMP",
+    "name": "Newsletter",
+    "credentials": {"apiKey": "abc-us6"},
+    "settings": {"listId": "a1b2c3"},
+}
+
+
+@pytest.fixture
+async def keyed_kit(database_url: str) -> AsyncIterator[Kit]:
+    settings: Settings = msgspec.structs.replace(SETTINGS, secret_keys=new_key())
+    async with open_kit(database_url, settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def owner(keyed_kit: Kit) -> Workspace:
+    return await keyed_kit.make_workspace()
+
+
+@pytest.fixture
+async def admin(keyed_kit: Kit, owner: Workspace) -> AsyncIterator[httpx2.AsyncClient]:
+    async with keyed_kit.open_client(await keyed_kit.make_key(owner)) as opened:
+        yield opened
+
+
+async def connect(client: httpx2.AsyncClient, body: dict[str, Any], **headers: str) -> dict[str, Any]:
+    answer = await client.post("/crm/integrations", json=body, headers=headers)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()["data"]
+    assert answer.headers["location"] == f"/crm/integrations/{made['externalId']}"
+    return made
+
+
+async def test_an_account_is_connected_and_shown_without_its_credentials(admin: httpx2.AsyncClient) -> None:
+    made = await connect(admin, HUBSPOT)
+    assert (made["id"], made["provider"], made["status"], made["version"]) == (1, "HUBSPOT", "ACTIVE", 1)
+    assert made["externalId"].startswith("int_")
+    for ref in ("1", made["externalId"]):
+        assert (await admin.get(f"/crm/integrations/{ref}")).json()["data"] == made
+    assert (await admin.get("/crm/integrations")).json()["data"] == [made]
+    assert SECRET not in json.dumps(made)
+
+
+async def test_credentials_are_encrypted_in_the_database_and_bound_to_their_integration(
+    keyed_kit: Kit, admin: httpx2.AsyncClient
+) -> None:
+    first, second = await connect(admin, HUBSPOT), await connect(admin, {**HUBSPOT, "name": "Other"})
+    rows = await keyed_kit.engine.database.fetch("SELECT external_id, credentials FROM integrations ORDER BY id")
+    assert all(SECRET.encode() not in row["credentials"] for row in rows)
+    vault = Vault.from_settings(keyed_kit.engine.settings)
+    assert vault.unseal(first["externalId"], rows[0]["credentials"]) == {"accessToken": SECRET}
+    await keyed_kit.engine.database.execute(
+        "UPDATE integrations SET credentials = $1 WHERE external_id = $2", rows[0]["credentials"], second["externalId"]
+    )
+    refused = await admin.post(f"/crm/integrations/{second['externalId']}/test")
+    assert to_refusal(refused) == (503, "SECRETS_UNAVAILABLE")
+
+
+async def test_without_a_key_for_secrets_nothing_is_kept(client: httpx2.AsyncClient) -> None:
+    refused = await client.post("/crm/integrations", json=HUBSPOT)
+    assert to_refusal(refused) == (503, "SECRETS_UNAVAILABLE")
+    assert "kith secrets new" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "word"),
+    [
+        ({"credentials": {}}, "credentials", "access"),
+        ({"credentials": {"accessToken": 1}}, "credentials.accessToken", "str"),
+        ({"name": "  "}, "name", "1 to 200"),
+        ({"settings": {"apiVersion": "v3"}}, "settings.apiVersion", "v3"),
+        ({"settings": {"unknown": 1}}, "settings", "unknown"),
+        (
+            {"settings": {"fields": {"contact": {"properties.mmr": "mrr"}}}},
+            "settings.fields.contact.properties.mmr",
+            "mrr",
+        ),
+        ({"settings": {"fields": {"contact": {"givenname": "x"}}}}, "settings.fields.contact.givenname", "givenName"),
+        ({"settings": {"ownership": {"phone": "MINE"}}}, "settings.ownership", "MINE"),
+    ],
+)
+async def test_what_is_wrong_with_an_account_is_named(
+    keyed_kit: Kit, admin: httpx2.AsyncClient, change: dict[str, Any], field: str, word: str
+) -> None:
+    await admin.post("/crm/properties", json={"key": "mrr", "entity": "CONTACT", "type": "NUMBER"})
+    await keyed_kit.drain()
+    refused = await admin.post("/crm/integrations", json={**HUBSPOT, **change})
+    assert to_refusal(refused) == (422, "INVALID_FIELD"), refused.text
+    (fault,) = refused.json()["error"]["details"]["fields"]
+    assert fault["field"].startswith(field) and word in fault["message"] + fault["field"]
+    assert SECRET not in refused.text
+
+
+async def test_one_is_renamed_paused_resumed_and_deleted(admin: httpx2.AsyncClient) -> None:
+    one = (await connect(admin, MAILCHIMP))["externalId"]
+    path = f"/crm/integrations/{one}"
+    renamed = await admin.patch(path, json={"name": "News"}, headers={"If-Match": '"1"'})
+    assert (renamed.json()["data"]["name"], renamed.headers["etag"]) == ("News", '"2"')
+    assert to_refusal(await admin.patch(path, json={"name": "No"}, headers={"If-Match": '"1"'})) == (
+        412,
+        "VERSION_MISMATCH",
+    )
+    assert (await admin.post(f"{path}/pause")).json()["data"]["status"] == "PAUSED"
+    assert to_refusal(await admin.post(f"{path}/sync")) == (400, "INVALID_REQUEST")
+    assert (await admin.post(f"{path}/resume")).json()["data"]["status"] == "ACTIVE"
+    assert (await admin.delete(path)).status_code == 200
+    assert to_refusal(await admin.get(path)) == (404, "NOT_FOUND")
+    assert (await admin.get("/crm/integrations")).json()["data"] == []
+    assert (await connect(admin, MAILCHIMP))["id"] == 2
+
+
+async def test_other_settings_look_at_everything_again(keyed_kit: Kit, admin: httpx2.AsyncClient) -> None:
+    await admin.post("/crm/contacts", json={"name": "Ada"})
+    await keyed_kit.drain()
+    one = (await connect(admin, HUBSPOT))["externalId"]
+    changed = await admin.patch(f"/crm/integrations/{one}", json={"settings": {"companies": False}})
+    sync = changed.json()["data"]["sync"]
+    assert (sync["total"], sync["queued"], sync["finishedAt"]) == (1, 0, None)
+    started = await admin.post(f"/crm/integrations/{one}/sync")
+    assert started.json()["data"]["sync"]["total"] == 1
+
+
+async def test_a_retry_with_the_same_key_connects_once(admin: httpx2.AsyncClient) -> None:
+    first = await connect(admin, HUBSPOT, **{"Idempotency-Key": "one"})
+    assert await connect(admin, HUBSPOT, **{"Idempotency-Key": "one"}) == first
+    other = await admin.post("/crm/integrations", json=MAILCHIMP, headers={"Idempotency-Key": "one"})
+    assert to_refusal(other) == (422, "IDEMPOTENCY_KEY_REUSED")
+
+
+async def test_integrations_are_their_workspaces_own_and_take_an_admins_key(
+    keyed_kit: Kit, admin: httpx2.AsyncClient, owner: Workspace
+) -> None:
+    one = (await connect(admin, HUBSPOT))["externalId"]
+    stranger = await keyed_kit.make_workspace()
+    async with keyed_kit.open_client(await keyed_kit.make_key(stranger)) as other:
+        assert (await other.get("/crm/integrations")).json()["data"] == []
+        for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/sync"), ("POST", "/failures/retry")):
+            answer = await other.request(
+                method, f"/crm/integrations/{one}{path}", json={} if path.endswith("y") else None
+            )
+            assert to_refusal(answer) == (404, "NOT_FOUND")
+    async with keyed_kit.open_client(await keyed_kit.make_key(owner, ["crm:read", "crm:write"])) as writer:
+        assert to_refusal(await writer.post("/crm/integrations", json=HUBSPOT)) == (403, "FORBIDDEN")
+        assert (await writer.get("/crm/integrations")).status_code == 200
