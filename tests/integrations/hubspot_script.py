@@ -6,15 +6,16 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs
 
 import httpx2
 import msgspec
 from msgspec import Meta
 
 from kith.clock import FixedClock
+from kith.integrations.http import open_client
 from kith.integrations.hubspot.push import HubSpot
 from kith.integrations.hubspot.settings import HubSpotSettings
-from kith.integrations.http import open_client
 from kith.integrations.limiter import Turn
 from kith.integrations.mapping import make_hash
 from kith.integrations.port import Item, Job, Link, Outcome, Outcomes, Skipped
@@ -28,6 +29,7 @@ VERSION = "2026-09"
 OBJECTS = f"/crm/objects/{VERSION}"
 ASSOCIATIONS = f"/crm/associations/{VERSION}"
 PROPERTIES = f"/crm/properties/{VERSION}"
+TOKEN = f"POST /oauth/{VERSION}/token"
 
 Id = Annotated[str, Meta(pattern=r"^\d+$")]
 
@@ -161,6 +163,8 @@ class Script:
         return httpx2.Response(status, content=b"" if content is None else msgspec.json.encode(content))
 
     def _check(self, call: str, request: httpx2.Request) -> Any:
+        if call == TOKEN:
+            return parse_qs(request.content.decode())
         assert request.headers["authorization"].startswith("Bearer ")
         self.tokens.append(request.headers["authorization"].removeprefix("Bearer "))
         if request.method == "GET":
@@ -186,11 +190,13 @@ class Script:
 
 
 @asynccontextmanager
-async def open_hubspot(script: Script, **settings: Any) -> AsyncIterator[HubSpot]:
+async def open_hubspot(
+    script: Script, *, credentials: Mapping[str, Any] | None = None, **settings: Any
+) -> AsyncIterator[HubSpot]:
     async with open_client(5, httpx2.MockTransport(script.answer)) as client:
         chosen = msgspec.convert(settings, HubSpotSettings)
         limiter: Any = script
-        yield HubSpot(client, limiter, FixedClock(NOW), {"accessToken": "pat-1"}, chosen)
+        yield HubSpot(client, limiter, FixedClock(NOW), credentials or {"accessToken": "pat-1"}, chosen)
 
 
 def give(ids: Mapping[str, str]) -> Callable[[Any], Answer]:
@@ -308,6 +314,13 @@ async def push(hubspot: HubSpot, *items: Item) -> list[list[tuple[int, Outcome]]
 
 async def remove(hubspot: HubSpot, *items: Item) -> list[list[tuple[int, Outcome]]]:
     return [_number(told) async for told in hubspot.remove(items[0].entity, items)]
+
+
+async def collect(stream: AsyncIterator[Outcomes], told: list[list[tuple[int, Outcome]]]) -> None:
+    """Into ``told``, which has what was told before the stream broke, if it does."""
+    async for outcomes in stream:
+        numbered = _number(outcomes)
+        told.append(numbered)
 
 
 def _number(told: Outcomes) -> list[tuple[int, Outcome]]:

@@ -13,8 +13,10 @@ from tests.integrations.hubspot_script import (
     ASSOCIATIONS,
     OBJECTS,
     PROPERTIES,
+    TOKEN,
     VERSION,
     Script,
+    collect,
     give,
     item,
     link,
@@ -244,7 +246,8 @@ async def test_one_of_whom_nothing_is_said_is_asked_for_again() -> None:
     script = Script().on(UPSERT, (207, {"results": [first], "errors": [unnamed]}), (200, {"results": [second]}))
     async with open_hubspot(script) as hubspot:
         told = await push(hubspot, item(make_contact(1, email="1@b.co")), item(make_contact(2, email="2@b.co")))
-    assert [(number, outcome.external_id) for [(number, outcome)] in told] == [(1, "101"), (2, "102")]  # type: ignore[union-attr]
+    details = {"fields": ["email", "lifecyclestage"]}
+    assert told == [[(n, Linked(external_id=f"10{n}", details=details))] for n in (1, 2)]
     assert [one["id"] for one in script.bodies(UPSERT)[1]["inputs"]] == ["2@b.co"]
 
 
@@ -279,11 +282,12 @@ async def test_an_email_that_another_has_there_is_told_with_both_ids_and_the_way
 
 async def test_what_was_told_stays_told_when_the_connection_breaks() -> None:
     script = Script().on(UPDATE, give({"ctc_1": "101"})).on(UPSERT, httpx2.ReadError("gone"))
-    told = []
+    told: list[Any] = []
     async with open_hubspot(script) as hubspot:
         jobs = make_jobs(hubspot, item(make_contact(1), link=link("101")), item(make_contact(2, email="b@b.co")))
         with pytest.raises(Transient):
-            told += [outcomes async for outcomes in hubspot.push("contact", jobs)]
+            await collect(hubspot.push("contact", jobs), told)
+    assert [number for [(number, _)] in told] == [1]
     assert len(script.bodies(UPSERT)) == 3
 
 
@@ -301,6 +305,19 @@ async def test_what_is_about_all_of_them_is_raised(status: int, body: Any, kind:
     async with open_hubspot(script) as hubspot:
         with pytest.raises(kind):
             await push(hubspot, item(make_contact(1)), item(make_contact(2)))
+
+
+async def test_a_token_that_was_taken_back_is_got_anew_and_the_request_is_sent_again() -> None:
+    held = {"accessToken": "old", "expiresAt": "2027-01-01T00:00:00Z"}
+    app = {"clientId": "c", "clientSecret": "s", "refreshToken": "r"}
+    script = Script().on(TOKEN, (200, {"access_token": "new", "expires_in": 1800}))
+    script.on(UPSERT, (401, refuse("It expired.")), give({"ctc_1": "101"}), (401, refuse("It expired.")))
+    async with open_hubspot(script, credentials=app | held) as hubspot:
+        await push(hubspot, item(make_contact(1)))
+        assert script.tokens == ["old", "new"]
+        with pytest.raises(Unauthorized):
+            await push(hubspot, item(make_contact(1)))
+    assert len(script.bodies(TOKEN)) == 1
 
 
 async def test_a_short_limit_is_waited_for_and_a_long_one_is_told() -> None:
@@ -413,6 +430,17 @@ async def test_an_association_that_is_refused_holds_up_no_other() -> None:
         )
     assert isinstance(failure_of(told, 3), Missing)
     assert [number for outcomes in told for number, outcome in outcomes if isinstance(outcome, Linked)] == [1, 2, 4]
+
+
+async def test_a_contact_of_more_companies_than_fit_is_brought_to_all_of_them() -> None:
+    script = Script().on(ASSOCIATE, (201, {}))
+    numbers = range(1001, 1251)
+    contact = make_contact(1, companies=tuple(make_company_link(n) for n in numbers))
+    async with open_hubspot(script) as hubspot:
+        companies = {n: link(str(n)) for n in numbers}
+        told = await push(hubspot, item(contact, "association", contact=link("101"), companies=companies))
+    assert [len(body["inputs"]) for body in script.bodies(ASSOCIATE)] == [100, 100, 50]
+    assert [type(outcome) for [(_, outcome)] in told] == [Begun, Linked]
 
 
 async def test_what_is_not_there_any_more_is_left_already() -> None:
