@@ -47,8 +47,8 @@ class HubSpotSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
 
     def __post_init__(self) -> None:
         """Raises ValueError, which the decoder tells as a fault of the body."""
-        for entity, known in MAPPABLE.items():
-            fields = self.get_fields("contact" if entity == "contact" else "company")
+        for entity in DEFAULT_FIELDS:
+            known, fields = MAPPABLE[entity], self.get_fields(entity)
             for ours, theirs in fields.items():
                 if ours not in known and not ours.startswith("properties."):
                     raise ValueError(
