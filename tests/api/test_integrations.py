@@ -11,7 +11,6 @@ import pytest
 from kith.integrations.vault import Vault, new_key
 from kith.model.workspaces import Workspace
 from kith.settings import Settings
-from tests.conversions import to_refusal
 from tests.kit import SETTINGS, Kit, open_kit
 
 SECRET = "pat-na1-very-secret"
@@ -40,6 +39,10 @@ async def owner(keyed_kit: Kit) -> Workspace:
 async def admin(keyed_kit: Kit, owner: Workspace) -> AsyncIterator[httpx2.AsyncClient]:
     async with keyed_kit.open_client(await keyed_kit.make_key(owner)) as opened:
         yield opened
+
+
+def to_refusal(answer: httpx2.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
 
 
 async def connect(client: httpx2.AsyncClient, body: dict[str, Any], **headers: str) -> dict[str, Any]:

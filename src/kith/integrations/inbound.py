@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import structlog
-from msgspec import UNSET
 
 from kith.clock import to_iso
 from kith.engine.activities import log_event
@@ -144,9 +143,9 @@ class Intake:
         if ours.startswith(PROPERTY_PREFIX):
             patch = ContactPatch(properties={ours.removeprefix(PROPERTY_PREFIX): value})
         elif ours in WRITABLE:
-            patch = msgspec.convert(
-                {ours: value if value is not None or ours != "lifecycleStage" else UNSET}, ContactPatch
-            )
+            if value is None and ours == "lifecycleStage":
+                return False  # a contact has always one
+            patch = msgspec.convert({ours: value}, ContactPatch)
         else:
             return False
         await update_contact(self._engine, self._make_request(), contact.external_id, patch)

@@ -75,24 +75,26 @@ async def check_settings(
     engine: Engine, workspace: Workspace, provider: ProviderName, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The settings as they are kept. Raises Validation, also for a field that records do not have."""
-    try:
-        settings = msgspec.convert(given, PROVIDERS[provider].settings)
-    except msgspec.ValidationError as error:
-        raise Validation([_to_fault("settings", error)]) from None
-    kept: dict[str, Any] = msgspec.to_builtins(settings)
     refs = [Ref("schema", "external_id", entity) for entity in ("CONTACT", "COMPANY")]
     schemas = {
         one.external_id.lower(): one
         for one in await engine.loader.load(workspace.shard, workspace.id, refs)
         if isinstance(one, Schema)
     }
+    chosen = given.get("fields")
     faults = [
         fault
-        for entity, fields in kept.get("fields", {}).items()
+        for entity, fields in (chosen.items() if isinstance(chosen, dict) else ())
+        if entity in MAPPABLE and isinstance(fields, dict)
         for fault in _list_unknown(entity, fields, schemas.get(entity))
     ]
     if faults:
         raise Validation(faults)
+    try:
+        settings = msgspec.convert(given, PROVIDERS[provider].settings)
+    except msgspec.ValidationError as error:
+        raise Validation([_to_fault("settings", error)]) from None
+    kept: dict[str, Any] = msgspec.to_builtins(settings)
     return kept
 
 

@@ -10,14 +10,14 @@ RETURNING id;
 SELECT i.*, j.pending, j.dead FROM integrations i CROSS JOIN LATERAL (
   SELECT count(*) FILTER (WHERE status = 'PENDING') AS pending, count(*) FILTER (WHERE status = 'DEAD') AS dead
   FROM (SELECT status FROM sync_jobs j WHERE j.shard = $1 AND j.workspace_id = $2 AND j.integration_id = i.id
-    LIMIT 100000) AS some) j
+    LIMIT 100000) AS counted) j
 WHERE i.shard = $1 AND i.workspace_id = $2 AND i.status <> 'DELETED' ORDER BY i.id;
 
 -- name: find_integration
 SELECT i.*, j.pending, j.dead FROM integrations i CROSS JOIN LATERAL (
   SELECT count(*) FILTER (WHERE status = 'PENDING') AS pending, count(*) FILTER (WHERE status = 'DEAD') AS dead
   FROM (SELECT status FROM sync_jobs j WHERE j.shard = $1 AND j.workspace_id = $2 AND j.integration_id = i.id
-    LIMIT 100000) AS some) j
+    LIMIT 100000) AS counted) j
 WHERE i.shard = $1 AND i.workspace_id = $2 AND (i.id = $3 OR i.external_id = $4) AND i.status <> 'DELETED';
 
 -- name: update_integration

@@ -115,12 +115,12 @@ WHERE shard = $1 AND workspace_id = $2 AND id = $3;
 -- Those that are to be sent, up to a number of them.
 SELECT count(*) FROM (
   SELECT FROM sync_jobs WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND status = 'PENDING'
-  LIMIT $4) AS some;
+  LIMIT $4) AS counted;
 
 -- name: find_next_due
 SELECT min(due_at) FROM (
   SELECT due_at FROM sync_jobs
-  WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND status = 'PENDING' LIMIT 1000) AS some;
+  WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND status = 'PENDING' LIMIT 1000) AS counted;
 
 -- name: claim_jobs
 SELECT record_id, generation, begun, attempts FROM sync_jobs
