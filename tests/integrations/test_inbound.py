@@ -1,0 +1,234 @@
+"""What HubSpot and Mailchimp tell: taken by their signature only, once, and by who owns the field."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx2
+import msgspec
+import pytest
+
+from kith.clock import FixedClock
+from kith.integrations.outbox import Outbox, StoredLink
+from kith.integrations.port import Link
+from kith.integrations.signatures import sign_hubspot, sign_mailchimp
+from kith.integrations.vault import new_key
+from kith.model.workspaces import Workspace
+from kith.store.queries import load_queries
+from tests.kit import SETTINGS, Kit, open_kit
+
+SECRET = "the app's own"
+PUBLIC = "https://crm.example.com"
+_SQL = load_queries("integrations")
+HUBSPOT = {
+    "provider": "HUBSPOT",
+    "name": "HubSpot",
+    "credentials": {"accessToken": "x", "webhookSecret": SECRET},
+    "settings": {"ownership": {"phone": "THEIRS", "familyName": "LATEST"}},
+}
+MAILCHIMP = {
+    "provider": "MAILCHIMP",
+    "name": "News",
+    "credentials": {"apiKey": "x-us1", "webhookSecret": SECRET},
+    "settings": {"listId": "abc", "ownership": {"familyName": "THEIRS", "email": "THEIRS"}},
+}
+
+
+class Desk:
+    """A workspace with an integration, in which contact 1 is linked as 501 there."""
+
+    def __init__(self, kit: Kit, client: httpx2.AsyncClient, clock: FixedClock, workspace: Workspace) -> None:
+        self.kit, self.client, self.clock, self.workspace = kit, client, clock, workspace
+        self.integration = ""
+        self.key = (workspace.shard, workspace.id, 1)
+
+    async def connect(self, body: Mapping[str, Any]) -> None:
+        made = await self.client.post("/crm/integrations", json=body)
+        assert made.status_code == 201, made.text
+        self.integration = made.json()["data"]["externalId"]
+        answer = await self.client.post(
+            "/crm/contacts",
+            json={"email": "a@example.com", "givenName": "Ada", "familyName": "Byron", "phone": "+12025550123"},
+        )
+        assert answer.status_code == 202
+        await self.kit.drain()
+        row = await self.kit.engine.database.fetchrow(_SQL["own_integration"], *self.key, "test", 30.0)
+        assert row is not None
+        outbox = Outbox(self.kit.engine.database, self.key, "test", row["epoch"])
+        link = StoredLink(Link(external_id="501", hash="abc", details={}), "SYNCED")
+        async with outbox.saving() as connection:
+            await outbox.save_links(connection, "contact", {1: link}, self.clock.now())
+
+    @property
+    def path(self) -> str:
+        return f"/hooks/{self.workspace.id}/{self.integration}"
+
+    async def tell_hubspot(self, *events: dict[str, Any], secret: str = SECRET, age_s: int = 0) -> httpx2.Response:
+        told = [{"objectId": 501, "portalId": 7, "eventId": 1, "occurredAt": self.now_ms + 1, **one} for one in events]
+        body = json.dumps(told).encode()
+        timestamp = self.now_ms - age_s * 1000
+        headers = {
+            "X-HubSpot-Signature-v3": sign_hubspot(secret, "POST", PUBLIC + self.path, body, timestamp),
+            "X-HubSpot-Request-Timestamp": str(timestamp),
+            "Content-Type": "application/json",
+        }
+        return await self.client.post(self.path, content=body, headers=headers)
+
+    async def tell_mailchimp(self, secret: str = SECRET, **form: str) -> httpx2.Response:
+        told = {"fired_at": f"{self.clock.now():%Y-%m-%d %H:%M:%S}", "data[list_id]": "abc", "data[id]": "x"}
+        body = urlencode(
+            {**told, **{name.replace("__", "data[") + "]" * ("__" in name): v for name, v in form.items()}}
+        )
+        signature = sign_mailchimp(secret, body.encode(), self.now_ms // 1000)
+        headers = {
+            "X-Mailchimp-Signature": signature,
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        return await self.client.post(self.path, content=body.encode(), headers=headers)
+
+    @property
+    def now_ms(self) -> int:
+        return round(self.clock.now().timestamp() * 1000)
+
+    async def get_contact(self) -> dict[str, Any]:
+        await self.kit.drain()
+        found: dict[str, Any] = (await self.client.get("/crm/contacts/1")).json()["data"]
+        return found
+
+    async def get_link(self) -> tuple[str, str, str]:
+        row = await self.kit.engine.database.fetchrow("SELECT external_id, state, hash FROM sync_links")
+        assert row is not None
+        return tuple(row)
+
+    async def list_events(self) -> list[dict[str, Any]]:
+        await self.kit.drain()
+        found: list[dict[str, Any]] = (await self.client.get("/crm/contacts/1/activities")).json()["data"]
+        return found
+
+
+@pytest.fixture
+async def desk(database_url: str, clock: FixedClock) -> AsyncIterator[Desk]:
+    settings = msgspec.structs.replace(SETTINGS, secret_keys=new_key(), webhook_url=PUBLIC)
+    async with open_kit(database_url, settings, clock) as kit:
+        workspace = await kit.make_workspace()
+        async with kit.open_client(await kit.make_key(workspace)) as client:
+            yield Desk(kit, client, clock, workspace)
+
+
+def change(name: str, value: str | None, **more: Any) -> dict[str, Any]:
+    return {"subscriptionType": "contact.propertyChange", "propertyName": name, "propertyValue": value, **more}
+
+
+async def test_a_field_that_is_theirs_follows_them(desk: Desk) -> None:
+    await desk.connect(HUBSPOT)
+    answer = await desk.tell_hubspot(change("phone", "+12025550199"), change("firstname", "Augusta"))
+    assert (answer.status_code, answer.json()) == (200, {"taken": 1})
+    contact = await desk.get_contact()
+    assert (contact["phone"], contact["givenName"]) == ("+12025550199", "Ada")
+
+
+async def test_a_field_that_is_ours_is_sent_over_theirs(desk: Desk) -> None:
+    await desk.connect(HUBSPOT)
+    await desk.kit.engine.database.execute("DELETE FROM sync_jobs")
+    await desk.tell_hubspot(change("firstname", "Augusta"))
+    assert await desk.get_link() == ("501", "SYNCED", "")
+    assert await desk.kit.engine.database.fetchval("SELECT count(*) FROM sync_jobs WHERE entity = 'contact'") == 1
+
+
+async def test_of_a_shared_field_the_later_change_counts(desk: Desk) -> None:
+    await desk.connect(HUBSPOT)
+    await desk.tell_hubspot(change("lastname", "Early", occurredAt=desk.now_ms - 60_000))
+    assert (await desk.get_contact())["familyName"] == "Byron"
+    await desk.tell_hubspot(change("lastname", "King", occurredAt=desk.now_ms + 60_000))
+    assert (await desk.get_contact())["familyName"] == "King"
+
+
+async def test_what_we_have_sent_ourselves_changes_nothing(desk: Desk) -> None:
+    await desk.connect(HUBSPOT)
+    version = (await desk.get_contact())["version"]
+    echo = change("phone", "+12025550199", changeSource="INTEGRATION")
+    same = change("phone", "+12025550123")
+    assert (await desk.tell_hubspot(echo, same)).json() == {"taken": 0}
+    assert (await desk.get_contact())["version"] == version
+
+
+async def test_who_is_deleted_there_is_not_sent_there_again(desk: Desk) -> None:
+    await desk.connect(HUBSPOT)
+    assert (await desk.tell_hubspot({"subscriptionType": "contact.deletion"})).json() == {"taken": 1}
+    status = (await desk.client.get("/crm/contacts/1/sync-status")).json()["data"]["integrations"]
+    assert [one["state"] for one in status] == ["REMOVED"]
+    await desk.tell_hubspot({"subscriptionType": "contact.restore"})
+    assert await desk.get_link() == ("501", "SYNCED", "")
+
+
+async def test_who_asks_there_to_be_forgotten_is_deleted_here_and_never_sent(desk: Desk) -> None:
+    await desk.connect(HUBSPOT)
+    await desk.tell_hubspot({"subscriptionType": "contact.privacyDeletion"})
+    assert (await desk.get_contact())["status"] == "DELETED"
+    rows = await desk.kit.engine.database.fetch("SELECT email_hash, reason FROM sync_suppressions")
+    assert len(rows) == 1 and b"example" not in rows[0]["email_hash"]
+
+
+async def test_contacts_that_are_merged_there_become_one_link(desk: Desk) -> None:
+    await desk.connect(HUBSPOT)
+    merge = {
+        "subscriptionType": "contact.merge",
+        "primaryObjectId": 400,
+        "mergedObjectIds": [400, 501],
+        "newObjectId": 900,
+    }
+    await desk.tell_hubspot(merge)
+    assert await desk.get_link() == ("900", "SYNCED", "")
+
+
+@pytest.mark.parametrize(("secret", "age_s"), [("another", 0), (SECRET, 301)])
+async def test_a_delivery_that_is_not_signed_or_too_old_is_refused(desk: Desk, secret: str, age_s: int) -> None:
+    await desk.connect(HUBSPOT)
+    refused = await desk.tell_hubspot(change("phone", "+12025550199"), secret=secret, age_s=age_s)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (401, "INVALID_SIGNATURE")
+    assert (await desk.get_contact())["phone"] == "+12025550123"
+
+
+async def test_a_path_to_nothing_says_no_more_than_a_wrong_signature(desk: Desk) -> None:
+    await desk.connect(HUBSPOT)
+    for path in ("/hooks/1/int_x", "/hooks/999999/int_x", f"/hooks/x/{desk.integration}", "/hooks/1/1"):
+        refused = await desk.client.post(path, content=b"[]")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (401, "INVALID_SIGNATURE")
+        assert (await desk.client.get(path)).status_code == 200
+
+
+async def test_what_is_no_delivery_is_a_clear_error(desk: Desk) -> None:
+    await desk.connect(HUBSPOT)
+    body = b"\xff not json"
+    headers = {
+        "X-HubSpot-Signature-v3": sign_hubspot(SECRET, "POST", PUBLIC + desk.path, body, desk.now_ms),
+        "X-HubSpot-Request-Timestamp": str(desk.now_ms),
+    }
+    refused = await desk.client.post(desk.path, content=body, headers=headers)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "INVALID_REQUEST")
+
+
+async def test_an_unsubscribe_stands_in_the_timeline_once(desk: Desk) -> None:
+    await desk.connect(MAILCHIMP)
+    form = {"type": "unsubscribe", "__action": "unsub", "__reason": "manual", "__email": "A@example.com"}
+    for _ in range(3):
+        answer = await desk.tell_mailchimp(**form)
+        assert answer.status_code == 200, answer.text
+    (event,) = await desk.list_events()
+    assert (event["type"], event["module"], event["content"]) == ("CUSTOM_EVENT", "INTEGRATION", "Unsubscribed at News")
+    assert event["properties"]["reason"] == "manual"
+
+
+async def test_a_profile_and_an_email_follow_mailchimp_where_they_are_theirs(desk: Desk) -> None:
+    await desk.connect(MAILCHIMP)
+    await desk.tell_mailchimp(type="profile", __email="a@example.com", **{"data[merges][LNAME]": "Lovelace"})
+    assert (await desk.get_contact())["familyName"] == "Lovelace"
+    await desk.tell_mailchimp(type="upemail", __old_email="a@example.com", __new_email="ada@example.com")
+    assert (await desk.get_contact())["email"] == "ada@example.com"
+
+
+async def test_a_mailchimp_hook_with_another_secret_is_refused(desk: Desk) -> None:
+    await desk.connect(MAILCHIMP)
+    refused = await desk.tell_mailchimp(secret="another", type="profile", __email="a@example.com")
+    assert refused.status_code == 401
