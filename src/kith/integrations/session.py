@@ -64,7 +64,8 @@ class SortedOut(NamedTuple):
     """What is to be sent, what is to be taken out, and what is neither."""
 
     jobs: list[Job]
-    removals: list[Item]
+    deleted: list[Item]
+    merged: list[Item]
     settled: list[tuple[Item, Outcome]]
 
 
@@ -163,16 +164,18 @@ class Session:
         by_number = {one.number: one for one in claimed}
         sorted_out = self._sort(await self._load_items(entity, by_number))
         await self._save(entity, by_number, sorted_out.settled, {})
-        jobs, removals = sorted_out.jobs, sorted_out.removals
-        if not jobs and not removals:
+        jobs, deleted, merged = sorted_out.jobs, sorted_out.deleted, sorted_out.merged
+        if not jobs and not deleted and not merged:
             return True
         sending = Sending(entity, by_number, {job.item.number: job.hash for job in jobs})
-        await self._outbox.begin(entity, [*sending.hashes, *(one.number for one in removals)])
-        # Those that are there first: a merged contact goes into its winner.
+        await self._outbox.begin(entity, [*sending.hashes, *(one.number for one in (*deleted, *merged))])
+        # Another may have the email of one that is deleted; and a merged one goes into its winner, so that is there.
+        if deleted:
+            await self._follow(sending, self._provider.remove(entity, deleted), {one.number for one in deleted})
         if jobs:
             await self._follow(sending, self._provider.push(entity, jobs), set(sending.hashes))
-        if removals:
-            await self._follow(sending, self._provider.remove(entity, removals), {one.number for one in removals})
+        if merged:
+            await self._follow(sending, self._provider.remove(entity, merged), {one.number for one in merged})
         self._failures = 0
         self._succeeded_at = self._clock.now()
         return True
@@ -220,7 +223,7 @@ class Session:
         return self._succeeded_at is not None and now - self._succeeded_at < timedelta(seconds=BACKOFF_MAX_S)
 
     def _sort(self, items: Iterable[tuple[Item, str | None]]) -> "SortedOut":
-        found = SortedOut([], [], [])
+        found = SortedOut([], [], [], [])
         for item, hindrance in items:
             if hindrance is not None:
                 found.settled.append((item, Skipped(reason=hindrance)))
@@ -229,7 +232,8 @@ class Session:
             elif item.link is None:
                 found.settled.append((item, Skipped(reason="It is not there, and is not to be.")))
             elif item.entity in ("contact", "company"):
-                found.removals.append(item)
+                is_merged = isinstance(item.record, Contact) and item.record.merged_into is not None
+                (found.merged if is_merged else found.deleted).append(item)
             else:
                 found.settled.append((item, Unlinked()))
         return found

@@ -1,0 +1,95 @@
+"""A workspace whose integrations end at the fake of HubSpot and Mailchimp."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import msgspec
+import pytest
+import stamina
+
+from kith.clock import SystemClock
+from kith.integrations.accounts import from_row
+from kith.integrations.fake.app import Fake
+from kith.integrations.fake.transport import FakeTransport
+from kith.integrations.http import open_client
+from kith.integrations.opening import Opener
+from kith.integrations.outbox import Lost
+from kith.integrations.runner import Runner
+from kith.integrations.session import Session
+from kith.integrations.vault import new_key
+from kith.model.workspaces import Workspace
+from kith.store.queries import load_queries
+from tests.kit import SETTINGS, Kit, open_kit
+
+_SQL = load_queries("integrations")
+# So much that no test waits for its turn.
+FAST: dict[str, Any] = {"hubspot_per_10s": 1_000_000, "mailchimp_per_s": 100_000, "mailchimp_at_once": 8}
+URLS = {"hubspot_url": "https://fake.test/hubspot", "mailchimp_url": "https://fake.test/mailchimp/3.0"}
+
+
+class Shop:
+    """Writes records by HTTP, and sends them to the fake when it is told to ``settle``."""
+
+    def __init__(self, kit: Kit, workspace: Workspace, client: httpx2.AsyncClient, fake: Fake, runner: Runner) -> None:
+        self.kit, self.workspace, self.client, self.fake, self.runner = kit, workspace, client, fake, runner
+
+    async def connect(self, provider: str, **settings: Any) -> str:
+        token = self.fake.hubspot.token if provider == "HUBSPOT" else self.fake.mailchimp.token
+        name = "accessToken" if provider == "HUBSPOT" else "apiKey"
+        if provider == "MAILCHIMP":
+            settings.setdefault("listId", min(self.fake.mailchimp.lists))
+        body = {"provider": provider, "name": provider, "credentials": {name: token}, "settings": settings}
+        made = await self.client.post("/crm/integrations", json=body)
+        assert made.status_code == 201, made.text
+        return str(made.json()["data"]["externalId"])
+
+    async def make(self, path: str, **body: Any) -> str:
+        answer = await self.client.post(f"/crm/{path}", json=body)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["data"]["externalId"])
+
+    async def change(self, path: str, **body: Any) -> None:
+        answer = await self.client.patch(f"/crm/{path}", json=body)
+        assert answer.status_code == 202, answer.text
+
+    @asynccontextmanager
+    async def open_session(self, number: int = 1) -> AsyncIterator[Session]:
+        """As the runner opens one. The first time it is opened twice, as whose account it is was not known."""
+        key = (self.workspace.shard, self.workspace.id, number)
+        while True:
+            row = await self.runner._own(key)
+            assert row is not None
+            one = from_row(row)
+            async with self.runner._open_provider(one) as provider:
+                try:
+                    session = await self.runner._open_session(key, one, provider)
+                except Lost:
+                    continue
+                yield session
+                return
+
+    async def settle(self, number: int = 1) -> None:
+        await self.kit.drain()
+        async with self.open_session(number) as session:
+            while await session.step():
+                pass
+
+    async def list_failures(self, one: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await self.client.get(f"/crm/integrations/{one}/failures")).json()["data"]
+        return found
+
+
+@pytest.fixture
+async def shop(database_url: str) -> AsyncIterator[Shop]:
+    settings = msgspec.structs.replace(SETTINGS, secret_keys=new_key(), **FAST, **URLS)
+    fake = Fake()
+    stamina.set_testing(True, attempts=3)
+    async with open_kit(database_url, settings) as kit, open_client(5, FakeTransport(fake)) as http:
+        workspace = await kit.make_workspace()
+        opener = Opener(kit.engine.database, http, SystemClock(), settings)
+        runner = Runner(kit.engine.database, database_url, SystemClock(), opener.open)
+        async with kit.open_client(await kit.make_key(workspace)) as client:
+            yield Shop(kit, workspace, client, fake, runner)
+    stamina.set_testing(False)

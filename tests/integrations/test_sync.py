@@ -1,0 +1,146 @@
+"""Records on their whole way: written by HTTP, applied, sent, and there."""
+
+import hashlib
+
+from tests.integrations.conftest import Shop
+
+
+async def test_contacts_companies_and_activities_are_in_hubspot(shop: Shop) -> None:
+    one = await shop.connect("HUBSPOT")
+    contact = await shop.make("contacts", email="Ada@example.com", givenName="Ada", lifecycleStage="CUSTOMER")
+    company = await shop.make("companies", name="Acme", domain="acme.com")
+    await shop.make(f"contacts/{contact}/companies", companyId=company, isPrimary=True)
+    for kind in ("NOTE", "CALL", "MEETING", "EMAIL", "TASK"):
+        await shop.make(f"contacts/{contact}/activities", type=kind, content=f"A {kind}")
+    await shop.settle()
+    hubspot = shop.fake.hubspot
+    assert await shop.list_failures(one) == []
+    there = hubspot.find_contact("ada@example.com")
+    assert there is not None and there.properties["firstname"] == "Ada"
+    assert there.properties["lifecyclestage"] == "customer"
+    assert len(hubspot.find_associated("contacts", there.id, "companies")) == 1
+    for kind in ("notes", "calls", "meetings", "emails", "tasks"):
+        assert len(hubspot.find_associated("contacts", there.id, kind)) == 1
+    status = (await shop.client.get(f"/crm/contacts/{contact}/sync-status")).json()["data"]
+    (row,) = status["integrations"]
+    assert (row["provider"], row["externalId"], row["state"]) == ("HUBSPOT", there.id, "SYNCED")
+    assert len(row["syncHash"]) == 64 and row["lastSyncedAt"]
+
+
+async def test_an_email_that_changes_changes_the_same_contact_in_hubspot(shop: Shop) -> None:
+    await shop.connect("HUBSPOT")
+    contact = await shop.make("contacts", email="old@example.com", name="Ada")
+    await shop.settle()
+    await shop.change(f"contacts/{contact}", email="new@example.com")
+    await shop.settle()
+    (there,) = shop.fake.hubspot.objects["contacts"].values()
+    assert there.properties["email"] == "new@example.com"
+
+
+async def test_a_merge_here_is_a_merge_in_hubspot(shop: Shop) -> None:
+    await shop.connect("HUBSPOT")
+    winner = await shop.make("contacts", email="a@example.com")
+    loser = await shop.make("contacts", email="b@example.com")
+    await shop.make(f"contacts/{loser}/activities", type="NOTE", content="of the loser")
+    await shop.settle()
+    assert (await shop.client.post(f"/crm/contacts/{winner}/merge", json={"loserId": loser})).status_code == 202
+    await shop.settle()
+    live = [one for one in shop.fake.hubspot.objects["contacts"].values() if not one.archived]
+    (there,) = live
+    assert len(shop.fake.hubspot.find_associated("contacts", there.id, "notes")) == 1
+    sent = len(shop.fake.requests)
+    await shop.client.post("/crm/integrations/1/sync")
+    await shop.settle()
+    assert [one.path for one in shop.fake.requests[sent:] if one.method != "GET"] == []
+
+
+async def test_members_notes_and_events_are_in_mailchimp_and_consent_is_never_touched(shop: Shop) -> None:
+    await shop.connect("MAILCHIMP")
+    contact = await shop.make("contacts", email="Ada@example.com", givenName="Ada", familyName="Byron")
+    tag = await shop.make("tags", key="vip", name="VIP")
+    await shop.client.post(f"/crm/contacts/{contact}/tags", json={"tagId": tag})
+    await shop.make(f"contacts/{contact}/activities", type="CALL", content="About prices")
+    await shop.settle()
+    mailchimp = shop.fake.mailchimp
+    member = mailchimp.find_member("ada@example.com")
+    assert member is not None
+    assert (member.merge_fields["FNAME"], sorted(member.tags), len(member.notes), len(member.events)) == (
+        "Ada",
+        ["VIP"],
+        1,
+        1,
+    )
+    mailchimp.unsubscribe("ada@example.com")
+    await shop.change(f"contacts/{contact}", familyName="Lovelace")
+    await shop.settle()
+    member = mailchimp.find_member("ada@example.com")
+    assert member is not None and member.status == "unsubscribed" and member.merge_fields["LNAME"] == "Lovelace"
+    assert [one for one in shop.fake.list_requests("mailchimp", "PUT") if "status" in one.body] == []
+    place = hashlib.md5(b"ada@example.com", usedforsecurity=False).hexdigest()
+    assert any(place in one.path for one in shop.fake.list_requests("mailchimp", "PUT"))
+
+
+async def test_a_tag_that_is_renamed_or_deleted_moves_along_in_mailchimp(shop: Shop) -> None:
+    await shop.connect("MAILCHIMP")
+    contact = await shop.make("contacts", email="a@example.com")
+    tag = await shop.make("tags", key="vip", name="VIP")
+    await shop.client.post(f"/crm/contacts/{contact}/tags", json={"tagId": tag})
+    await shop.settle()
+    await shop.change(f"tags/{tag}", name="Very important")
+    await shop.settle()
+    member = shop.fake.mailchimp.find_member("a@example.com")
+    assert member is not None and sorted(member.tags) == ["Very important"]
+    await shop.client.delete(f"/crm/tags/{tag}")
+    await shop.settle()
+    member = shop.fake.mailchimp.find_member("a@example.com")
+    assert member is not None and list(member.tags) == []
+
+
+async def test_a_second_full_sync_sends_nothing(shop: Shop) -> None:
+    await shop.connect("HUBSPOT")
+    await shop.connect("MAILCHIMP")
+    for n in range(30):
+        contact = await shop.make("contacts", email=f"{n}@example.com", name=f"No {n}")
+        await shop.make(f"contacts/{contact}/activities", type="NOTE", content=f"Note {n}")
+    for number in (1, 2):
+        await shop.settle(number)
+    sent = len(shop.fake.requests)
+    for number in (1, 2):
+        started = await shop.client.post(f"/crm/integrations/{number}/sync")
+        assert started.json()["data"]["sync"]["total"] >= 60
+        await shop.settle(number)
+        shown = (await shop.client.get(f"/crm/integrations/{number}")).json()["data"]
+        assert shown["sync"]["finishedAt"] and shown["pendingRecords"] == 0 and shown["syncedAt"]
+    assert [one.path for one in shop.fake.requests[sent:] if one.method != "GET"] == []
+
+
+async def test_another_mapping_sends_again_what_changes_by_it_and_once(shop: Shop) -> None:
+    one = await shop.connect("HUBSPOT")
+    await shop.client.post("/crm/properties", json={"key": "city", "entity": "CONTACT", "type": "TEXT"})
+    await shop.make("contacts", email="a@example.com", properties={"city": "London"})
+    await shop.settle()
+    settings = {"fields": {"contact": {"properties.city": "city"}}}
+    await shop.client.patch(f"/crm/integrations/{one}", json={"settings": settings})
+    await shop.settle()
+    (there,) = shop.fake.hubspot.objects["contacts"].values()
+    assert there.properties["city"] == "London"
+    sent = len(shop.fake.requests)
+    await shop.client.patch(f"/crm/integrations/{one}", json={"settings": settings})
+    await shop.settle()
+    assert [one.path for one in shop.fake.requests[sent:] if one.method != "GET"] == []
+
+
+async def test_what_is_wrong_with_a_record_is_told_and_it_goes_out_when_it_is_retried(shop: Shop) -> None:
+    await shop.client.post("/crm/properties", json={"key": "stage", "entity": "CONTACT", "type": "TEXT"})
+    await shop.kit.drain()
+    fields = {"properties.stage": "lifecyclestage", "lifecycleStage": None}
+    one = await shop.connect("HUBSPOT", fields={"contact": fields})
+    for n in range(3):
+        await shop.make("contacts", email=f"{n}@example.com", properties={"stage": "lead" if n != 1 else "nonsense"})
+    await shop.settle()
+    (failure,) = await shop.list_failures(one)
+    assert (failure["entity"], failure["recordId"], failure["status"]) == ("contact", 2, 400)
+    assert len(shop.fake.hubspot.objects["contacts"]) == 2
+    await shop.client.patch("/crm/contacts/2", json={"properties": {"stage": "customer"}})
+    await shop.settle()
+    assert await shop.list_failures(one) == [] and len(shop.fake.hubspot.objects["contacts"]) == 3
