@@ -102,7 +102,8 @@ class MailchimpClient:
 
     def list_changed(self, since: datetime) -> AsyncIterator[ChangedMember]:
         """The latest first: who changes meanwhile comes to the front, so that some come twice and nobody is missed."""
-        params = {"since_last_changed": since.isoformat(), "sort_field": "last_changed", "sort_dir": "DESC"}
+        at = since.isoformat(timespec="seconds")
+        params = {"since_last_changed": at, "sort_field": "last_changed", "sort_dir": "DESC"}
         return self._list_all(f"{self._list}/members", "members", ChangedMember, params)
 
     async def _list_all(self, path: str, name: str, kind: type[S], params: Mapping[str, str]) -> AsyncIterator[S]:

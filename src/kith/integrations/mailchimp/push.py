@@ -1,6 +1,7 @@
 """Contacts and activities as members of an audience, with their notes and events."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
@@ -149,8 +150,9 @@ class Mailchimp:
         def handle(job: Job) -> AsyncGenerator[Told, None]:
             return _tell(job.item, self._push_contact(job, arriving, tags))
 
-        async for outcomes in run_lanes([[job] for job in jobs], handle, BESIDE_MAX):
-            yield outcomes
+        async with aclosing(run_lanes([[job] for job in jobs], handle, BESIDE_MAX)) as told:
+            async for outcomes in told:
+                yield outcomes
 
     async def _push_contact(self, job: Job, arriving: Collection[str], tags: Tags) -> AsyncGenerator[Outcome, None]:
         """A member whose email changed moves along with it, unless another contact comes to have the email it had."""
@@ -219,7 +221,8 @@ class Mailchimp:
 
     async def _find_note(self, email: str, reference: str) -> str | None:
         async for note in self._client.list_notes(email):
-            if reference in note.note:
+            # What a person wrote comes after the first line.
+            if reference in note.note.partition("\n")[0]:
                 return str(note.id)
         return None
 
