@@ -112,7 +112,7 @@ async def test_a_note_that_arrived_before_is_not_sent_again(audience: Audience, 
 
 
 async def test_a_note_that_is_not_there_is_sent_after_all(audience: Audience, open_mailchimp: Open) -> None:
-    audience.notes = [{"id": 7, "note": "Call [kith:act_10]"}]
+    audience.notes = [{"id": 7, "note": "Call [kith:act_10]\nSee [kith:act_1]."}]
     assert await push(open_mailchimp(events=False), make_item(begun=True)) == [Linked(external_id="101")]
     assert audience.list_asked() == [("GET", NOTES), ("POST", NOTES)]
 
