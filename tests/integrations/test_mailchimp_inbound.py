@@ -12,10 +12,10 @@ import stamina
 from kith.integrations.failures import Conflict, Failure, Limited, Missing, Permanent, Transient, Unauthorized
 from kith.integrations.http import Reply
 from kith.integrations.inbound_port import (
-    Change,
     Cleaned,
     EmailChanged,
     FieldChanged,
+    Inbound,
     Removed,
     Subscribed,
     Unsubscribed,
@@ -143,7 +143,7 @@ def make_field(field: str, value: str) -> FieldChanged:
         (make_hook("campaign", status="sent"), []),
     ],
 )
-def test_a_webhook_is_read_into_changes(body: bytes, changes: list[Change]) -> None:
+def test_a_webhook_is_read_into_changes(body: bytes, changes: list[Inbound]) -> None:
     hook = read_hook(body)
     assert list(hook.changes) == changes and hook.list_id == LIST
 

@@ -16,7 +16,6 @@ from kith.integrations.fake.hubspot_links import Links
 from kith.integrations.fake.hubspot_objects import Objects
 from kith.integrations.fake.hubspot_portal import Key, Portal, Record
 from kith.integrations.fake.hubspot_rules import (
-    ENGAGEMENTS,
     FIELD_TYPES,
     KNOWN,
     Property,
@@ -53,6 +52,7 @@ class HubSpot:
         self.searches_per_s: int | None = 5
         self.partial_batches = {"upsert"}
         self.portal = Portal(clock)
+        self.groups = {kind: {GROUPS.get(kind, "engagement")} for kind in KNOWN}
         self._recent: deque[float] = deque()
         self._recent_searches: deque[float] = deque()
         version, kind = f"{{version:{'|'.join(VERSIONS)}}}", f"{{kind:{'|'.join(KNOWN)}}}"
@@ -61,6 +61,7 @@ class HubSpot:
             make_route("GET", f"/account-info/{version}/details", self._tell_account),
             make_route("GET", f"/crm/properties/{version}/{kind}", self._list_properties, "archived"),
             make_route("POST", f"/crm/properties/{version}/{kind}", self._create_property),
+            make_route("POST", f"/crm/properties/{version}/{kind}/groups", self._create_group),
             make_route("GET", f"/crm/properties/{version}/{kind}/{{name}}", self._read_property, "archived"),
             *Objects(self.portal, clock, lambda: self.partial_batches).list_routes(version),
             *Links(self.portal, clock).list_routes(version),
@@ -200,13 +201,21 @@ class HubSpot:
             refuse(404, "OBJECT_NOT_FOUND", f"There is no property {name!r} of {kind}.")
         return Answer(status=200, body=_show_property(found))
 
+    def _create_group(self, asked: Asked, version: str, kind: str) -> Answer:
+        body = read_body(asked, schemas.NewGroup, refuse_body)
+        if body.name in self.groups[kind]:
+            refuse(409, "OBJECT_ALREADY_EXISTS", f"There is a group {body.name!r} of {kind} already.")
+        self.groups[kind].add(body.name)
+        shown = {"name": body.name, "label": body.label, "displayOrder": body.display_order or -1, "archived": False}
+        return Answer(status=201, body=shown)
+
     def _create_property(self, asked: Asked, version: str, kind: str) -> Answer:
         body = read_body(asked, schemas.NewProperty, refuse_body)
         if body.name in self.properties[kind]:
             refuse(409, "OBJECT_ALREADY_EXISTS", f"There is a property {body.name!r} of {kind} already.")
         if body.field_type not in FIELD_TYPES[body.type]:
             refuse_body(f"A property of type {body.type} has no fieldType {body.field_type!r}.")
-        if kind not in ENGAGEMENTS and body.group_name != GROUPS[kind]:
+        if body.group_name not in self.groups[kind]:
             refuse_body(f"There is no group {body.group_name!r} of {kind}.")
         if bool(body.options) != (body.type == "enumeration") and not (body.options and body.type == "bool"):
             refuse_body("An enumeration needs options, and only what is true or false may have some too.")

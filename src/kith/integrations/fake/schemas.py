@@ -137,6 +137,12 @@ class Option(StrictCamel):
     description: str | None = None
 
 
+class NewGroup(StrictCamel):
+    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
+    label: Text
+    display_order: int | None = None
+
+
 class NewProperty(StrictCamel):
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
     label: Text
