@@ -31,6 +31,7 @@ COMMANDS = [
     "restore",
     "query",
     "parse",
+    "fake-vendors",
     "workspaces create",
     "workspaces list",
     "workspaces set",
