@@ -1,7 +1,8 @@
-"""A workspace whose integrations end at the fake of HubSpot and Mailchimp."""
+"""A workspace whose integrations end at the fake of HubSpot and Mailchimp, and that fake by itself."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -9,10 +10,9 @@ import msgspec
 import pytest
 import stamina
 
-from kith.clock import SystemClock
+from kith.clock import FixedClock, SystemClock
 from kith.integrations.accounts import from_row
-from kith.integrations.fake.app import Fake
-from kith.integrations.fake.transport import FakeTransport
+from kith.integrations.fake import HUBSPOT_PREFIX, MAILCHIMP_PREFIX, Fake, FakeTransport
 from kith.integrations.http import open_client
 from kith.integrations.opening import Opener
 from kith.integrations.outbox import Lost
@@ -93,3 +93,44 @@ async def shop(database_url: str) -> AsyncIterator[Shop]:
         async with kit.open_client(await kit.make_key(workspace)) as client:
             yield Shop(kit, workspace, client, fake, runner)
     stamina.set_testing(False)
+
+
+class Ticks:
+    """A monotonic clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def vendor_clock() -> FixedClock:
+    return FixedClock(datetime(2026, 11, 22, 10, tzinfo=UTC))
+
+
+@pytest.fixture
+def ticks() -> Ticks:
+    return Ticks()
+
+
+@pytest.fixture
+def fake(vendor_clock: FixedClock, ticks: Ticks) -> Fake:
+    return Fake(clock=vendor_clock, monotonic=ticks)
+
+
+@pytest.fixture
+async def hubspot(fake: Fake) -> AsyncIterator[httpx2.AsyncClient]:
+    headers = {"Authorization": f"Bearer {fake.hubspot.token}"}
+    url = f"http://vendors.example{HUBSPOT_PREFIX}"
+    async with httpx2.AsyncClient(transport=FakeTransport(fake), base_url=url, headers=headers) as client:
+        yield client
+
+
+@pytest.fixture
+async def mailchimp(fake: Fake) -> AsyncIterator[httpx2.AsyncClient]:
+    url = f"http://vendors.example{MAILCHIMP_PREFIX}"
+    headers = {"Authorization": f"Bearer {fake.mailchimp.token}"}
+    async with httpx2.AsyncClient(transport=FakeTransport(fake), base_url=url, headers=headers) as client:
+        yield client
