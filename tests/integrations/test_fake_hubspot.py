@@ -273,7 +273,11 @@ async def test_an_address_that_was_deleted_unseen_is_blocked_for_good(hubspot: h
     await ask(hubspot, 204, "POST", erase, {"objectId": contact})
     await ask(hubspot, 404, "POST", erase, {"objectId": contact})
     assert fake.hubspot.objects["contacts"] == {}
-    await make_contact(hubspot, "a@b.co")
+    archived = await make_contact(hubspot, "a@b.co")
+    await ask(hubspot, 204, "DELETE", f"{CONTACTS}/{archived}")
+    again = await make_contact(hubspot, "a@b.co")
+    await ask(hubspot, 204, "POST", erase, {"objectId": archived})
+    assert (await ask(hubspot, 200, "GET", f"{CONTACTS}/a@b.co", idProperty="email"))["id"] == again
     await ask(hubspot, 204, "POST", erase, {"objectId": "X@y.co", "idProperty": "email"})
     await ask(hubspot, 400, "POST", CONTACTS, {"properties": {"email": "x@y.co"}, "associations": []})
 

@@ -1,7 +1,12 @@
 """Signatures of webhooks: both vendors' vectors, and whatever is not quite right."""
 
+from datetime import UTC, datetime
+from urllib.parse import parse_qs
+
+import msgspec
 import pytest
 
+from kith.integrations.fake.deliveries import make_hubspot_delivery, make_hubspot_event, make_mailchimp_delivery
 from kith.integrations.signatures import decode_uri, sign_hubspot, sign_mailchimp, verify_hubspot, verify_mailchimp
 
 URI, STAMP_MS, HUBSPOT = "https://x.example/hook", 1_700_000_000_000, "Sb4IcjuBIsLc8m0GgQ7LymIp/6y0U0vTeGK281jfmbI="
@@ -90,3 +95,16 @@ def test_what_mailchimp_signed_is_taken_for_five_minutes_in_both_directions() ->
 )
 def test_what_mailchimp_did_not_sign_is_not_taken(header: str | None) -> None:
     assert not check_mailchimp(header)
+
+
+def test_what_the_fake_delivers_is_signed() -> None:
+    at = datetime(2026, 11, 22, 10, tzinfo=UTC)
+    event = make_hubspot_event("contact.propertyChange", "101", at, propertyName="email", propertyValue="a@b.co")
+    sent = make_hubspot_delivery("secret", URI, [event], at)
+    assert msgspec.json.decode(sent.body)[0]["objectId"] == 101
+    signature, timestamp = (sent.headers[f"x-hubspot-{name}"] for name in ("signature-v3", "request-timestamp"))
+    assert check_hubspot(body=sent.body, signature=signature, timestamp=timestamp, now=at.timestamp())
+    form = make_mailchimp_delivery("whsec", "profile", "a1", "a@b.co", at, merges={"FNAME": "Ä"})
+    fields = parse_qs(form.body.decode())
+    assert (fields["fired_at"], fields["data[merges][FNAME]"]) == (["2026-11-22 10:00:00"], ["Ä"])
+    assert check_mailchimp(form.headers["x-mailchimp-signature"], now=at.timestamp(), body=form.body)

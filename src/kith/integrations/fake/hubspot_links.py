@@ -91,7 +91,7 @@ class Links:
         body = read_body(asked, schemas.BatchUnlink, refuse_body)
         for one in body.inputs:
             for target in one.to:
-                self._portal.unlink((kind, one.source.id), (to, target.id))
+                self._portal.unlink(self._resolve(kind, one.source.id), self._resolve(to, target.id))
         return self._answer_batch(200, [])
 
     def unlink_labels(self, asked: Asked, version: str, kind: str, to: str) -> Answer:
@@ -100,11 +100,14 @@ class Links:
             self._check(kind, to, one.types)
         for one in body.inputs:
             numbers = {spec.association_type_id for spec in one.types}
-            self._portal.unlink((kind, one.source.id), (to, one.to.id), numbers)
+            self._portal.unlink(self._resolve(kind, one.source.id), self._resolve(to, one.to.id), numbers)
         return self._answer_batch(200, [])
 
     def _get_ends(self, kind: str, identifier: str, to: str, to_id: str) -> tuple[Key, Key]:
         return (kind, self._portal.get(kind, identifier).id), (to, self._portal.get(to, to_id).id)
+
+    def _resolve(self, kind: str, identifier: str) -> Key:
+        return kind, self._portal.resolve(kind, identifier)
 
     def _get_default(self, kind: str, to: str) -> int:
         number = DEFAULT_TYPES.get((kind, to))

@@ -64,7 +64,7 @@ class Portal:
     def find(self, kind: str, identifier: str, id_property: str | None = None) -> Record | None:
         """The object that is not archived, by its id, that of one merged into it, or a unique property."""
         if id_property in (None, "hs_object_id"):
-            found = self.objects[kind].get(self._resolve(kind, identifier))
+            found = self.objects[kind].get(self.resolve(kind, identifier))
             return found if found is not None and not found.archived else None
         assert id_property is not None
         self.check_id_property(kind, id_property)
@@ -81,7 +81,8 @@ class Portal:
         found = self.objects[kind].get(identifier)
         return found if found is not None and found.archived else None
 
-    def _resolve(self, kind: str, identifier: str) -> str:
+    def resolve(self, kind: str, identifier: str) -> str:
+        """The id of what it was merged into, if it was."""
         while identifier in self.merged[kind]:
             identifier = self.merged[kind][identifier]
         return identifier
@@ -182,7 +183,8 @@ class Portal:
 
     def _forget(self, kind: str, record: Record) -> None:
         for key in self._list_unique(kind, record):
-            self._unique.pop(key, None)
+            if self._unique.get(key) == record.id:
+                del self._unique[key]
 
     def is_association(self, kind: str, to: str, spec: AssociationSpec) -> bool:
         known = {DEFAULT_TYPES.get((kind, to)), PRIMARY_TYPES.get((kind, to))} - {None}
