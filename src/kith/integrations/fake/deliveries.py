@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from kith.integrations.fake.mailchimp_members import hash_email
 from kith.integrations.signatures import (
     HUBSPOT_SIGNATURE,
     HUBSPOT_TIMESTAMP,
@@ -63,7 +64,7 @@ def make_mailchimp_delivery(
     **more: str,
 ) -> Delivery:
     """``kind`` such as unsubscribe; ``more`` is what else stands in the data, as new_email, old_email or reason."""
-    data = {"id": email.partition("@")[0][:10], "list_id": list_id, "email": email, **more}
+    data = {"id": hash_email(email)[:10], "list_id": list_id, "email": email, **more}
     fields = {
         "type": kind,
         "fired_at": at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"),
