@@ -22,7 +22,7 @@ from tests.postgres import connect
 REQUIRED = os.environ.get("KITH_TEST_ROW_SECURITY") == "1"
 ROLE = "kith_tenant"
 # What is nobody's in particular: every role may read it.
-SHARED = {"installation", "schema_migrations", "system_properties"}
+SHARED = {"installation", "schema_migrations", "system_properties", "sync_turns", "sync_places"}
 _SHARD = "shard = current_setting('kith.shard')::smallint"
 _WORKSPACE = "current_setting('kith.workspace')::int"
 _TABLES = """

@@ -8,8 +8,9 @@ from kith.store.log_place import list_running
 
 # Small, asked for before the shard is known, or joined with any: a copy on each node. Those that others refer to first.
 REFERENCE = ("workspaces", "api_keys", "system_properties")
-# What a process asks for at its start only, and what migrations keep: on the coordinator.
-LOCAL = ("installation", "schema_migrations")
+# What a process asks for at its start only, what migrations keep, and the turns at other services, which are of no
+# shard: on the coordinator.
+LOCAL = ("installation", "schema_migrations", "sync_turns", "sync_places")
 # The first is the one that the others lie beside.
 DISTRIBUTED = (
     "counters",
@@ -31,6 +32,10 @@ DISTRIBUTED = (
     "command_log",
     "cursors",
     "dead_letters",
+    "integrations",
+    "sync_links",
+    "sync_jobs",
+    "sync_suppressions",
 )
 # Indexes are made on the nodes, and use them.
 FUNCTIONS = ("kith_lower(text)", "kith_day(text)", "kith_instant(text)")
