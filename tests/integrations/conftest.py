@@ -29,6 +29,9 @@ FAST: dict[str, Any] = {"hubspot_per_10s": 1_000_000, "mailchimp_per_s": 100_000
 URLS = {"hubspot_url": "https://fake.test/hubspot", "mailchimp_url": "https://fake.test/mailchimp/3.0"}
 
 
+PUBLIC = "https://crm.example.com"
+
+
 class Shop:
     """Writes records by HTTP, and sends them to the fake when it is told to ``settle``."""
 
@@ -83,7 +86,7 @@ class Shop:
 
 @pytest.fixture
 async def shop(database_url: str) -> AsyncIterator[Shop]:
-    settings = msgspec.structs.replace(SETTINGS, secret_keys=new_key(), **FAST, **URLS)
+    settings = msgspec.structs.replace(SETTINGS, secret_keys=new_key(), **FAST, **URLS, webhook_url=PUBLIC)
     fake = Fake()
     stamina.set_testing(True, attempts=3)
     async with open_kit(database_url, settings) as kit, open_client(5, FakeTransport(fake)) as http:

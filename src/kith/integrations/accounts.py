@@ -65,6 +65,7 @@ class Integration(msgspec.Struct, frozen=True, kw_only=True):
     sync: dict[str, Any] | None
     rests_until: datetime | None
     synced_at: datetime | None
+    reconciled_at: datetime
     created_at: datetime
     updated_at: datetime
     version: int
@@ -128,6 +129,7 @@ _PLAIN = (
     "feed_sequence",
     "rests_until",
     "synced_at",
+    "reconciled_at",
     "created_at",
     "updated_at",
     "version",

@@ -64,7 +64,11 @@ class _Contact(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Intake:
     """Takes in what is told of one integration."""
 
-    def __init__(self, engine: Engine, workspace: Workspace, integration: Integration) -> None:
+    def __init__(
+        self, engine: Engine, workspace: Workspace, integration: Integration, *, scanning: bool = False
+    ) -> None:
+        """``scanning``: it is told how things stand, not that they have just come to be so."""
+        self._scanning = scanning
         self._engine = engine
         self._workspace = workspace
         self._integration = integration
@@ -203,7 +207,7 @@ class Intake:
     async def _take_consent(self, change: Unsubscribed | Subscribed | Cleaned) -> bool:
         """It is written into the contact's timeline. Nothing that is sent ever changes it there."""
         contact = await self._find_contact(getattr(change, "external_id", None), change.email)
-        if contact is None or contact.id is None:
+        if contact is None or contact.id is None or not await self._is_news(contact.id, change):
             return False
         words = {Unsubscribed: "Unsubscribed", Subscribed: "Subscribed", Cleaned: "Cleaned"}[type(change)]
         digest = hashlib.sha256(
@@ -223,6 +227,19 @@ class Intake:
             change.at,
         )
         return True
+
+    async def _is_news(self, number: int, change: Unsubscribed | Subscribed | Cleaned) -> bool:
+        """Whether it was not known before. Where nothing was, a scan finds most people as they always were."""
+        consent = type(change).__name__.upper()
+        row = await self._engine.database.fetchrow(
+            _SQL["save_consent"], *self._integration.key, "contact", number, consent
+        )
+        if row is None:
+            return (
+                await self._engine.database.fetchval(_SQL["has_link"], *self._integration.key, "contact", number)
+                is None
+            )
+        return not (self._scanning and row["was"] is None and isinstance(change, Subscribed))
 
     def _make_request(self, key: str | None = None) -> WriteRequest:
         return WriteRequest(

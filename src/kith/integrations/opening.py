@@ -10,10 +10,11 @@ import msgspec
 
 from kith.clock import Clock
 from kith.integrations.accounts import Integration
+from kith.integrations.hooks import SECRET
 from kith.integrations.hubspot.push import HubSpot
 from kith.integrations.hubspot.settings import HubSpotSettings
 from kith.integrations.limiter import Limiter
-from kith.integrations.mailchimp.push import Mailchimp
+from kith.integrations.mailchimp.push import Hook, Mailchimp
 from kith.integrations.mailchimp.settings import MailchimpSettings, read_credentials
 from kith.integrations.port import Provider
 from kith.integrations.providers import PROVIDERS
@@ -92,7 +93,19 @@ class Opener:
                 read_credentials(credentials),
                 msgspec.convert(one.settings, MailchimpSettings),
                 url=self._settings.mailchimp_url,
+                hook=self._make_hook(one, keeper),
             )
+
+    def _make_hook(self, one: Integration, keeper: Keeper) -> Hook | None:
+        """None where this API has no public address."""
+        if not self._settings.webhook_url:
+            return None
+
+        async def store(secret: str) -> None:
+            async with keeper.lock() as kept:
+                await keeper.store({**kept, SECRET: secret})
+
+        return Hook(f"{self._settings.webhook_url.rstrip('/')}/hooks/{one.workspace_id}/{one.external_id}", store)
 
 
 def make_limit_key(one: Integration, credentials: Mapping[str, Any]) -> str:

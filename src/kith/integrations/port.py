@@ -1,11 +1,13 @@
 """The port of a provider: what the runner asks of HubSpot and Mailchimp, and what these answer."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 import msgspec
 
 from kith.integrations.failures import Failure
+from kith.integrations.inbound_port import Inbound
 from kith.model.activities import Activity
 from kith.model.companies import Company
 from kith.model.contacts import Contact
@@ -118,6 +120,11 @@ class Provider(Protocol):
 
     async def prepare(self) -> None:
         """Make what has to be there before the first record is sent; changes nothing where it is there."""
+        ...
+
+    def changed_since(self, at: datetime) -> AsyncIterator[Inbound]:
+        """How the contacts stand there that changed since then, by whomever: their fields that are mapped, and whether
+        they are to be written to. Some may be told of twice."""
         ...
 
     def render(self, item: Item) -> Mapping[str, Any] | Skipped:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 
 import asyncpg
@@ -16,6 +16,7 @@ from kith.integrations.accounts import Integration, from_row
 from kith.integrations.failures import Failure, Limited, Permanent, Unauthorized
 from kith.integrations.outbox import Lost, Outbox
 from kith.integrations.port import Provider
+from kith.integrations.reconcile import is_due
 from kith.integrations.results import make_backoff
 from kith.integrations.session import Session, Standing
 from kith.store.database import UNANSWERED, Database
@@ -30,6 +31,8 @@ PATIENCE_S = 5.0
 _SQL = load_queries("integrations")
 logger = structlog.get_logger(__name__)
 
+# Asks a provider what changed there; raises Failure.
+Reconcile = Callable[[Integration, Provider], Awaitable[int]]
 # Opens the provider of an integration; raises Failure, Exposed.
 OpenProvider = Callable[[Integration], AbstractAsyncContextManager[Provider]]
 
@@ -37,7 +40,15 @@ OpenProvider = Callable[[Integration], AbstractAsyncContextManager[Provider]]
 class Runner:
     """Owns integrations, one task for each."""
 
-    def __init__(self, database: Database, url: str, clock: Clock, open_provider: OpenProvider) -> None:
+    def __init__(
+        self,
+        database: Database,
+        url: str,
+        clock: Clock,
+        open_provider: OpenProvider,
+        reconcile: Reconcile | None = None,
+    ) -> None:
+        self._reconcile = reconcile
         self._database = database
         self._url = url
         self._clock = clock
@@ -126,11 +137,27 @@ class Runner:
                 while not renewing.done():
                     news = self._news
                     if not await session.step():
+                        await self._ask_back(integration, provider, session)
                         await self._wait(session, news)
                     if session.is_resting:
                         await self._database.execute(_SQL["rest_integration"], *key, session.rests_until)
         except (Unauthorized, Permanent, Exposed) as error:
             await self._pause(key, integration, error)
+
+    async def _ask_back(self, integration: Integration, provider: Provider, session: Session) -> None:
+        """Once a day, when nothing is to be sent."""
+        if self._reconcile is None or session.is_resting or not is_due(integration, self._clock.now()):
+            return
+        try:
+            taken = await self._reconcile(integration, provider)
+        except Unauthorized:
+            raise
+        except (Failure, Exposed) as failure:
+            logger.warning("what changed there could not be asked for", reason=failure.message)
+            await asyncio.sleep(PATIENCE_S)
+            return
+        logger.info("asked what changed there", integration=integration.external_id, taken=taken)
+        raise Lost  # it is opened again, with the time of this
 
     async def _open_session(self, key: tuple[int, int, int], integration: Integration, provider: Provider) -> Session:
         """Once whose account it is is known, and what has to be there is there. Raises Unauthorized, Permanent."""

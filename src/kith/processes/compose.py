@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -21,6 +22,7 @@ from kith.engine.maintenance import run_maintenance
 from kith.errors import NotYet
 from kith.integrations.http import open_client
 from kith.integrations.opening import Opener
+from kith.integrations.reconcile import reconcile
 from kith.integrations.runner import Runner
 from kith.log.opening import open_log
 from kith.log.port import Log
@@ -105,9 +107,9 @@ async def run_worker(settings: Settings) -> None:
 async def run_integrations(database: Database, url: str, settings: Settings, stop: asyncio.Event) -> None:
     """Bring records to other services until told to stop."""
     clock = SystemClock()
-    async with open_client(settings.sync_timeout_ms / 1000) as client:
+    async with open_client(settings.sync_timeout_ms / 1000) as client, open_engine(settings, url) as engine:
         opener = Opener(database, client, clock, settings)
-        await Runner(database, url, clock, opener.open).run(stop)
+        await Runner(database, url, clock, opener.open, partial(reconcile, engine)).run(stop)
 
 
 def listen_for_stop() -> asyncio.Event:

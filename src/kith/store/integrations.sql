@@ -1,9 +1,9 @@
 -- name: insert_integration
 INSERT INTO integrations (shard, workspace_id, id, external_id, provider, name, status, credentials, settings,
-  feed_sequence, created_at, updated_at, version, epoch)
+  feed_sequence, reconciled_at, created_at, updated_at, version, epoch)
 SELECT $1, $2, (SELECT coalesce(max(id), 0) + 1 FROM integrations WHERE shard = $1 AND workspace_id = $2),
   $3, $4, $5, 'ACTIVE', $6, $7::jsonb,
-  coalesce((SELECT next_event_sequence - 1 FROM counters WHERE shard = $1 AND workspace_id = $2), 0), $8, $8, 1, 1
+  coalesce((SELECT next_event_sequence - 1 FROM counters WHERE shard = $1 AND workspace_id = $2), 0), $8, $8, $8, 1, 1
 RETURNING id;
 
 -- name: list_integrations
@@ -90,6 +90,9 @@ UPDATE integrations SET account = $4::jsonb WHERE shard = $1 AND workspace_id = 
 UPDATE integrations SET status = 'PAUSED', problem = $4::jsonb, updated_at = $5, version = version + 1,
   epoch = epoch + 1
 WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND status = 'ACTIVE' AND epoch = $6;
+
+-- name: save_reconciled
+UPDATE integrations SET reconciled_at = $4 WHERE shard = $1 AND workspace_id = $2 AND id = $3;
 
 -- name: rest_integration
 UPDATE integrations SET rests_until = $4 WHERE shard = $1 AND workspace_id = $2 AND id = $3;

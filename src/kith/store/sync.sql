@@ -226,10 +226,23 @@ WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 A
   AND entity IN ('contact', 'company')
 RETURNING record_id;
 
+-- name: save_consent
+-- Nothing where it is known already.
+UPDATE sync_links l SET consent = $6
+FROM (SELECT record_id, consent FROM sync_links o WHERE o.shard = $1 AND o.workspace_id = $2 AND o.integration_id = $3
+  AND o.entity = $4 AND o.record_id = $5 FOR UPDATE) AS before
+WHERE l.shard = $1 AND l.workspace_id = $2 AND l.integration_id = $3 AND l.entity = $4 AND l.record_id = $5
+  AND l.consent IS DISTINCT FROM $6
+RETURNING before.consent AS was;
+
 -- name: relink
 UPDATE sync_links SET external_id = $6, hash = ''
 WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 AND record_id = $5;
 
 -- name: forget_hash
 UPDATE sync_links SET hash = ''
+WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 AND record_id = $5;
+
+-- name: has_link
+SELECT record_id FROM sync_links
 WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 AND record_id = $5;

@@ -215,7 +215,7 @@ class HubSpot:
             refuse(409, "OBJECT_ALREADY_EXISTS", f"There is a property {body.name!r} of {kind} already.")
         if body.field_type not in FIELD_TYPES[body.type]:
             refuse_body(f"A property of type {body.type} has no fieldType {body.field_type!r}.")
-        if kind not in ENGAGEMENTS and body.group_name not in self.groups[kind]:
+        if kind in GROUPS and body.group_name not in self.groups[kind]:
             refuse_body(f"There is no group {body.group_name!r} of {kind}.")
         if bool(body.options) != (body.type == "enumeration") and not (body.options and body.type == "bool"):
             refuse_body("An enumeration needs options, and only what is true or false may have some too.")

@@ -42,6 +42,7 @@ USUAL_LIST = "a1b2c3d4e5"
 USUAL_FIELDS = {"FNAME": "text", "LNAME": "text", "ADDRESS": "address", "PHONE": "phone", "BIRTHDAY": "birthday"}
 COUNT, COUNT_MAX = 10, 1000
 PAGING = ("count", "offset", "fields", "exclude_fields")
+SORTING = ("sort_field", "sort_dir")
 
 
 class Mailchimp:
@@ -72,7 +73,7 @@ class Mailchimp:
             make_route("GET", f"{one}/webhooks", self._list_webhooks),
             make_route("POST", f"{one}/webhooks", self._create_webhook),
             make_route("DELETE", f"{one}/webhooks/{{id}}", self._delete_webhook),
-            make_route("GET", members, self._list_members, *PAGING, "since_last_changed", "status"),
+            make_route("GET", members, self._list_members, *PAGING, *SORTING, "since_last_changed", "status"),
             make_route("PUT", member, self._put_member, "skip_merge_validation"),
             make_route("PATCH", member, self._patch_member, "skip_merge_validation"),
             make_route("GET", member, self._read_member, "fields", "exclude_fields"),
@@ -82,7 +83,7 @@ class Mailchimp:
             make_route("POST", f"{member}/tags", self._set_tags),
             make_route("GET", f"{member}/events", self._list_events, *PAGING),
             make_route("POST", f"{member}/events", self._add_event),
-            make_route("GET", f"{member}/notes", self._list_notes, *PAGING, "sort_field", "sort_dir"),
+            make_route("GET", f"{member}/notes", self._list_notes, *PAGING, *SORTING),
             make_route("POST", f"{member}/notes", self._add_note),
             make_route("GET", f"{member}/notes/{{id}}", self._read_note, "fields", "exclude_fields"),
             make_route("PATCH", f"{member}/notes/{{id}}", self._change_note),
@@ -227,6 +228,8 @@ class Mailchimp:
             members = [one for one in members if one.last_changed.replace(microsecond=0) > since]
         if "status" in asked.query:
             members = [one for one in members if one.status == asked.query["status"]]
+        if asked.query.get("sort_field") == "last_changed":
+            members.sort(key=lambda one: one.last_changed, reverse=asked.query.get("sort_dir") == "DESC")
         rows = [show_member(audience, member) for member in members]
         return _answer_page(asked, "members", rows, {"list_id": list_id})
 

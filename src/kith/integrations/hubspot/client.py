@@ -1,6 +1,7 @@
 """HubSpot's API, as much of it as is used: paths, bodies and answers. Every call raises Failure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
@@ -18,6 +19,8 @@ URL = "https://api.hubapi.com"
 # An app may send 100 in any 10 seconds to the smallest accounts.
 RATE = Rate(requests=80, seconds=10, burst=8)
 INPUTS_MAX = 100
+SEARCH_MAX, SEARCHED_MAX = 200, 10_000
+MODIFIED = "lastmodifieddate"
 ObjectKind = Literal["contacts", "companies"] | EngagementKind
 CONTACT_TO_COMPANY, CONTACT_TO_PRIMARY_COMPANY = 279, 1
 TO_CONTACT: Mapping[ObjectKind, int] = {"notes": 202, "calls": 194, "meetings": 200, "emails": 198, "tasks": 204}
@@ -75,6 +78,19 @@ class _Faults(msgspec.Struct, frozen=True):
     errors: tuple[Mapping[str, Any], ...] = ()
 
 
+class _Next(msgspec.Struct, frozen=True):
+    after: str
+
+
+class _Paging(msgspec.Struct, frozen=True):
+    next: _Next
+
+
+class _Found(msgspec.Struct, frozen=True):
+    results: tuple[Written, ...]
+    paging: _Paging | None = None
+
+
 class HubSpotClient:
     """The calls of one account."""
 
@@ -112,6 +128,31 @@ class HubSpotClient:
         """By its id, or its value of a unique property. Raises Missing."""
         params = {"idProperty": id_property} if id_property else None
         return _read(await self._send("GET", f"{self._at(kind)}/{quote(key, safe='')}", params=params), Written)
+
+    async def search_changed(self, since_ms: int, properties: Sequence[str]) -> AsyncIterator[Written]:
+        """Contacts that changed since then, those first whose change is oldest. More than 10,000 are not shown by one
+        search: it goes on with another from the last one's time on."""
+        while True:
+            after, last_ms, count = "0", since_ms, 0
+            while after:
+                body = {
+                    "filterGroups": [
+                        {"filters": [{"propertyName": MODIFIED, "operator": "GTE", "value": str(since_ms)}]}
+                    ],
+                    "properties": [*properties, MODIFIED],
+                    "limit": SEARCH_MAX,
+                    "after": after,
+                    "sorts": [MODIFIED],
+                }
+                page = _read(await self._send("POST", f"{self._at('contacts')}/search", body), _Found)
+                for one in page.results:
+                    yield one
+                    last_ms = max(last_ms, to_milliseconds(one.properties.get(MODIFIED)))
+                count += len(page.results)
+                after = page.paging.next.after if page.paging and count < SEARCHED_MAX else ""
+            if count < SEARCHED_MAX or last_ms <= since_ms:
+                return
+            since_ms = last_ms
 
     async def upsert(self, kind: ObjectKind, inputs: Sequence[Input]) -> BatchAnswer:
         return _read(await self._send("POST", f"{self._at(kind)}/batch/upsert", {"inputs": inputs}), BatchAnswer)
@@ -162,6 +203,17 @@ class HubSpotClient:
             if failure.status != 401 or not self._tokens.refuse(token):
                 raise
         return await self._caller.send(method, path, body, params=params, safe=safe)
+
+
+def to_milliseconds(value: Any) -> int:
+    """Of a time as HubSpot shows it, ISO 8601 or milliseconds; 0 where it is none."""
+    text = str(value or "")
+    if text.isdecimal():
+        return int(text)
+    try:
+        return round(datetime.fromisoformat(text).timestamp() * 1000)
+    except ValueError:
+        return 0
 
 
 def _label(pairs: Sequence[Pair]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """HubSpot as a provider: how the runner brings our records there."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -12,7 +12,7 @@ from kith.integrations.failures import Failure, Permanent
 from kith.integrations.http import Caller, Reply
 from kith.integrations.hubspot.activities import push_activities
 from kith.integrations.hubspot.associations import push_associations
-from kith.integrations.hubspot.client import INPUTS_MAX, URL, HubSpotClient, ObjectKind
+from kith.integrations.hubspot.client import INPUTS_MAX, MODIFIED, URL, HubSpotClient, ObjectKind, to_milliseconds
 from kith.integrations.hubspot.engagements import KINDS
 from kith.integrations.hubspot.failures import classify
 from kith.integrations.hubspot.payloads import render_activity, render_association, render_record
@@ -20,6 +20,7 @@ from kith.integrations.hubspot.records import push_records
 from kith.integrations.hubspot.removal import archive, remove_activities, remove_contacts
 from kith.integrations.hubspot.settings import KEY_PROPERTY, HubSpotSettings, RecordEntity
 from kith.integrations.hubspot.tokens import CredentialsDocument, Lock, Store, Tokens, keep_nothing, lock_nothing
+from kith.integrations.inbound_port import FieldChanged, Inbound
 from kith.integrations.limiter import Limiter
 from kith.integrations.port import Account, Entity, Item, Job, Outcomes, Skipped, Unlinked
 from kith.model.companies import Company
@@ -92,6 +93,14 @@ class HubSpot:
                     f"HubSpot's property {KEY_PROPERTY} of {kind} is not unique, which cannot be changed: delete it "
                     "there, and it is made anew."
                 )
+
+    async def changed_since(self, at: datetime) -> AsyncIterator[Inbound]:
+        fields = sorted(set(self._settings.contact_fields.values()))
+        async for one in self._client.search_changed(round(at.timestamp() * 1000), fields):
+            moment = datetime.fromtimestamp(to_milliseconds(one.properties.get(MODIFIED)) / 1000, UTC)
+            for field in fields:
+                value = one.properties.get(field)
+                yield FieldChanged(external_id=one.id, entity="contact", field=field, value=value or None, at=moment)
 
     def render(self, item: Item) -> Mapping[str, Any] | Skipped:
         if item.record is None:

@@ -52,6 +52,18 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    url: str = ""
+
+
+class MadeWebhook(msgspec.Struct, frozen=True, kw_only=True):
+    signing_secret: str
+
+    def __repr__(self) -> str:
+        return "MadeWebhook()"
+
+
 class _Page(msgspec.Struct, frozen=True, kw_only=True):
     total_items: int = 0
 
@@ -65,6 +77,24 @@ class MailchimpClient:
 
     async def get_root(self) -> Root:
         return _read(await self._caller.send("GET", "/", params={"fields": "login_id,account_name"}), Root)
+
+    async def list_webhooks(self) -> list[Webhook]:
+        answer = await self._caller.send("GET", f"{self._list}/webhooks")
+        return _read(answer.get("webhooks", []), list[Webhook])
+
+    async def make_webhook(self, url: str) -> str:
+        """The secret by which its deliveries are signed, which is told this once. What we do ourselves is not told."""
+        told = dict.fromkeys(("subscribe", "unsubscribe", "profile", "cleaned", "upemail"), True)
+        body = {
+            "url": url,
+            "events": {**told, "campaign": False},
+            "sources": {"user": True, "admin": True, "api": False},
+        }
+        made = _read(await self._caller.send("POST", f"{self._list}/webhooks", body, safe=False), MadeWebhook)
+        return made.signing_secret
+
+    async def delete_webhook(self, webhook_id: str) -> None:
+        await self._caller.send("DELETE", f"{self._list}/webhooks/{webhook_id}")
 
     async def get_audience(self) -> Audience:
         return _read(await self._caller.send("GET", self._list, params={"fields": "id,double_optin"}), Audience)

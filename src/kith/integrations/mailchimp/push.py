@@ -1,9 +1,9 @@
 """Contacts and activities as members of an audience, with their notes and events."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 
@@ -49,6 +49,13 @@ ITEMS_MAX = 64
 Tags = Mapping[str, Sequence[str]]  # email -> the tags that we have set there
 
 
+class Hook(NamedTuple):
+    """Where changes are to be told, and what keeps the secret by which that is signed."""
+
+    url: str
+    store: Callable[[str], Awaitable[None]]
+
+
 class Mailchimp:
     """One audience of an account, as a ``Provider``."""
 
@@ -63,7 +70,11 @@ class Mailchimp:
         credentials: MailchimpCredentials,
         settings: MailchimpSettings,
         url: str = URL,
+        hook: "Hook | None" = None,
     ) -> None:
+        """``hook``: where it is to tell what changes there, if nobody has set that up."""
+        self._hook = hook if credentials.webhook_secret is None else None
+
         async def get_headers() -> Mapping[str, str]:
             return {"Authorization": f"Bearer {credentials.api_key}"}
 
@@ -84,6 +95,8 @@ class Mailchimp:
         for ours, theirs in self._fields.items():
             if theirs not in there and theirs != LANGUAGE:
                 await self._make_merge_field(theirs, ours.removeprefix("properties."))
+        if self._hook is not None:
+            await self._make_webhook(self._hook)
 
     def render(self, item: Item) -> Mapping[str, Any] | Skipped:
         if isinstance(item.record, Contact):
@@ -120,6 +133,14 @@ class Mailchimp:
         async for member in self._client.list_changed(at):
             for change in list_changes(member, fields):
                 yield change
+
+    async def _make_webhook(self, hook: "Hook") -> None:
+        """In place of one for the same address, whose secret nobody knows."""
+        for one in await self._client.list_webhooks():
+            if one.url == hook.url:
+                await self._client.delete_webhook(one.id)
+        await hook.store(await self._client.make_webhook(hook.url))
+        self._hook = None
 
     async def _read_audience(self) -> None:
         """Where people confirm that they want mail, nobody is subscribed without."""

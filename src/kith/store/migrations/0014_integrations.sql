@@ -20,6 +20,8 @@ CREATE TABLE integrations (
   -- a full sync that is under way: {entity, after, done, total, startedAt}
   sync jsonb,
   synced_at timestamptz,
+  -- up to when it was asked for what changed there, should a webhook have been missed
+  reconciled_at timestamptz NOT NULL,
   -- who sends for it at the moment, and until when that holds
   owner text COLLATE "C",
   owned_until timestamptz NOT NULL DEFAULT '-infinity',
@@ -49,6 +51,8 @@ CREATE TABLE sync_links (
   -- SYNCED; BEGUN: a part of it is there; REMOVED: somebody deleted it there, and it stays deleted
   state text COLLATE "C" NOT NULL,
   details jsonb NOT NULL,
+  -- what the person last said there of being written to, as far as it was told
+  consent text COLLATE "C",
   synced_at timestamptz NOT NULL,
   -- what is sent of a record; its sync status
   PRIMARY KEY (shard, workspace_id, integration_id, entity, record_id)

@@ -1,0 +1,66 @@
+"""What a provider was asked for, and what it tells by itself."""
+
+import pytest
+
+from kith.integrations.accounts import from_row
+from kith.integrations.fake.deliveries import make_mailchimp_delivery
+from kith.integrations.fake.mailchimp import USUAL_LIST
+from kith.integrations.reconcile import reconcile
+from tests.integrations.conftest import PUBLIC, Shop
+
+
+async def ask_back(shop: Shop) -> int:
+    """As the runner does once a day: of all that changed within a day."""
+    key = (shop.workspace.shard, shop.workspace.id, 1)
+    await shop.kit.engine.database.execute("UPDATE integrations SET reconciled_at = reconciled_at - interval '1 day'")
+    row = await shop.runner._own(key)
+    assert row is not None
+    async with shop.runner._open_provider(from_row(row)) as provider:
+        taken = await reconcile(shop.kit.engine, from_row(row), provider)
+    await shop.kit.drain()
+    return taken
+
+
+@pytest.mark.parametrize(("owner", "phone"), [("THEIRS", "+12025550199"), ("OURS", "+12025550123")])
+async def test_a_change_in_hubspot_that_no_webhook_told_of_is_found(shop: Shop, owner: str, phone: str) -> None:
+    await shop.connect("HUBSPOT", ownership={"phone": owner})
+    await shop.make("contacts", email="a@example.com", phone="+12025550123")
+    await shop.settle()
+    (there,) = shop.fake.hubspot.objects["contacts"].values()
+    there.properties["phone"] = "+12025550199"
+    there.updated_at = shop.kit.engine.clock.now()
+    assert await ask_back(shop) == (owner == "THEIRS")
+    assert (await shop.client.get("/crm/contacts/1")).json()["data"]["phone"] == phone
+    await shop.settle()
+    assert there.properties["phone"] == phone
+    assert await ask_back(shop) == 0
+
+
+async def test_an_unsubscribe_that_no_webhook_told_of_is_found_once(shop: Shop) -> None:
+    await shop.connect("MAILCHIMP")
+    for name in ("a", "b"):
+        await shop.make("contacts", email=f"{name}@example.com")
+    await shop.settle()
+    shop.fake.mailchimp.unsubscribe("a@example.com")
+    assert await ask_back(shop) == 1
+    assert await ask_back(shop) == 0
+    told = [
+        [one["content"] for one in (await shop.client.get(f"/crm/contacts/{n}/activities")).json()["data"]]
+        for n in (1, 2)
+    ]
+    assert told == [["Unsubscribed at MAILCHIMP"], []]
+
+
+async def test_mailchimp_is_told_where_to_tell_and_its_signature_is_known(shop: Shop) -> None:
+    one = await shop.connect("MAILCHIMP")
+    await shop.make("contacts", email="a@example.com")
+    for _ in range(2):
+        await shop.settle()
+    (hook,) = shop.fake.mailchimp.lists[USUAL_LIST].webhooks.values()
+    path = f"/hooks/{shop.workspace.id}/{one}"
+    assert hook.url == PUBLIC + path
+    told = make_mailchimp_delivery(
+        hook.signing_secret, "unsubscribe", USUAL_LIST, "a@example.com", shop.kit.engine.clock.now(), action="unsub"
+    )
+    answer = await shop.client.post(path, content=told.body, headers=told.headers)
+    assert (answer.status_code, answer.json()) == (200, {"taken": 1}), answer.text
