@@ -30,6 +30,7 @@ from tests.bench.latency import bench_latency
 from tests.bench.lists import bench_lists
 from tests.bench.memory import bench_memory
 from tests.bench.nouns import bench_activities, bench_nouns
+from tests.bench.outage import bench_outage
 from tests.bench.profiling import PROFILED, profile
 from tests.bench.queries import bench_language
 from tests.bench.reads import bench_rates, bench_reads, compare_query
@@ -58,6 +59,7 @@ BENCHES: dict[str, Bench] = {
     "kafka": lambda _, smoke: bench_kafka(
         seconds=1 if smoke else 5, writes=100 if smoke else 500, backlog=10_000 if smoke else 200_000
     ),
+    "outage": lambda _, smoke: bench_outage(seconds=0.5 if smoke else 4),
     "memory": lambda kith, smoke: bench_memory(kith, creates=20_000 if smoke else 1_000_000),
 }
 

@@ -144,3 +144,13 @@ async def test_what_is_wrong_with_a_record_is_told_and_it_goes_out_when_it_is_re
     await shop.client.patch("/crm/contacts/2", json={"properties": {"stage": "customer"}})
     await shop.settle()
     assert await shop.list_failures(one) == [] and len(shop.fake.hubspot.objects["contacts"]) == 3
+
+
+async def test_metrics_tell_what_waits_and_what_failed(shop: Shop) -> None:
+    await shop.connect("HUBSPOT")
+    await shop.make("contacts", email="a@example.com")
+    shop.fake.hubspot.tokens.clear()
+    await shop.kit.drain()
+    text = (await shop.client.get("/metrics")).text
+    assert 'kith_sync_records{provider="HUBSPOT",state="pending"} 0.0' in text
+    assert 'kith_sync_paused{provider="HUBSPOT"} 0.0' in text

@@ -1,8 +1,10 @@
 """What the HTTP surface counts, for Prometheus."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from kith.integrations.status import SyncCount
 
 REQUESTS = Counter("kith_http_requests", "Requests answered, by route and status.", ["method", "route", "status"])
 SECONDS = Histogram(
@@ -14,6 +16,10 @@ SECONDS = Histogram(
 
 LAG = Gauge("kith_log_lag_commands", "Commands that are accepted and not applied yet, by shard of the log.", ["shard"])
 PENDING = Gauge("kith_pending_writes", "Writes that this process foresees: accepted here, not applied yet.")
+SYNC_RECORDS = Gauge(
+    "kith_sync_records", "Records that wait to be sent to a provider, or that it did not take.", ["provider", "state"]
+)
+SYNC_PAUSED = Gauge("kith_sync_paused", "Integrations that are paused because of a problem.", ["provider"])
 DEFERRED = Counter("kith_checks_deferred", "Writes accepted that only the writer can check in full.")
 
 _watchers: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
@@ -27,6 +33,16 @@ def count_request(method: str, route: str, status: int, seconds: float) -> None:
         _watchers[method, route, status] = watcher
     watcher[0]()
     watcher[1](seconds)
+
+
+def show_sync(counts: Iterable[SyncCount]) -> None:
+    """Set what is measured when somebody looks."""
+    SYNC_RECORDS.clear()
+    SYNC_PAUSED.clear()
+    for one in counts:
+        SYNC_RECORDS.labels(one.provider, "pending").set(one.pending)
+        SYNC_RECORDS.labels(one.provider, "failed").set(one.failed)
+        SYNC_PAUSED.labels(one.provider).set(one.paused)
 
 
 def show_lag(lag: Mapping[int, int], pending: int) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import asyncpg
 import msgspec
 
 from kith.clock import to_iso
@@ -10,6 +11,7 @@ from kith.engine.records import Found, get_record
 from kith.integrations.accounts import Integration
 from kith.integrations.port import Entity
 from kith.model.workspaces import Workspace
+from kith.store.database import UNANSWERED
 from kith.store.queries import load_queries
 
 _SQL = load_queries("sync")
@@ -38,6 +40,24 @@ class FailedSelection(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
 
     entity: Entity | None = None
     record_id: int | None = None
+
+
+class SyncCount(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a provider, in all workspaces: records that wait, that failed, and integrations that have a problem."""
+
+    provider: str
+    pending: int
+    failed: int
+    paused: int
+
+
+async def count_sync(engine: Engine) -> list[SyncCount]:
+    """Empty while PostgreSQL does not answer."""
+    try:
+        rows = await engine.database.fetch(_SQL["count_sync"])
+    except (*UNANSWERED, asyncpg.PostgresError):
+        return []
+    return [SyncCount(**dict(row)) for row in rows]
 
 
 async def get_sync_status(engine: Engine, workspace: Workspace, ref: str) -> Found:

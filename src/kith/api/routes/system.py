@@ -8,12 +8,13 @@ from pathlib import Path
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from kith.api.calls import OpenCall
-from kith.api.metrics import show_lag
+from kith.api.metrics import show_lag, show_sync
 from kith.api.openapi import make_document
 from kith.api.responses import Answer, make_plain_answer
 from kith.api.routing import TABLE, route
 from kith.engine.health import find_faults, find_missing_parts, load_lag
 from kith.errors import NotFound
+from kith.integrations.status import count_sync
 
 ASSETS = {
     "swagger-ui.css": "text/css; charset=utf-8",
@@ -62,6 +63,7 @@ async def get_readiness(call: OpenCall) -> Answer:
 @route("GET", "/metrics", tag="System", kind="system", content_type="text/plain")
 async def get_metrics(call: OpenCall) -> Answer:
     """Metrics for Prometheus"""
+    show_sync(await count_sync(call.engine))
     show_lag(await load_lag(call.engine), len(call.engine.pending))
     return make_plain_answer(generate_latest(), CONTENT_TYPE_LATEST)
 
