@@ -19,6 +19,7 @@ from kith.engine.keys import SCOPES, create_key
 from kith.engine.maintenance import maintain
 from kith.engine.workspaces import create_workspace
 from kith.errors import ConflictingWriter
+from kith.integrations.vault import new_key
 from kith.log.opening import open_log
 from kith.model.workspaces import Workspace
 from kith.pending.memory import MemoryPending
@@ -30,7 +31,14 @@ from kith.store.database import DISCONNECTED, Database
 from tests import row_security
 
 # A poll so rare that only notifications can be what wakes a test's writer in time.
-SETTINGS = Settings(poll_ms=10_000, append_timeout_ms=2000)
+SETTINGS = Settings(
+    poll_ms=10_000,
+    append_timeout_ms=2000,
+    secret_keys=new_key(),
+    # Nobody answers there but the fake, where a test puts it.
+    hubspot_url="https://fake.test/hubspot",
+    mailchimp_url="https://fake.test/mailchimp/3.0",
+)
 
 
 @dataclass

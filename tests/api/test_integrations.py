@@ -8,9 +8,8 @@ import httpx2
 import msgspec
 import pytest
 
-from kith.integrations.vault import Vault, new_key
+from kith.integrations.vault import Vault
 from kith.model.workspaces import Workspace
-from kith.settings import Settings
 from tests.kit import SETTINGS, Kit, open_kit
 
 SECRET = "pat-na1-very-secret"
@@ -25,8 +24,7 @@ MAILCHIMP = {
 
 @pytest.fixture
 async def keyed_kit(database_url: str) -> AsyncIterator[Kit]:
-    settings: Settings = msgspec.structs.replace(SETTINGS, secret_keys=new_key())
-    async with open_kit(database_url, settings) as opened:
+    async with open_kit(database_url, SETTINGS) as opened:
         yield opened
 
 
@@ -78,10 +76,14 @@ async def test_credentials_are_encrypted_in_the_database_and_bound_to_their_inte
     assert to_refusal(refused) == (503, "SECRETS_UNAVAILABLE")
 
 
-async def test_without_a_key_for_secrets_nothing_is_kept(client: httpx2.AsyncClient) -> None:
-    refused = await client.post("/crm/integrations", json=HUBSPOT)
-    assert to_refusal(refused) == (503, "SECRETS_UNAVAILABLE")
-    assert "kith secrets new" in refused.json()["error"]["message"]
+async def test_without_a_key_for_secrets_nothing_is_kept(database_url: str) -> None:
+    async with (
+        open_kit(database_url, msgspec.structs.replace(SETTINGS, secret_keys="")) as kit,
+        kit.open_client(await kit.make_key(await kit.make_workspace())) as client,
+    ):
+        refused = await client.post("/crm/integrations", json=HUBSPOT)
+        assert to_refusal(refused) == (503, "SECRETS_UNAVAILABLE")
+        assert "kith secrets new" in refused.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

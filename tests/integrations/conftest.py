@@ -18,7 +18,6 @@ from kith.integrations.opening import Opener
 from kith.integrations.outbox import Lost
 from kith.integrations.runner import Runner
 from kith.integrations.session import Session
-from kith.integrations.vault import new_key
 from kith.model.workspaces import Workspace
 from kith.store.queries import load_queries
 from tests.kit import SETTINGS, Kit, open_kit
@@ -26,7 +25,6 @@ from tests.kit import SETTINGS, Kit, open_kit
 _SQL = load_queries("integrations")
 # So much that no test waits for its turn.
 FAST: dict[str, Any] = {"hubspot_per_10s": 1_000_000, "mailchimp_per_s": 100_000, "mailchimp_at_once": 8}
-URLS = {"hubspot_url": "https://fake.test/hubspot", "mailchimp_url": "https://fake.test/mailchimp/3.0"}
 
 
 PUBLIC = "https://crm.example.com"
@@ -86,7 +84,7 @@ class Shop:
 
 @pytest.fixture
 async def shop(database_url: str) -> AsyncIterator[Shop]:
-    settings = msgspec.structs.replace(SETTINGS, secret_keys=new_key(), **FAST, **URLS, webhook_url=PUBLIC)
+    settings = msgspec.structs.replace(SETTINGS, webhook_url=PUBLIC, **FAST)
     fake = Fake()
     stamina.set_testing(True, attempts=3)
     async with open_kit(database_url, settings) as kit, open_client(5, FakeTransport(fake)) as http:

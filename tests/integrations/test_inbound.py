@@ -13,7 +13,6 @@ from kith.clock import FixedClock
 from kith.integrations.outbox import Outbox, StoredLink
 from kith.integrations.port import Link
 from kith.integrations.signatures import sign_hubspot, sign_mailchimp
-from kith.integrations.vault import new_key
 from kith.model.workspaces import Workspace
 from kith.store.queries import load_queries
 from tests.kit import SETTINGS, Kit, open_kit
@@ -109,7 +108,7 @@ class Desk:
 
 @pytest.fixture
 async def desk(database_url: str, clock: FixedClock) -> AsyncIterator[Desk]:
-    settings = msgspec.structs.replace(SETTINGS, secret_keys=new_key(), webhook_url=PUBLIC)
+    settings = msgspec.structs.replace(SETTINGS, webhook_url=PUBLIC)
     async with open_kit(database_url, settings, clock) as kit:
         workspace = await kit.make_workspace()
         async with kit.open_client(await kit.make_key(workspace)) as client:
