@@ -154,3 +154,31 @@ async def test_metrics_tell_what_waits_and_what_failed(shop: Shop) -> None:
     text = (await shop.client.get("/metrics")).text
     assert 'kith_sync_records{provider="HUBSPOT",state="pending"} 0.0' in text
     assert 'kith_sync_paused{provider="HUBSPOT"} 0.0' in text
+
+
+async def test_what_a_provider_does_not_take_does_not_wait_for_it(shop: Shop) -> None:
+    await shop.connect("MAILCHIMP")
+    contact = await shop.make("contacts", email="a@example.com")
+    company = await shop.make("companies", name="Acme")
+    await shop.make(f"contacts/{contact}/companies", companyId=company)
+    await shop.settle()
+    await shop.client.delete(f"/crm/companies/{company}")
+    await shop.settle()
+    assert (await shop.client.get("/crm/integrations/1")).json()["data"]["pendingRecords"] == 0
+
+
+async def test_an_email_may_go_from_one_who_is_deleted_to_another(shop: Shop) -> None:
+    for provider in ("HUBSPOT", "MAILCHIMP"):
+        await shop.connect(provider)
+    first = await shop.make("contacts", email="a@example.com", givenName="First")
+    for number in (1, 2):
+        await shop.settle(number)
+    await shop.client.delete(f"/crm/contacts/{first}")
+    await shop.kit.drain()
+    await shop.make("contacts", email="a@example.com", givenName="Second")
+    for number in (1, 2):
+        await shop.settle(number)
+    there = shop.fake.hubspot.find_contact("a@example.com")
+    assert there is not None and not there.archived and there.properties["firstname"] == "Second"
+    member = shop.fake.mailchimp.find_member("a@example.com")
+    assert member is not None and member.merge_fields["FNAME"] == "Second"

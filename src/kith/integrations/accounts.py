@@ -27,6 +27,7 @@ Status = Literal["ACTIVE", "PAUSED"]
 NAME_CHARACTERS_MAX = 200
 INTEGRATIONS_MAX = 50
 NUMBER_TRIES = 5
+DELETED_TOGETHER = 10_000
 _SQL = load_queries("integrations")
 
 
@@ -283,9 +284,10 @@ async def delete_integration(engine: Engine, request: WriteRequest, text: str) -
     check_version(one, request.if_version)
     async with engine.database.acquire() as connection, connection.transaction():
         await connection.execute(_SQL["delete_integration"], *one.key, engine.clock.now())
-        await connection.execute(_SQL["delete_jobs_of_integration"], *one.key)
-        await connection.execute(_SQL["delete_links_of_integration"], *one.key)
         await connection.execute(_SQL["tell_changed"])
+    for name in ("delete_jobs_of_integration", "delete_links_of_integration"):
+        while await engine.database.execute(_SQL[name], *one.key, DELETED_TOGETHER) == f"DELETE {DELETED_TOGETHER}":
+            pass
     return one
 
 

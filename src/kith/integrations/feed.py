@@ -52,6 +52,8 @@ def list_changes(events: Iterable[FeedEvent], last: int, entities: Iterable[Enti
             if entity in taken:
                 records.setdefault((entity, number), Change(entity, number, event.sequence))
         for of, number in _list_wider(event, maps_company=maps_company):
+            if of == "company's associations" and "association" not in taken:
+                continue
             wider.setdefault((of, number), Wider(of, number, event.sequence))
     return Changes(list(records.values()), list(wider.values()), last)
 

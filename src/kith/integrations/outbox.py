@@ -39,6 +39,13 @@ class Claimed(NamedTuple):
     attempts: int
 
 
+class Look(NamedTuple):
+    """Whether the feed goes on, and when the next job is due, if one waits."""
+
+    has_events: bool
+    due_at: datetime | None
+
+
 class StoredLink(NamedTuple):
     link: Link
     state: str
@@ -63,10 +70,13 @@ class Outbox:
         self._key = key
         self._holder = (owner, epoch)
 
-    async def check(self) -> None:
-        """Raises Lost."""
-        if not await self._database.fetchval(_INTEGRATIONS["is_held"], *self._key, *self._holder):
+    async def look(self, feed_sequence: int) -> "Look":
+        """What there is to do, in one round trip. Raises Lost."""
+        row = await self._database.fetchrow(_INTEGRATIONS["look"], *self._key, *self._holder, feed_sequence)
+        assert row is not None
+        if not row["held"]:
             raise Lost
+        return Look(row["has_events"], row["due_at"])
 
     @asynccontextmanager
     async def saving(self) -> AsyncIterator[Connection]:
@@ -99,12 +109,18 @@ class Outbox:
                 await connection.execute(_SQL["save_jobs_of_tagged"], *self._key, sequence, now)
 
     async def save_dependents(
-        self, connection: Connection, entity: Entity, numbers: Sequence[int], sequence: int, now: datetime
+        self,
+        connection: Connection,
+        entity: Entity,
+        numbers: Sequence[int],
+        sequence: int,
+        now: datetime,
+        taken: Sequence[Entity],
     ) -> None:
-        """What waited for these records to be there: the activities and companies of contacts, and so on."""
+        """What waited for these records to be there, of the entities that are ``taken``."""
         if entity == "contact":
-            await connection.execute(_SQL["save_jobs_of_contacts"], *self._key, numbers, sequence, now)
-        elif entity == "company":
+            await connection.execute(_SQL["save_jobs_of_contacts"], *self._key, numbers, sequence, now, taken)
+        elif entity == "company" and "association" in taken:
             name, of = _WIDER["company's associations"]
             await connection.execute(_SQL[name], *self._key, of, numbers, sequence, now)
 
@@ -124,11 +140,6 @@ class Outbox:
 
     async def count_pending(self, most: int) -> int:
         return int(await self._database.fetchval(_SQL["count_jobs"], *self._key, most))
-
-    async def find_next_due(self) -> datetime | None:
-        """When the next job is due, of those that are looked at."""
-        at: datetime | None = await self._database.fetchval(_SQL["find_next_due"], *self._key)
-        return at
 
     async def claim(self, entity: Entity, now: datetime, limit: int) -> list[Claimed]:
         """Due jobs in their order. Only the owner claims, one time after the other, so nothing is locked."""

@@ -27,6 +27,8 @@ from kith.store.queries import load_queries
 OWNED_S = 30
 RENEW_S = 8
 LOOK_S = 2.0
+# How long is waited for news that may have been missed.
+IDLE_S = 10.0
 PATIENCE_S = 5.0
 _SQL = load_queries("integrations")
 logger = structlog.get_logger(__name__)
@@ -55,12 +57,12 @@ class Runner:
         self._open_provider = open_provider
         self._name = f"{socket.gethostname()}-{uuid_utils.uuid7()}"
         self._tasks: dict[tuple[int, int, int], asyncio.Task[None]] = {}
-        self._news = asyncio.Event()
+        self._news: dict[int, asyncio.Event] = {}
         self._looks = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         listeners = [
-            Listener(self._url, "kith_applied", lambda _: self._wake()),
+            Listener(self._url, "kith_applied", self._hear),
             Listener(self._url, "kith_sync", lambda _: self._look()),
         ]
         stopping = asyncio.create_task(stop.wait())
@@ -83,12 +85,14 @@ class Runner:
     def _look(self) -> None:
         """Somebody changed an integration."""
         self._looks.set()
-        self._wake()
+        self._hear("")
 
-    def _wake(self) -> None:
-        """Whoever waits for news looks; the next wait is for news that come later."""
-        self._news.set()
-        self._news = asyncio.Event()
+    def _hear(self, payload: str) -> None:
+        """News of a shard, or of nobody knows which: who waits for them looks, and waits for later ones next."""
+        shard, _, _ = payload.partition(" ")
+        for one in [int(shard)] if shard else list(self._news):
+            if one in self._news:
+                self._news.pop(one).set()
 
     async def _take_over(self) -> None:
         self._tasks = {key: task for key, task in self._tasks.items() if not task.done()}
@@ -135,7 +139,7 @@ class Runner:
             async with self._open_provider(integration) as provider:
                 session = await self._open_session(key, integration, provider)
                 while not renewing.done():
-                    news = self._news
+                    news = self._news.setdefault(integration.shard, asyncio.Event())
                     if not await session.step():
                         await self._ask_back(integration, provider, session)
                         await self._wait(session, news)
@@ -179,14 +183,16 @@ class Runner:
                 failures += 1
                 until = failure.until if isinstance(failure, Limited) else self._clock.now() + make_backoff(failures)
                 logger.info("a provider does not serve", integration=key, reason=failure.message)
-                await asyncio.sleep(max(0.0, (until - self._clock.now()).total_seconds()))
+                while self._clock.now() < until:
+                    await outbox.look(integration.feed_sequence)
+                    await asyncio.sleep(LOOK_S)
         return Session(outbox, provider, self._clock, standing, maps_company=integration.maps_company)
 
     async def _wait(self, session: Session, news: asyncio.Event) -> None:
         """For news of the feed, or for what is due by time."""
         now = self._clock.now()
         due = await session.find_next_due()
-        wait_s = LOOK_S if due is None else min(LOOK_S, max(0.0, (due - now).total_seconds()))
+        wait_s = IDLE_S if due is None else min(IDLE_S, max(0.0, (due - now).total_seconds()))
         with suppress(TimeoutError):
             await asyncio.wait_for(news.wait(), max(wait_s, 0.01))
 

@@ -93,16 +93,16 @@ class Session:
         return self.rests_until is not None and self._clock.now() < self.rests_until
 
     async def find_next_due(self) -> datetime | None:
-        """When there is something to do again, should nothing happen meanwhile."""
-        due = await self._outbox.find_next_due()
+        """When there is something to do again, should nothing happen meanwhile. Raises Lost."""
+        due = (await self._outbox.look(self._standing.feed_sequence)).due_at
         return max(due, self.rests_until) if due is not None and self.rests_until is not None else due
 
     async def step(self) -> bool:
         """Do what is due, once around; whether anything was. Raises Unauthorized, Lost."""
-        await self._outbox.check()
-        busy = await self._read_feed()
+        look = await self._outbox.look(self._standing.feed_sequence)
+        busy = look.has_events and await self._read_feed()
         busy = await self._go_on_syncing() or busy
-        if self.is_resting:
+        if self.is_resting or not (busy or (look.due_at is not None and look.due_at <= self._clock.now())):
             return busy
         for entity in self._provider.entities:
             try:
@@ -204,7 +204,9 @@ class Session:
             await outbox.delete_links(connection, entity, result.gone)
             await outbox.save_links(connection, entity, {**result.winners, **result.links}, now)
             if result.anew:
-                await outbox.save_dependents(connection, entity, result.anew, self._standing.feed_sequence, now)
+                await outbox.save_dependents(
+                    connection, entity, result.anew, self._standing.feed_sequence, now, self._provider.entities
+                )
             await outbox.finish(connection, entity, result.done)
             await outbox.postpone(connection, entity, result.failed, now)
         for row in result.failed:

@@ -33,10 +33,13 @@ UPDATE integrations SET status = 'DELETED', credentials = '', settings = '{}', p
 WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND status <> 'DELETED' RETURNING id;
 
 -- name: delete_links_of_integration
-DELETE FROM sync_links WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3;
+-- Some at a time: there may be a million.
+DELETE FROM sync_links WHERE shard = $1 AND ctid = ANY(ARRAY(
+  SELECT ctid FROM sync_links WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 LIMIT $4));
 
 -- name: delete_jobs_of_integration
-DELETE FROM sync_jobs WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3;
+DELETE FROM sync_jobs WHERE shard = $1 AND ctid = ANY(ARRAY(
+  SELECT ctid FROM sync_jobs WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 LIMIT $4));
 
 -- name: begin_sync
 -- Everything is looked at again. One that is under way begins anew.
@@ -75,9 +78,15 @@ SELECT id FROM integrations
 WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND status = 'ACTIVE' AND owner = $4 AND epoch = $5
 FOR SHARE;
 
--- name: is_held
-SELECT EXISTS (SELECT FROM integrations WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND status = 'ACTIVE'
-  AND owner = $4 AND epoch = $5);
+-- name: look
+-- Whether it is still held, and what there is to do: events behind the one that was read last, jobs that are due, and
+-- when the next one is, of those that are looked at.
+SELECT EXISTS (SELECT FROM integrations i WHERE i.shard = $1 AND i.workspace_id = $2 AND i.id = $3
+    AND i.status = 'ACTIVE' AND i.owner = $4 AND i.epoch = $5) AS held,
+  EXISTS (SELECT FROM events e WHERE e.shard = $1 AND e.workspace_id = $2 AND e.sequence > $6) AS has_events,
+  (SELECT min(due_at) FROM (SELECT due_at FROM sync_jobs j
+    WHERE j.shard = $1 AND j.workspace_id = $2 AND j.integration_id = $3 AND j.status = 'PENDING'
+    LIMIT 1000) AS looked_at) AS due_at;
 
 -- name: tell_changed
 -- Whoever sends for integrations looks at once.

@@ -89,6 +89,7 @@ FROM unnest($4::bigint[]) AS wanted (contact_id) CROSS JOIN LATERAL (
   SELECT 'association', wanted.contact_id WHERE EXISTS (
     SELECT FROM associations o WHERE o.shard = $1 AND o.workspace_id = $2 AND o.contact_id = wanted.contact_id)
   OFFSET 0) AS found
+WHERE found.entity = ANY($7::text[])
 ON CONFLICT (shard, workspace_id, integration_id, entity, record_id) DO UPDATE SET
   generation = j.generation + 1, status = 'PENDING', due_at = excluded.due_at, attempts = 0, failing_since = NULL,
   failure = NULL;
@@ -116,11 +117,6 @@ WHERE shard = $1 AND workspace_id = $2 AND id = $3;
 SELECT count(*) FROM (
   SELECT FROM sync_jobs WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND status = 'PENDING'
   LIMIT $4) AS counted;
-
--- name: find_next_due
-SELECT min(due_at) FROM (
-  SELECT due_at FROM sync_jobs
-  WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND status = 'PENDING' LIMIT 1000) AS counted;
 
 -- name: claim_jobs
 SELECT record_id, generation, begun, attempts FROM sync_jobs
