@@ -181,4 +181,16 @@ async def test_an_email_may_go_from_one_who_is_deleted_to_another(shop: Shop) ->
     there = shop.fake.hubspot.find_contact("a@example.com")
     assert there is not None and not there.archived and there.properties["firstname"] == "Second"
     member = shop.fake.mailchimp.find_member("a@example.com")
-    assert member is not None and member.merge_fields["FNAME"] == "Second"
+    assert member is not None and (member.merge_fields["FNAME"], member.status) == ("Second", "transactional")
+
+
+async def test_who_was_archived_is_asked_before_being_subscribed_again(shop: Shop) -> None:
+    await shop.connect("MAILCHIMP", statusIfNew="subscribed")
+    contact = await shop.make("contacts", email="a@example.com")
+    await shop.settle()
+    for act, status in (("DELETE", "archived"), ("POST", "pending")):
+        path = f"/crm/contacts/{contact}" + ("/restore" if act == "POST" else "")
+        assert (await shop.client.request(act, path)).status_code == 202
+        await shop.settle()
+        member = shop.fake.mailchimp.find_member("a@example.com")
+        assert member is not None and member.status == status

@@ -33,6 +33,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     contact_id: str | None = None
+    status: str | None = None
 
     @property
     def external_id(self) -> str:
@@ -41,7 +42,6 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 class ChangedMember(Member, frozen=True, kw_only=True):
     email_address: str
-    status: str
     last_changed: datetime
     merge_fields: Mapping[str, Any] = {}
     unsubscribe_reason: str | None = None
@@ -110,6 +110,10 @@ class MailchimpClient:
     async def put_member(self, email: str, body: Mapping[str, Any]) -> Member:
         """Make or change the member who is known by this email, whatever email the body has."""
         return _read(await self._caller.send("PUT", self._name(email), body), Member)
+
+    async def revive_member(self, email: str, status: str) -> Member:
+        """Bring one back who is archived, which nothing else does."""
+        return _read(await self._caller.send("PATCH", self._name(email), {"status": status}), Member)
 
     async def change_tags(self, email: str, tags: Sequence[Mapping[str, str]]) -> None:
         await self._caller.send("POST", f"{self._name(email)}/tags", {"tags": tags, "is_syncing": True})

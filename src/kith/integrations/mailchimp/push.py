@@ -46,6 +46,7 @@ from kith.model.contacts import Contact
 # As many as the limit has places.
 BESIDE_MAX = 8
 ITEMS_MAX = 64
+ARCHIVED = "archived"
 Tags = Mapping[str, Sequence[str]]  # email -> the tags that we have set there
 
 
@@ -191,6 +192,8 @@ class Mailchimp:
             await _allow_gone(self._client.archive(place))
             place = email
             member = await self._client.put_member(email, body)
+        if link is None and member.status == ARCHIVED:
+            member = await self._client.revive_member(email, self._find_revived())
         before = tags.get(place, ())
         after = payload.get("tags", before)
         if changes := make_tag_changes(before, after):
@@ -200,6 +203,11 @@ class Mailchimp:
                 yield Begun(external_id=member.external_id, details={"email": email, "tags": list(before)})
                 raise
         yield Linked(external_id=member.external_id, details={"email": email, "tags": list(after)})
+
+    def _find_revived(self) -> str:
+        """Who was archived may have unsubscribed before that: nobody is subscribed again without having been asked."""
+        status = self._status_if_new or self._settings.status_if_new
+        return "pending" if status == "subscribed" else status
 
     def _push_activities(self, jobs: Sequence[Job]) -> AsyncGenerator[Outcomes, None]:
         lanes = _group(jobs, lambda job: job.item.contact.external_id if job.item.contact else "")
