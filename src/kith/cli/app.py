@@ -10,7 +10,7 @@ import typer
 import uvloop
 
 from kith import __version__
-from kith.cli import backups, cluster, dead_letters, fake_vendors, keys, move, query, secrets, show, workspaces
+from kith.cli import backups, cluster, dead_letters, demo, fake_vendors, keys, move, query, secrets, show, workspaces
 from kith.cli.connect import Data, connect
 from kith.cli.output import AsJson, print_error, print_json
 from kith.clock import SystemClock
@@ -43,6 +43,7 @@ show.add_commands(app)
 query.add_commands(app)
 move.add_commands(app)
 backups.add_commands(app)
+demo.add_commands(app)
 fake_vendors.add_commands(app)
 
 Host = Annotated[str | None, typer.Option(help="The address that the API listens on.", show_default="127.0.0.1")]
