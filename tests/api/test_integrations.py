@@ -91,6 +91,7 @@ async def test_without_a_key_for_secrets_nothing_is_kept(database_url: str) -> N
     [
         ({"credentials": {}}, "credentials", "access"),
         ({"credentials": {"accessToken": 1}}, "credentials.accessToken", "str"),
+        ({"credentials": {"accessToken": "a\u2026"}}, "credentials.accessToken", "regex"),
         ({"name": "  "}, "name", "1 to 200"),
         ({"settings": {"apiVersion": "v3"}}, "settings.apiVersion", "v3"),
         ({"settings": {"unknown": 1}}, "settings", "unknown"),

@@ -16,7 +16,7 @@ from kith.integrations.status import FailedRecord, FailedRecords, FailedSelectio
 EXAMPLE = {
     "provider": "HUBSPOT",
     "name": "HubSpot - Production",
-    "credentials": {"accessToken": "pat-na1-…"},
+    "credentials": {"accessToken": "pat-na1-0123456789"},
     "settings": {"fields": {"contact": {"phone": "mobilephone"}}},
 }
 

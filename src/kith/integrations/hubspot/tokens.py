@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import httpx2
 import msgspec
@@ -16,6 +16,8 @@ from kith.integrations.failures import Transient, Unauthorized
 EARLY_S = 300
 # One that is refused so soon after it was got would be refused again.
 YOUNG_S = 60
+# What can stand in a header.
+Token = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,4096}$")]
 CredentialsDocument = Mapping[str, Any]
 Store = Callable[[CredentialsDocument], Awaitable[None]]
 Lock = Callable[[], AbstractAsyncContextManager[CredentialsDocument | None]]
@@ -24,7 +26,7 @@ Lock = Callable[[], AbstractAsyncContextManager[CredentialsDocument | None]]
 class PrivateApp(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """``webhook_secret`` is the app's client secret, by which its webhooks are signed."""
 
-    access_token: str
+    access_token: Token
     webhook_secret: str | None = None
 
     def __repr__(self) -> str:
@@ -34,10 +36,10 @@ class PrivateApp(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
 class OAuthApp(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """``access_token`` and ``expires_at`` are there once a token was got."""
 
-    client_id: str
-    client_secret: str
-    refresh_token: str
-    access_token: str | None = None
+    client_id: Token
+    client_secret: Token
+    refresh_token: Token
+    access_token: Token | None = None
     expires_at: datetime | None = None
 
     def __repr__(self) -> str:
