@@ -2,6 +2,10 @@
 
 import hashlib
 
+from kith.clock import SystemClock
+from kith.integrations.accounts import get_integration
+from kith.integrations.inbound import Intake
+from kith.integrations.inbound_port import Forgotten
 from tests.integrations.conftest import Shop
 
 
@@ -194,3 +198,27 @@ async def test_who_was_archived_is_asked_before_being_subscribed_again(shop: Sho
         await shop.settle()
         member = shop.fake.mailchimp.find_member("a@example.com")
         assert member is not None and member.status == status
+
+
+    assert member is not None and member.merge_fields["FNAME"] == "Second"
+
+
+async def test_who_asks_one_to_be_forgotten_is_taken_out_of_the_other_too(shop: Shop) -> None:
+    one = await shop.connect("HUBSPOT")
+    await shop.connect("MAILCHIMP")
+    await shop.make("contacts", email="a@example.com")
+    for number in (1, 2):
+        await shop.settle(number)
+    there = shop.fake.hubspot.find_contact("a@example.com")
+    assert there is not None
+    integration = await get_integration(shop.kit.engine, shop.workspace, one)
+    asked = Forgotten(external_id=there.id, at=SystemClock().now())
+    assert await Intake(shop.kit.engine, shop.workspace, integration).take([asked]) == 1
+    await shop.settle(2)
+    member = shop.fake.mailchimp.find_member("a@example.com")
+    assert member is not None and member.status == "archived"
+    sent = len(shop.fake.requests)
+    await shop.make("contacts", email="a@example.com")
+    for number in (1, 2):
+        await shop.settle(number)
+    assert [one.path for one in shop.fake.requests[sent:] if one.method != "GET"] == []

@@ -331,8 +331,9 @@ class Session:
         }
 
     async def _list_suppressed(self, records: Iterable[Any]) -> set[str]:
-        """The external ids of contacts whose email was asked to be forgotten."""
-        hashes = {hash_email(one.email): one.external_id for one in records if isinstance(one, Contact) and one.email}
+        """The external ids of contacts whose email was asked to be forgotten; deleted ones have to be taken out."""
+        live = [one for one in records if isinstance(one, Contact) and one.status in LIVE]
+        hashes = {hash_email(one.email): one.external_id for one in live if one.email}
         found = await self._outbox.list_suppressed(list(hashes))
         return {hashes[one] for one in found}
 
