@@ -39,13 +39,13 @@ class Desk:
 
     def __init__(self, kit: Kit, client: httpx2.AsyncClient, clock: FixedClock, workspace: Workspace) -> None:
         self.kit, self.client, self.clock, self.workspace = kit, client, clock, workspace
-        self.integration = ""
+        self.integration, self.path = "", ""
         self.key = (workspace.shard, workspace.id, 1)
 
     async def connect(self, body: Mapping[str, Any]) -> None:
         made = await self.client.post("/crm/integrations", json=body)
         assert made.status_code == 201, made.text
-        self.integration = made.json()["data"]["externalId"]
+        self.integration, self.path = (made.json()["data"][name] for name in ("externalId", "webhookPath"))
         answer = await self.client.post(
             "/crm/contacts",
             json={"email": "a@example.com", "givenName": "Ada", "familyName": "Byron", "phone": "+12025550123"},
@@ -58,10 +58,6 @@ class Desk:
         link = StoredLink(Link(external_id="501", hash="abc", details={}), "SYNCED")
         async with outbox.saving() as connection:
             await outbox.save_links(connection, "contact", {1: link}, self.clock.now())
-
-    @property
-    def path(self) -> str:
-        return f"/hooks/{self.workspace.id}/{self.integration}"
 
     async def tell_hubspot(self, *events: dict[str, Any], secret: str = SECRET, age_s: int = 0) -> httpx2.Response:
         told = [{"objectId": 501, "portalId": 7, "eventId": 1, "occurredAt": self.now_ms + 1, **one} for one in events]
@@ -187,6 +183,14 @@ async def test_a_delivery_that_is_not_signed_or_too_old_is_refused(desk: Desk, s
     refused = await desk.tell_hubspot(change("phone", "+12025550199"), secret=secret, age_s=age_s)
     assert (refused.status_code, refused.json()["error"]["code"]) == (401, "INVALID_SIGNATURE")
     assert (await desk.get_contact())["phone"] == "+12025550123"
+
+
+async def test_a_delivery_to_an_oauth_app_is_signed_with_its_client_secret(desk: Desk) -> None:
+    credentials = {"clientId": "app", "clientSecret": SECRET, "refreshToken": "x"}
+    await desk.connect({**HUBSPOT, "credentials": credentials})
+    refused = await desk.tell_hubspot(change("phone", "+12025550199"), secret="another")
+    assert refused.status_code == 401
+    assert (await desk.tell_hubspot(change("phone", "+12025550199"))).json() == {"taken": 1}
 
 
 async def test_a_path_to_nothing_says_no_more_than_a_wrong_signature(desk: Desk) -> None:

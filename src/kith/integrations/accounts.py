@@ -87,9 +87,16 @@ class Integration(msgspec.Struct, frozen=True, kw_only=True):
     def location(self) -> str:
         return f"/crm/integrations/{self.external_id}"
 
+    @property
+    def webhook_path(self) -> str:
+        return f"/hooks/{self.workspace_id}/{self.external_id}"
+
 
 class IntegrationView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """An integration as clients see it: never its credentials."""
+    """An integration as clients see it: never its credentials.
+
+    Nothing is sent before ``rests_until``, which may have passed; ``webhook_path``: where the provider is to deliver.
+    """
 
     id: int
     external_id: str
@@ -101,6 +108,8 @@ class IntegrationView(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     account: Account | None
     sync: dict[str, Any] | None
     synced_at: str | None
+    rests_until: str | None
+    webhook_path: str
     pending_records: int
     failed_records: int
     created_at: str
@@ -156,6 +165,8 @@ def to_view(one: Integration) -> IntegrationView:
         account=one.account,
         sync=_to_progress(one),
         synced_at=to_iso(one.synced_at) if one.synced_at else None,
+        rests_until=to_iso(one.rests_until) if one.rests_until else None,
+        webhook_path=one.webhook_path,
         pending_records=one.pending,
         failed_records=one.dead,
         created_at=to_iso(one.created_at),

@@ -49,7 +49,8 @@ async def take_delivery(engine: Engine, workspace_number: str, integration_id: s
     if workspace is None or one is None or one.external_id != integration_id:
         raise make_refusal("it is for no integration that is here")
     credentials = Vault.from_settings(engine.settings).unseal(one.external_id, one.credentials)
-    check_signature(engine, credentials.get(SECRET), one, delivery)
+    # An OAuth app's secret is among its credentials anyway.
+    check_signature(engine, credentials.get(SECRET) or credentials.get("clientSecret"), one, delivery)
     return await Intake(engine, workspace, one).take(list_changes(one, delivery.body))
 
 

@@ -105,7 +105,7 @@ class Opener:
             async with keeper.lock() as kept:
                 await keeper.store({**kept, SECRET: secret})
 
-        return Hook(f"{self._settings.webhook_url.rstrip('/')}/hooks/{one.workspace_id}/{one.external_id}", store)
+        return Hook(self._settings.webhook_url.rstrip("/") + one.webhook_path, store)
 
 
 def make_limit_key(one: Integration, credentials: Mapping[str, Any]) -> str:
