@@ -171,6 +171,23 @@ async def test_what_a_provider_does_not_take_does_not_wait_for_it(shop: Shop) ->
     assert (await shop.client.get("/crm/integrations/1")).json()["data"]["pendingRecords"] == 0
 
 
+async def test_what_is_turned_off_does_not_wait_for_ever(shop: Shop) -> None:
+    one = await shop.connect("HUBSPOT")
+    contact = await shop.make("contacts", email="a@example.com")
+    await shop.settle()
+    await shop.make(f"contacts/{contact}/activities", type="NOTE", content="Later")
+    await shop.kit.drain()
+    async with shop.open_session() as session:
+        await session._read_feed()
+    shown = (await shop.client.get(f"/crm/integrations/{one}")).json()["data"]
+    assert shown["pendingRecords"] == 1
+    for activities, sent in ((False, 0), (True, 1)):
+        await shop.client.patch(f"/crm/integrations/{one}", json={"settings": {"activities": activities}})
+        await shop.settle()
+        shown = (await shop.client.get(f"/crm/integrations/{one}")).json()["data"]
+        assert (shown["pendingRecords"], len(shop.fake.hubspot.objects["notes"])) == (0, sent)
+
+
 async def test_an_email_may_go_from_one_who_is_deleted_to_another(shop: Shop) -> None:
     for provider in ("HUBSPOT", "MAILCHIMP"):
         await shop.connect(provider)

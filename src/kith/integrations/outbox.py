@@ -155,6 +155,11 @@ class Outbox:
             numbers, generations = [one.number for one in done], [one.generation for one in done]
             await connection.execute(_SQL["delete_jobs"], *self._key, entity, numbers, generations)
 
+    async def keep_only(self, taken: Sequence[Entity]) -> None:
+        """Let go of jobs of all other entities: nobody would ever claim them."""
+        async with self.saving() as connection:
+            await connection.execute(_SQL["delete_jobs_of_others"], *self._key, taken)
+
     async def postpone(self, connection: Connection, entity: Entity, rows: Sequence[Postponed], now: datetime) -> None:
         if rows:
             await connection.execute(_SQL["postpone_jobs"], *self._key, entity, now, _encode(rows).decode())

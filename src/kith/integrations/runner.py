@@ -186,6 +186,7 @@ class Runner:
                 while self._clock.now() < until:
                     await outbox.look(integration.feed_sequence)
                     await asyncio.sleep(LOOK_S)
+        await outbox.keep_only(provider.entities)
         return Session(outbox, provider, self._clock, standing, maps_company=integration.maps_company)
 
     async def _wait(self, session: Session, news: asyncio.Event) -> None:

@@ -134,6 +134,11 @@ DELETE FROM sync_jobs AS j USING unnest($5::bigint[], $6::int[]) AS done (record
 WHERE j.shard = $1 AND j.workspace_id = $2 AND j.integration_id = $3 AND j.entity = $4
   AND j.record_id = done.record_id AND j.generation = done.generation;
 
+-- name: delete_jobs_of_others
+-- Of what is not to be sent any more, as the settings have it now.
+DELETE FROM sync_jobs
+WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity <> ALL($4::text[]);
+
 -- name: postpone_jobs
 UPDATE sync_jobs AS j SET attempts = j.attempts + 1, failing_since = coalesce(j.failing_since, $5), status = row.status,
   due_at = row.due_at, failure = row.failure
