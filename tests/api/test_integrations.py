@@ -102,6 +102,7 @@ async def test_without_a_key_for_secrets_nothing_is_kept(database_url: str) -> N
         ),
         ({"settings": {"fields": {"contact": {"givenname": "x"}}}}, "settings.fields.contact.givenname", "givenName"),
         ({"settings": {"ownership": {"phone": "MINE"}}}, "settings.ownership", "MINE"),
+        ({"settings": {"ownership": {"fone": "THEIRS"}}}, "settings.ownership.fone", "phone"),
     ],
 )
 async def test_what_is_wrong_with_an_account_is_named(

@@ -86,8 +86,11 @@ async def check_settings(
         fault
         for entity, fields in (chosen.items() if isinstance(chosen, dict) else ())
         if entity in MAPPABLE and isinstance(fields, dict)
-        for fault in _list_unknown(entity, fields, schemas.get(entity))
+        for fault in _list_unknown(f"fields.{entity}", entity, fields, schemas.get(entity))
     ]
+    owned = given.get("ownership")
+    if isinstance(owned, dict):
+        faults += _list_unknown("ownership", "contact", owned, schemas.get("contact"))
     if faults:
         raise Validation(faults)
     try:
@@ -98,14 +101,16 @@ async def check_settings(
     return kept
 
 
-def _list_unknown(entity: str, fields: Mapping[str, Any], schema: Schema | None) -> Iterator[tuple[str, str]]:
+def _list_unknown(
+    place: str, entity: str, fields: Mapping[str, Any], schema: Schema | None
+) -> Iterator[tuple[str, str]]:
     properties = [PROPERTY_PREFIX + key for key, one in schema.properties.items() if one.active] if schema else []
     known = [*MAPPABLE[entity], *properties]
     for ours in fields:
         if ours not in known:
             close = get_close_matches(ours, known, 1)
             hint = f" Did you mean {close[0]!r}?" if close else " A property is named properties.<key>."
-            yield f"settings.fields.{entity}.{ours}", f"is no field of a {entity}.{hint}"
+            yield f"settings.{place}.{ours}", f"is no field of a {entity}.{hint}"
 
 
 def _to_fault(field: str, error: msgspec.ValidationError) -> tuple[str, str]:
