@@ -1,0 +1,75 @@
+"""docs/integrations.md, from its first request to its last: a ``kith serve`` with a fake of both vendors beside it."""
+
+import asyncio
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+
+from tests.serving import Served, make_environment, serving
+from tests.steps import hold_against, need_programs, open_shell, read_steps, run_step
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "integrations.md"
+PUBLIC = "https://crm.example.com"
+PATIENCE_S = 30
+SENT = """
+SELECT coalesce(bool_and(i.status <> 'ACTIVE' OR i.account IS NOT NULL
+  AND i.feed_sequence = c.next_event_sequence - 1
+  AND (i.sync IS NULL OR i.sync ->> 'finishedAt' IS NOT NULL)
+  AND NOT EXISTS (SELECT FROM sync_jobs j WHERE j.integration_id = i.id AND j.status = 'PENDING')), true)
+FROM integrations i JOIN counters c USING (shard, workspace_id) WHERE i.status <> 'DELETED'
+"""
+
+
+def test_what_the_page_of_integrations_shows_is_what_happens(tmp_path: Path) -> None:
+    need_programs("curl", "openssl")
+    with (
+        open_vendors() as (hubspot_url, mailchimp_url),
+        serving(tmp_path, hubspot_url=hubspot_url, mailchimp_url=mailchimp_url, webhook_url=PUBLIC) as served,
+        open_shell(tmp_path) as shell,
+    ):
+        places = {
+            "http://127.0.0.1:8000": served.url,
+            "http://127.0.0.1:8900/hubspot": hubspot_url,
+            "http://127.0.0.1:8900/mailchimp/3.0": mailchimp_url,
+            ".venv/bin/kith": f"{sys.executable} -m kith",
+        }
+        for step in read_steps(PAGE):
+            script = step.script
+            for shown, real in places.items():
+                script = script.replace(shown, real)
+            hold_against(step, run_step(shell, script))
+            # Whoever types is slower than the worker; a test is not.
+            asyncio.run(wait_until_sent(served))
+
+
+@contextmanager
+def open_vendors() -> Iterator[tuple[str, str]]:
+    """Where HubSpot and Mailchimp are, as the page has them started."""
+    command = [sys.executable, "-P", "-m", "kith", "fake-vendors", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=make_environment()) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            found = re.match(r"KITH_HUBSPOT_URL=(\S+) KITH_MAILCHIMP_URL=(\S+) ", said)
+            assert found is not None, said
+            yield found[1], found[2]
+        finally:
+            process.terminate()
+
+
+async def wait_until_sent(served: Served) -> None:
+    """Until all that was accepted is where it is to be."""
+    connection = await asyncpg.connect(served.database_url)
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not await connection.fetchval(SENT):
+            assert time.monotonic() < deadline, served.log.read_text()
+            await asyncio.sleep(0.05)
+    finally:
+        await connection.close()
