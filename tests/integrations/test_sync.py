@@ -217,9 +217,6 @@ async def test_who_was_archived_is_asked_before_being_subscribed_again(shop: Sho
         assert member is not None and member.status == status
 
 
-    assert member is not None and member.merge_fields["FNAME"] == "Second"
-
-
 async def test_who_asks_one_to_be_forgotten_is_taken_out_of_the_other_too(shop: Shop) -> None:
     one = await shop.connect("HUBSPOT")
     await shop.connect("MAILCHIMP")
