@@ -49,8 +49,9 @@ format: setup ## let ruff rewrite what it can
 	@$(bin)/ruff check --fix .
 	@$(bin)/ruff format .
 
-docs: setup ## renew the reference pages that are written from the program
+docs: setup ## renew the pages that are written from the program, and build the site in build/site
 	@$(bin)/python -m tools.reference
+	@$(bin)/zensical build --strict
 
 lock: ## renew the lock files (for maintainers; needs uv)
 	@tools/lock

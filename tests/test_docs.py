@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import get_args
@@ -137,3 +138,16 @@ def test_what_a_document_shows_is_what_happens(path: Path, serve: Served) -> Non
             # Whoever types is slower than the writer; a test is not.
             for position in re.findall(r'"position": ?"([^"]+)"', output):
                 reader.get("/crm/contacts?limit=1", headers={"X-Read-After": position}).raise_for_status()
+
+
+def test_the_site_is_built_without_a_warning() -> None:
+    built = subprocess.run(
+        [Path(sys.executable).parent / "zensical", "build", "--strict"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    pages = {path.relative_to(ROOT / "docs") for path in ROOT.glob("docs/**/*.md")}
+    assert [page for page in pages if f"{page}" not in (ROOT / "mkdocs.yml").read_text()] == []
