@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kith.integrations.vault import new_key
 from kith.store.embedded import EmbeddedPostgres
 from tests.cable import Cable, laid_cable
 from tests.kafka import Broker, running_broker
@@ -157,6 +158,7 @@ def running_cluster(folder: Path, **settings: str) -> Iterator[Cluster]:
             "database_url": postgres.url,
             "kafka_bootstrap": broker.bootstrap,
             "redis_url": redis.url,
+            "secret_keys": new_key(),
             "partitions": "4",
             **settings,
         }

@@ -8,7 +8,9 @@ import httpx2
 import msgspec
 import pytest
 
-from kith.integrations.vault import Vault
+from kith.errors import Exposed
+from kith.integrations.accounts import rotate_credentials
+from kith.integrations.vault import Vault, new_key
 from kith.model.workspaces import Workspace
 from tests.kit import SETTINGS, Kit, open_kit
 
@@ -168,3 +170,21 @@ async def test_integrations_are_their_workspaces_own_and_take_an_admins_key(
     async with keyed_kit.open_client(await keyed_kit.make_key(owner, ["crm:read", "crm:write"])) as writer:
         assert to_refusal(await writer.post("/crm/integrations", json=HUBSPOT)) == (403, "FORBIDDEN")
         assert (await writer.get("/crm/integrations")).status_code == 200
+
+
+async def test_a_provider_that_does_not_answer_is_no_refusal(admin: httpx2.AsyncClient) -> None:
+    one = (await connect(admin, HUBSPOT))["externalId"]
+    answer = await admin.post(f"/crm/integrations/{one}/test")
+    assert to_refusal(answer) == (502, "PROVIDER_UNAVAILABLE")
+    assert "cannot be reached" in answer.json()["error"]["message"]
+
+
+async def test_the_key_of_all_credentials_is_changed_without_them(keyed_kit: Kit, admin: httpx2.AsyncClient) -> None:
+    one = (await connect(admin, HUBSPOT))["externalId"]
+    database, old, new = keyed_kit.engine.database, keyed_kit.engine.settings.secret_keys, new_key()
+    async with database.acquire() as connection:
+        assert await rotate_credentials(connection, Vault(f"{new},{old}")) == 1
+    sealed = await database.fetchval("SELECT credentials FROM integrations")
+    assert Vault(new).unseal(one, sealed) == {"accessToken": SECRET}
+    with pytest.raises(Exposed, match="no key in KITH_SECRET_KEYS fits"):
+        Vault(old).unseal(one, sealed)

@@ -71,7 +71,9 @@ def test_the_compose_file_has_all_that_a_cluster_is_made_of(compose: Any) -> Non
 
 def test_no_secret_stands_in_the_compose_file_and_nothing_is_open_to_a_network(compose: Any) -> None:
     for service in compose["services"].values():
-        secrets = [value for name, value in service.get("environment", {}).items() if "PASSWORD" in name]
+        secrets = [
+            value for name, value in service.get("environment", {}).items() if "PASSWORD" in name or "SECRET" in name
+        ]
         assert all(value.startswith("${") for value in secrets)
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
 

@@ -138,7 +138,7 @@ def writer(data: Data = None) -> None:
 
 @app.command()
 def worker(data: Data = None) -> None:
-    """Run the worker alone: it does what is due by time, such as trimming the log."""
+    """Run the worker alone: it does what is due by time, such as trimming the log, and sends for integrations."""
     run_part("worker", load_settings(data=data))
 
 

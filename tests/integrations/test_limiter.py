@@ -1,0 +1,79 @@
+"""The limit of an account holds for all who send to it, however many processes they are."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from kith.integrations.fake.journal import most_within
+from kith.integrations.limiter import Limiter, Rate
+from kith.store.database import Database
+from tests.kit import SETTINGS
+
+
+@pytest.fixture
+async def databases(database_url: str) -> AsyncIterator[list[Database]]:
+    """Of two processes."""
+    opened = [await Database.open(database_url, SETTINGS, "worker", 4) for _ in range(2)]
+    yield opened
+    for one in opened:
+        await one.close()
+
+
+async def test_two_processes_together_keep_to_the_limit_of_an_account(databases: list[Database]) -> None:
+    rate = Rate(requests=40, seconds=1, burst=4)
+    limiters = [Limiter(database, "HUBSPOT:1", rate) for database in databases for _ in range(4)]
+    sent: list[float] = []
+
+    async def send(limiter: Limiter) -> None:
+        for _ in range(10):
+            async with limiter.turn():
+                sent.append(time.monotonic())
+
+    began = time.monotonic()
+    await asyncio.gather(*map(send, limiters))
+    assert most_within(sorted(sent), 1) <= 40
+    assert time.monotonic() - began < 4  # 80 requests: it does not send more seldom than it may, either
+
+
+async def test_what_one_is_told_to_wait_holds_for_the_others_of_the_account(databases: list[Database]) -> None:
+    first, second, other = (
+        Limiter(database, key, Rate(requests=1000, seconds=1, burst=10))
+        for database, key in ((databases[0], "a"), (databases[1], "a"), (databases[1], "b"))
+    )
+    began = time.monotonic()
+    await first.postpone(0.5)
+    async with other.turn():
+        assert time.monotonic() - began < 0.4
+    async with second.turn():
+        assert time.monotonic() - began >= 0.45
+
+
+async def test_so_many_are_under_way_and_no_more(databases: list[Database]) -> None:
+    rate = Rate(requests=1000, seconds=1, burst=100, places=3)
+    under_way, most, full = 0, 0, asyncio.Event()
+
+    async def send(database: Database) -> None:
+        nonlocal under_way, most
+        async with Limiter(database, "MAILCHIMP:1", rate).turn():
+            under_way += 1
+            most = max(most, under_way)
+            if most == rate.places:
+                full.set()
+            await full.wait()
+            under_way -= 1
+
+    await asyncio.gather(*(send(database) for database in databases for _ in range(6)))
+    assert most == 3
+
+
+async def test_the_place_of_a_request_without_an_answer_is_taken_until_that_is_surely_over(
+    databases: list[Database],
+) -> None:
+    rate = Rate(requests=1000, seconds=1, burst=100, places=1, place_s=0.4)
+    began = time.monotonic()
+    async with Limiter(databases[0], "MAILCHIMP:1", rate).turn() as turn:
+        turn.keep_place()
+    async with Limiter(databases[1], "MAILCHIMP:1", rate).turn():
+        assert time.monotonic() - began >= 0.35
