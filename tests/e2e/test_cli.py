@@ -219,12 +219,13 @@ def test_an_empty_database_asks_for_init(empty_database_url: str) -> None:
 
 def test_settings_are_listed_without_their_secrets() -> None:
     url = "postgresql://someone:hunter2@db.example.com/kith"
-    ran = run_kith("settings", "--json", database_url=url, key="kith_srv_x", port="9000")
+    ran = run_kith("settings", "--json", database_url=url, key="kith_srv_x", secret_keys="opens-all", port="9000")
     listed = {row["variable"]: row["value"] for row in read_json(ran)}
     assert list(listed) == [setting.variable for setting in SETTINGS]
     assert listed["KITH_PORT"] == 9000
     assert "hunter2" not in ran.stdout
     assert "kith_srv_x" not in ran.stdout
+    assert "opens-all" not in ran.stdout
 
 
 def test_the_openapi_document_is_printed_without_a_server() -> None:

@@ -16,7 +16,7 @@ from kith.store.embedded import get_database_url
 from kith.store.log_place import check_place, load_bases, load_place
 from kith.store.status import load_server, load_shards, load_workspace_rows
 
-SECRET_SETTINGS = {"key", "kafka_sasl_password"}
+SECRET_SETTINGS = {"key", "kafka_sasl_password", "secret_keys"}
 
 
 def add_commands(app: typer.Typer) -> None:
