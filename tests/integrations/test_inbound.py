@@ -235,3 +235,11 @@ async def test_a_mailchimp_hook_with_another_secret_is_refused(desk: Desk) -> No
     await desk.connect(MAILCHIMP)
     refused = await desk.tell_mailchimp(secret="another", type="profile", __email="a@example.com")
     assert refused.status_code == 401
+
+
+async def test_who_was_deleted_at_mailchimp_and_subscribes_again_is_sent_there_again(desk: Desk) -> None:
+    await desk.connect(MAILCHIMP)
+    await desk.tell_mailchimp(type="unsubscribe", __action="delete", __email="a@example.com")
+    assert await desk.get_link() == ("501", "REMOVED", "abc")
+    await desk.tell_mailchimp(type="subscribe", __email="a@example.com")
+    assert await desk.get_link() == ("501", "SYNCED", "")

@@ -209,6 +209,8 @@ class Intake:
         contact = await self._find_contact(getattr(change, "external_id", None), change.email)
         if contact is None or contact.id is None or not await self._is_news(contact.id, change):
             return False
+        if isinstance(change, Subscribed):
+            await self._bring_back(contact.id)
         words = {Unsubscribed: "Unsubscribed", Subscribed: "Subscribed", Cleaned: "Cleaned"}[type(change)]
         digest = hashlib.sha256(
             f"{self._integration.external_id} {words} {change.email} {to_iso(change.at)}".encode()
@@ -227,6 +229,12 @@ class Intake:
             change.at,
         )
         return True
+
+    async def _bring_back(self, number: int) -> None:
+        """Who was deleted there, and is there again of their own will, is sent there again."""
+        key = self._integration.key
+        if await self._engine.database.fetchval(_SQL["mark_back"], *key, "contact", number) is not None:
+            await self._queue(number)
 
     async def _is_news(self, number: int, change: Unsubscribed | Subscribed | Cleaned) -> bool:
         """Whether it was not known before. Where nothing was, a scan finds most people as they always were."""

@@ -221,6 +221,12 @@ WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 A
 UPDATE sync_links SET state = 'REMOVED'
 WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 AND record_id = $5;
 
+-- name: mark_back
+UPDATE sync_links SET state = 'SYNCED', hash = ''
+WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 AND record_id = $5
+  AND state = 'REMOVED'
+RETURNING record_id;
+
 -- name: mark_linked
 UPDATE sync_links SET state = $6, hash = ''
 WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 AND external_id = $5
