@@ -16,7 +16,7 @@ from kith.store.embedded import EmbeddedPostgres
 from tests.cable import Cable, laid_cable
 from tests.kafka import Broker, running_broker
 from tests.redis_server import RedisServer, running_redis
-from tests.serving import make_environment, run_kith
+from tests.serving import check_log, make_environment, run_kith
 
 APIS, WRITERS, WORKERS = ("api-1", "api-2"), ("writer-1", "writer-2"), ("worker",)
 SERVERS = ("kafka", "postgres", "redis")
@@ -170,3 +170,5 @@ def running_cluster(folder: Path, **settings: str) -> Iterator[Cluster]:
             yield cluster
         finally:
             cluster.stop()
+            for log in folder.glob("*.log"):
+                check_log(log)

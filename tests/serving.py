@@ -14,6 +14,8 @@ import httpx2
 from kith.store.embedded import find_embedded_url
 
 STOP_TIMEOUT_S = 15
+# API keys, keys for credentials, and what opens the fake of HubSpot and Mailchimp.
+SECRET = re.compile(r"kith_(?:srv|snd|pub)_[\w-]{20}|[\w-]{43}=|fake-hubspot-token|fake-mailchimp-key|fake-refresh")
 
 
 @dataclass
@@ -95,6 +97,12 @@ def start(folder: Path, **settings: str) -> Served:
     raise AssertionError(f"kith serve ended with status {process.wait()}:\n{''.join(said)}{log.read_text()}")
 
 
+def check_log(path: Path) -> None:
+    """Nothing of a key or of credentials may stand in what a process has logged."""
+    found = SECRET.search(path.read_text()) if path.exists() else None
+    assert found is None, f"{path.name} has a secret: …{found.string[max(0, found.start() - 200) : found.end()]}…"
+
+
 @contextmanager
 def serving(folder: Path, **settings: str) -> Iterator[Served]:
     served = start(folder, **settings)
@@ -105,3 +113,4 @@ def serving(folder: Path, **settings: str) -> Iterator[Served]:
             served.stop()
         if served.process.stdout is not None:
             served.process.stdout.close()
+        check_log(served.log)
