@@ -19,11 +19,12 @@ from kith.integrations.port import Provider
 from kith.integrations.reconcile import is_due
 from kith.integrations.results import make_backoff
 from kith.integrations.session import Session, Standing
-from kith.store.database import UNANSWERED, Database
+from kith.store.database import UNANSWERED, Connection, Database
 from kith.store.listener import Listener
 from kith.store.queries import load_queries
 
-# How long an integration stays a worker's that says no more, and how often it says that it is there.
+# How long an integration stays a worker's that says no more and yet has a connection, as when it hangs or its host is
+# gone; and how often it says that it is there. Of one that was killed PostgreSQL knows at once.
 OWNED_S = 30
 RENEW_S = 8
 LOOK_S = 2.0
@@ -59,28 +60,35 @@ class Runner:
         self._tasks: dict[tuple[int, int, int], asyncio.Task[None]] = {}
         self._news: dict[int, asyncio.Event] = {}
         self._looks = asyncio.Event()
+        self._is_shown = False
 
     async def run(self, stop: asyncio.Event) -> None:
         listeners = [
             Listener(self._url, "kith_applied", self._hear),
-            Listener(self._url, "kith_sync", lambda _: self._look()),
+            Listener(self._url, "kith_sync", lambda _: self._look(), self._show_life),
         ]
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
                 self._looks.clear()
-                with suppress(*UNANSWERED, asyncpg.PostgresError):
-                    await self._take_over()
+                if self._is_shown:
+                    with suppress(*UNANSWERED, asyncpg.PostgresError):
+                        await self._take_over()
                 looking = asyncio.create_task(self._looks.wait())
                 await asyncio.wait([stopping, looking], timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
                 looking.cancel()
         finally:
             stopping.cancel()
-            for listener in listeners:
-                await listener.close()
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            for listener in listeners:
+                await listener.close()
+
+    async def _show_life(self, connection: Connection) -> None:
+        """What it owns is its own as long as it lives: its death ends the connection, and others take over at once."""
+        await connection.execute(_SQL["show_life"], self._name)
+        self._is_shown = True
 
     def _look(self) -> None:
         """Somebody changed an integration."""

@@ -56,16 +56,23 @@ SELECT credentials FROM integrations WHERE shard = $1 AND workspace_id = $2 AND 
 -- Of all workspaces, for a change of the keys.
 SELECT shard, workspace_id, id, external_id, credentials FROM integrations WHERE status <> 'DELETED';
 
+-- name: show_life
+-- A worker lives as long as its connection holds this lock; one that comes back waits until its old one is gone.
+SELECT pg_advisory_lock(hashtextextended('kith worker ' || $1, 0));
+
 -- name: list_active
--- Of all workspaces: what a worker may send for. Those that another worker owns are left out.
+-- Of all workspaces: what a worker may send for. Those that another worker owns are left out, as long as it lives.
 SELECT shard, workspace_id, id FROM integrations
-WHERE status = 'ACTIVE' AND (owner = $1 OR owned_until < clock_timestamp()) ORDER BY owned_until, shard, workspace_id, id;
+WHERE status = 'ACTIVE' AND (owner = $1 OR owned_until < clock_timestamp()
+  OR pg_try_advisory_xact_lock_shared(hashtextextended('kith worker ' || owner, 0)))
+ORDER BY owned_until, shard, workspace_id, id;
 
 -- name: own_integration
--- $4 owns it for $5 seconds, unless another does.
+-- $4 owns it for $5 seconds, unless another does who lives.
 UPDATE integrations SET owner = $4, owned_until = clock_timestamp() + make_interval(secs => $5)
 WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND status = 'ACTIVE'
-  AND (owner = $4 OR owned_until < clock_timestamp())
+  AND (owner = $4 OR owned_until < clock_timestamp()
+    OR pg_try_advisory_xact_lock_shared(hashtextextended('kith worker ' || owner, 0)))
 RETURNING *, 0 AS pending, 0 AS dead;
 
 -- name: release_integration

@@ -1,11 +1,11 @@
 """LISTEN: a connection of its own that hears notifications, and comes back when it was lost."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 
-from kith.store.database import CONNECT_TIMEOUT_S, DISCONNECTED
+from kith.store.database import CONNECT_TIMEOUT_S, DISCONNECTED, Connection
 
 RECONNECT_S = 0.25
 
@@ -14,12 +14,20 @@ class Listener:
     """Calls ``hear(payload)`` for every notification on the channel.
 
     A notification may be lost while the connection is; ``hear("")`` after each connect says: look for yourself.
+    ``prepare`` comes before that: for what is to last as long as the connection does.
     """
 
-    def __init__(self, url: str, channel: str, hear: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        channel: str,
+        hear: Callable[[str], None],
+        prepare: Callable[[Connection], Awaitable[object]] | None = None,
+    ) -> None:
         self._url = url
         self._channel = channel
         self._hear = hear
+        self._prepare = prepare
         self._task = asyncio.create_task(self._run(), name=f"listen {channel}")
 
     async def close(self) -> None:
@@ -41,6 +49,8 @@ class Listener:
         try:
             connection.add_termination_listener(lambda _: lost.set())
             await connection.add_listener(self._channel, lambda *heard: self._hear(str(heard[3])))
+            if self._prepare is not None:
+                await self._prepare(connection)
             self._hear("")
             await lost.wait()
         finally:
