@@ -75,7 +75,7 @@ async def test_one_that_hangs_loses_what_it_owns_after_a_while_though_it_has_its
     await office.kit.engine.database.execute("UPDATE integrations SET owned_until = clock_timestamp()")
     assert await office.own("second") is not None
     with pytest.raises(Lost):
-        await outbox.check()
+        await outbox.look(0)
     await life.close()
 
 
