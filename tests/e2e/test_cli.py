@@ -31,6 +31,7 @@ COMMANDS = [
     "restore",
     "query",
     "parse",
+    "demo",
     "fake-vendors",
     "workspaces create",
     "workspaces list",

@@ -100,6 +100,22 @@ async def test_a_tag_that_is_renamed_or_deleted_moves_along_in_mailchimp(shop: S
     assert member is not None and list(member.tags) == []
 
 
+async def test_what_an_integration_does_not_take_does_not_wait_to_be_sent(shop: Shop) -> None:
+    await shop.connect("MAILCHIMP")
+    hubspot = await shop.connect("HUBSPOT")
+    contact = await shop.make("contacts", email="a@example.com")
+    company = await shop.make("companies", name="Acme")
+    await shop.make(f"contacts/{contact}/companies", companyId=company)
+    await shop.settle(1)
+    assert (await shop.client.get("/crm/integrations/1")).json()["data"]["pendingRecords"] == 0
+    async with shop.open_session(2) as session:
+        await session._read_feed()
+    await shop.client.patch(f"/crm/integrations/{hubspot}", json={"settings": {"companies": False}})
+    await shop.settle(2)
+    assert (await shop.client.get("/crm/integrations/2")).json()["data"]["pendingRecords"] == 0
+    assert (len(shop.fake.hubspot.objects["contacts"]), len(shop.fake.hubspot.objects["companies"])) == (1, 0)
+
+
 async def test_a_second_full_sync_sends_nothing(shop: Shop) -> None:
     await shop.connect("HUBSPOT")
     await shop.connect("MAILCHIMP")

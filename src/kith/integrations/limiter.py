@@ -2,27 +2,36 @@
 
 A row holds when the next request is due if all come evenly (the theoretical arrival time of the generic cell rate
 algorithm). Whoever takes a turn moves it on and waits for its own: nobody is refused, nobody polls.
+
+A place is held by saying so again and again: one whose holder is gone is free soon, however long requests may take.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 
+import asyncpg
 import msgspec
 
-from kith.store.database import Database
+from kith.integrations.failures import Limited
+from kith.store.database import UNANSWERED, Database
 from kith.store.queries import load_queries
 
 # Requests are seen where they arrive, a little sooner or later than they were sent.
 MARGIN = 0.96
 PLACE_POLL_S = 0.05
+# How long a place stays taken of which its holder says no more, and how often that says it.
+HELD_S, HOLD_EVERY_S = 15.0, 4.0
+# When turns go on so soon, that is waited for; a longer wait is the runner's matter.
+POSTPONED_WAIT_MAX_S = 30
 _SQL = load_queries("sync")
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
     """At most ``requests`` in any ``seconds``, of which ``burst`` may come at once; ``places``: so many under way.
 
-    A place that is never given back, as its holder is gone, is free again after ``place_s``.
+    A request that got no answer may be under way for ``place_s``.
     """
 
     requests: int
@@ -40,12 +49,13 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 class Turn:
     """A turn that was taken."""
 
-    def __init__(self, place: int | None) -> None:
-        self.place = place
+    def __init__(self, place_s: float) -> None:
+        self._over_at = asyncio.get_running_loop().time() + place_s
+        self.left_s = 0.0
 
     def keep_place(self) -> None:
         """No answer came, and the provider may still be at work on it: the place is free when that is surely over."""
-        self.place = None
+        self.left_s = max(0.0, self._over_at - asyncio.get_running_loop().time())
 
 
 class Limiter:
@@ -55,28 +65,79 @@ class Limiter:
         self._database = database
         self._key = key
         self._rate = rate
+        # Of those in this process that wait for a place one looks, and the others wait for that.
+        self._looking = asyncio.Lock()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Turn]:
-        """Within it, one request may be sent."""
-        turn = Turn(await self._take_place() if self._rate.places else None)
+        """Within it, one request may be sent. Raises Limited where turns are put off for longer than is waited for."""
+        if self._rate.places is None:
+            await self._wait_for_turn()
+            yield Turn(self._rate.place_s)
+            return
+        async with self._looking:
+            place = await self._take_place(self._rate.places)
+        holding = asyncio.create_task(place.hold())
+        left_s = 0.0
         try:
-            wait_s = await self._database.fetchval(_SQL["take_turn"], self._key, self._rate.every_s, self._rate.burst)
-            if wait_s > 0:
-                await asyncio.sleep(wait_s)
-            yield turn
+            await self._wait_for_turn()
+            turn = Turn(self._rate.place_s)
+            try:
+                yield turn
+            finally:
+                left_s = turn.left_s
+        except asyncio.CancelledError:
+            left_s = HELD_S  # nobody hears the answer, which may be on its way
+            raise
         finally:
-            if turn.place is not None:
-                await self._database.execute(_SQL["free_place"], self._key, turn.place)
+            holding.cancel()
+            await asyncio.gather(holding, return_exceptions=True)
+            await place.keep(left_s)
 
     async def postpone(self, seconds: float) -> None:
-        """Nobody's turn comes before that: what an answer 429 means for all."""
+        """Nobody's turn comes before that, also of those who wait already: what an answer 429 means for all."""
         await self._database.execute(_SQL["postpone_turns"], self._key, seconds)
 
-    async def _take_place(self) -> int:
-        places = self._rate.places
+    async def _wait_for_turn(self) -> None:
+        """Turns that were taken before they were put off are taken again."""
         while True:
-            place: int | None = await self._database.fetchval(_SQL["take_place"], self._key, places, self._rate.place_s)
-            if place is not None:
-                return place
+            wait_s = await self._database.fetchval(_SQL["take_turn"], self._key, self._rate.every_s, self._rate.burst)
+            if wait_s <= 0:
+                return
+            if wait_s > POSTPONED_WAIT_MAX_S and (until := await self._find_postponed()) is not None:
+                raise Limited("No more requests may be sent to the account for now.", until)
+            await asyncio.sleep(wait_s)
+            if await self._find_postponed() is None:
+                return
+
+    async def _find_postponed(self) -> datetime | None:
+        until: datetime | None = await self._database.fetchval(_SQL["find_postponed"], self._key)
+        return until
+
+    async def _take_place(self, places: int) -> "_Place":
+        while True:
+            row = await self._database.fetchrow(_SQL["take_place"], self._key, places, HELD_S)
+            if row is not None:
+                return _Place(self._database, self._key, row["place"], row["taken_until"])
             await asyncio.sleep(PLACE_POLL_S)
+
+
+class _Place:
+    """One that was taken, until ``taken_until`` unless more is said."""
+
+    def __init__(self, database: Database, key: str, number: int, taken_until: datetime) -> None:
+        self._database = database
+        self._key = key
+        self._number = number
+        self._taken_until: datetime | None = taken_until
+
+    async def hold(self) -> None:
+        while True:
+            await asyncio.sleep(HOLD_EVERY_S)
+            with suppress(*UNANSWERED, asyncpg.PostgresError):
+                await self.keep(HELD_S)
+
+    async def keep(self, seconds: float) -> None:
+        """From now on for so long, 0 to give it back. Nothing happens where it was lost to another."""
+        values = (self._key, self._number, self._taken_until, seconds)
+        self._taken_until = await self._database.fetchval(_SQL["keep_place"], *values)

@@ -140,13 +140,13 @@ class Session:
         if sync is None or sync.get("finishedAt") or await self._outbox.count_pending(WAITING_MAX) >= WAITING_MAX:
             return False
         entity: Entity = sync["entity"]
-        numbers = await self._outbox.list_window(entity, sync["after"], WINDOW)
+        taken = self._provider.entities  # by its settings: a full sync begins with the first of all that there are
+        numbers = await self._outbox.list_window(entity, sync["after"], WINDOW) if entity in taken else []
         now = self._clock.now()
         if len(numbers) == WINDOW:
             moved = {**sync, "after": numbers[-1]}
         else:
-            order = [one for one in SYNC_ORDER if one in self._provider.entities]
-            following = order[order.index(entity) + 1 :]
+            following = [one for one in SYNC_ORDER[SYNC_ORDER.index(entity) + 1 :] if one in taken]
             moved = {**sync, "entity": following[0], "after": 0} if following else {**sync, "finishedAt": to_iso(now)}
         moved["queued"] = sync["queued"] + len(numbers)
         sequence = self._standing.feed_sequence

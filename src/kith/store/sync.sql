@@ -2,13 +2,18 @@
 -- The seconds to wait for one's turn. $2: the seconds between turns; $3: how many may come at once.
 INSERT INTO sync_turns AS t (key, due_at) VALUES ($1, clock_timestamp() + make_interval(secs => $2))
 ON CONFLICT (key) DO UPDATE SET
-  due_at = greatest(t.due_at, clock_timestamp() - make_interval(secs => $2 * ($3::int - 1)))
+  due_at = greatest(t.due_at, t.postponed_until, clock_timestamp() - make_interval(secs => $2 * ($3::int - 1)))
     + make_interval(secs => $2)
 RETURNING extract(epoch FROM due_at - make_interval(secs => $2) - clock_timestamp())::float8;
 
+-- name: find_postponed
+-- When turns go on, while they do not.
+SELECT postponed_until FROM sync_turns WHERE key = $1 AND postponed_until > clock_timestamp();
+
 -- name: postpone_turns
-INSERT INTO sync_turns AS t (key, due_at) VALUES ($1, clock_timestamp() + make_interval(secs => $2))
-ON CONFLICT (key) DO UPDATE SET due_at = greatest(t.due_at, clock_timestamp() + make_interval(secs => $2));
+INSERT INTO sync_turns AS t (key, due_at, postponed_until)
+VALUES ($1, clock_timestamp(), clock_timestamp() + make_interval(secs => $2))
+ON CONFLICT (key) DO UPDATE SET postponed_until = greatest(t.postponed_until, excluded.postponed_until);
 
 -- name: take_place
 -- One of $2 places that is free, for $3 seconds at most; none where all are taken.
@@ -18,10 +23,12 @@ SELECT $1, place, clock_timestamp() + make_interval(secs => $3) FROM (
   WHERE NOT EXISTS (SELECT FROM sync_places o WHERE o.key = $1 AND o.place = place.place AND o.taken_until > clock_timestamp())
   ORDER BY random() LIMIT 1) AS free
 ON CONFLICT (key, place) DO UPDATE SET taken_until = excluded.taken_until WHERE p.taken_until <= clock_timestamp()
-RETURNING place;
+RETURNING place, taken_until;
 
--- name: free_place
-UPDATE sync_places SET taken_until = '-infinity' WHERE key = $1 AND place = $2;
+-- name: keep_place
+-- For $4 seconds from now, unless another has it by now: $3 is until when one had it oneself.
+UPDATE sync_places SET taken_until = clock_timestamp() + make_interval(secs => $4)
+WHERE key = $1 AND place = $2 AND taken_until = $3 RETURNING taken_until;
 
 -- name: read_feed
 SELECT sequence, type, resource, data FROM events
@@ -77,7 +84,7 @@ ON CONFLICT (shard, workspace_id, integration_id, entity, record_id) DO UPDATE S
   failure = NULL;
 
 -- name: save_jobs_of_contacts
--- What hangs on contacts that are newly linked: their activities and associations.
+-- What hangs on contacts that are newly linked: their activities and associations, of which $7 are wanted.
 INSERT INTO sync_jobs AS j (shard, workspace_id, integration_id, entity, record_id, sequence, generation, status, due_at,
   begun, attempts)
 SELECT $1::smallint, $2::int, $3::bigint, found.entity, found.record_id, $5::bigint, 1, 'PENDING', $6::timestamptz,

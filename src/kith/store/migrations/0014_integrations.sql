@@ -98,7 +98,9 @@ CREATE TABLE sync_suppressions (
 -- When the next request to an account is due, and which of its places are taken. The clock is PostgreSQL's.
 CREATE UNLOGGED TABLE sync_turns (
   key text COLLATE "C" PRIMARY KEY,
-  due_at timestamptz NOT NULL
+  due_at timestamptz NOT NULL,
+  -- whoever has a turn before that takes another
+  postponed_until timestamptz NOT NULL DEFAULT '-infinity'
 ) WITH (fillfactor = 10);
 CREATE UNLOGGED TABLE sync_places (
   key text COLLATE "C" NOT NULL,
