@@ -43,6 +43,8 @@ COMMANDS = [
     "dead-letters list",
     "dead-letters show",
     "dead-letters retry",
+    "secrets new",
+    "secrets rotate",
 ]
 
 
@@ -116,7 +118,7 @@ def test_the_list_of_commands_is_whole() -> None:
         for group in ("", "workspaces", "keys", "cluster", "dead-letters")
         for name in re.findall(r"^  ([a-z][a-z-]*) {2,}", run_kith(*group.split(), "--help").stdout, re.MULTILINE)
     }
-    assert shown - {"workspaces", "keys", "cluster", "dead-letters"} == set(COMMANDS)
+    assert shown - {"workspaces", "keys", "cluster", "dead-letters", "secrets"} == set(COMMANDS)
 
 
 def test_init_makes_the_first_workspace_and_key_and_changes_nothing_when_run_again(terminal: Terminal) -> None:
