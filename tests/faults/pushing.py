@@ -16,7 +16,9 @@ import msgspec
 
 from kith.ids import new_id
 from kith.integrations.fake.app import Fake, Receive, Scope, Send
+from kith.integrations.fake.journal import Logged
 from kith.integrations.fake.server import serving
+from kith.integrations.fake.wire import Answer, Asked
 from kith.integrations.vault import new_key
 from kith.model.codec import encode_envelope
 from kith.model.commands import AssociateCompany, Command, CreateCompany, CreateContact, Envelope, LogActivity
@@ -56,19 +58,35 @@ class HeardFake(Fake):
         super().__init__(**more)
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
+        self._held_path = ""
+        self._released = threading.Event()
 
     async def hear(self, within_s: float) -> bool:
-        """Returns when the next request is answered, or the time is over: whether one was."""
+        """Returns when the next request comes or is answered, or the time is over: whether one did."""
         self._news.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), within_s)
         return self._news.is_set()
+
+    def hold_next(self, path: str) -> None:
+        """The next POST to such a path is carried out when it is released, whoever waits for that or not."""
+        self._held_path = path
+
+    def release(self) -> None:
+        self._released.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
             self._loop.call_soon_threadsafe(self._news.set)
+
+    async def _answer(self, asked: Asked, logged: Logged) -> Answer:
+        self._loop.call_soon_threadsafe(self._news.set)
+        if self._held_path and asked.method == "POST" and asked.path.endswith(self._held_path):
+            self._held_path = ""
+            await asyncio.to_thread(self._released.wait)
+        return await super()._answer(asked, logged)
 
 
 class Worker:
@@ -142,20 +160,7 @@ class Push:
         assert made.status_code == 201, made.text
 
     async def fill(self, contacts: int) -> People:
-        """Put that many contacts on the log, with three activities each, and apply them."""
-        people = People()
-        for group in make_groups(people, contacts):
-            for start in range(0, len(group), APPENDED_AT_ONCE):
-                await asyncio.gather(*(self._append(command) for command in group[start : start + APPENDED_AT_ONCE]))
-        await self.kit.drain()
-        return people
-
-    async def _append(self, command: Command) -> None:
-        at = now()
-        envelope = Envelope(
-            operation_id=new_id("op", at), workspace_id=self.workspace.id, at=at, key_id=1, command=command
-        )
-        await self.kit.engine.log.append(self.workspace.shard, self.workspace.id, encode_envelope(envelope))
+        return await fill(self.kit, self.workspace, contacts)
 
     async def reach(self, requests: int) -> None:
         """Returns once the fake was asked so often."""
@@ -184,6 +189,22 @@ class Push:
         """What is known of what is there."""
         rows = await self.kit.engine.database.fetch(LINKS)
         return [tuple(row) for row in rows]
+
+
+async def fill(kit: Kit, workspace: Workspace, contacts: int) -> People:
+    """Put that many contacts on the log, with three activities each, and apply them."""
+
+    async def append(command: Command) -> None:
+        at = now()
+        envelope = Envelope(operation_id=new_id("op", at), workspace_id=workspace.id, at=at, key_id=1, command=command)
+        await kit.engine.log.append(workspace.shard, workspace.id, encode_envelope(envelope))
+
+    people = People()
+    for group in make_groups(people, contacts):
+        for start in range(0, len(group), APPENDED_AT_ONCE):
+            await asyncio.gather(*(append(command) for command in group[start : start + APPENDED_AT_ONCE]))
+    await kit.drain()
+    return people
 
 
 def make_groups(people: People, contacts: int) -> Iterator[Sequence[Command]]:
