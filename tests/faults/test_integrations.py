@@ -144,3 +144,22 @@ async def test_a_killed_worker_is_followed_by_another_long_before_its_time_is_ov
         await push.settle()
         assert time.monotonic() - began_s < OWNED_S / 2
         assert push.fake.hubspot.find_contact(*people.emails.values()) is not None
+
+
+async def test_what_a_killed_worker_had_under_way_is_not_sent_again_while_it_may_arrive(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with pushing(database_url, tmp_path, "MAILCHIMP") as push:
+        push.fake.faults.rate = 0
+        people = await push.fill(1)
+        push.fake.hold_next("/notes")
+        push.worker.start()
+        while not push.fake.list_requests("mailchimp", "POST", "/notes"):
+            assert await push.fake.hear(10)
+        push.worker.kill()
+        push.worker.start()
+        while await push.fake.hear(3):
+            pass
+        push.fake.release()
+        await push.settle()
+        check_mailchimp(push.fake, people)

@@ -146,9 +146,10 @@ class Outbox:
         rows = await self._database.fetch(_SQL["claim_jobs"], *self._key, entity, now, limit)
         return [Claimed(*row) for row in rows]
 
-    async def begin(self, entity: Entity, numbers: Sequence[int]) -> None:
+    async def begin(self, entity: Entity, numbers: Sequence[int], hidden_until: datetime) -> None:
+        """They may be sent from now on; who takes over does not claim them before that time."""
         async with self.saving() as connection:
-            await connection.execute(_SQL["begin_jobs"], *self._key, entity, numbers)
+            await connection.execute(_SQL["begin_jobs"], *self._key, entity, numbers, hidden_until)
 
     async def finish(self, connection: Connection, entity: Entity, done: Sequence[Claimed]) -> None:
         if done:

@@ -40,6 +40,12 @@ WINDOW = 1000
 WAITING_MAX = 5000
 # Whoever has failed so often goes alone, so that no other fails with it.
 ALONE_ATTEMPTS = 3
+# How long jobs that were begun by one who is gone are left alone. What it sent last may be on its way still, and a note
+# that is looked for too soon would be sent twice. Of records there is only one, and their order counts.
+HIDDEN: Mapping[Entity, timedelta] = {
+    **dict.fromkeys(("company", "contact", "association"), timedelta()),
+    "activity": timedelta(seconds=15),
+}
 SYNC_ORDER: Sequence[Entity] = ("company", "contact", "association", "activity")
 logger = structlog.get_logger(__name__)
 
@@ -168,7 +174,8 @@ class Session:
         if not jobs and not deleted and not merged:
             return True
         sending = Sending(entity, by_number, {job.item.number: job.hash for job in jobs})
-        await self._outbox.begin(entity, [*sending.hashes, *(one.number for one in (*deleted, *merged))])
+        begun = [*sending.hashes, *(one.number for one in (*deleted, *merged))]
+        await self._outbox.begin(entity, begun, self._clock.now() + HIDDEN[entity])
         # Another may have the email of one that is deleted; and a merged one goes into its winner, so that is there.
         if deleted:
             await self._follow(sending, self._provider.remove(entity, deleted), {one.number for one in deleted})

@@ -131,9 +131,10 @@ WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND status = 'PEN
 ORDER BY sequence, record_id LIMIT $6;
 
 -- name: begin_jobs
-UPDATE sync_jobs SET begun = true
+-- Whatever becomes of who sends them, nobody does so again before $6.
+UPDATE sync_jobs SET begun = true, due_at = greatest(due_at, $6)
 WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 AND record_id = ANY($5::bigint[])
-  AND NOT begun;
+  AND NOT (begun AND due_at >= $6);
 
 -- name: delete_jobs
 -- What changed meanwhile stays.
