@@ -20,7 +20,12 @@ ADA = Link(external_id="c-ada", hash="", details={"email": "ada@example.com", "t
 EVE = Link(external_id="c-eve", hash="", details={"email": "eve@example.com", "tags": []})
 NOTES, EVENTS = (f"/members/{hash_email('ada@example.com')}/{name}" for name in ("notes", "events"))
 SENDING, SENT = {"event": "sending"}, {"event": "sent"}
-LOST = (httpx2.ReadTimeout("lost"), httpx2.RemoteProtocolError("cut"), httpx2.Response(502, text="<html>"))
+LOST = (
+    httpx2.ReadTimeout("lost"),
+    httpx2.RemoteProtocolError("cut"),
+    httpx2.DecodingError("packed wrongly"),
+    httpx2.Response(502, text="<html>"),
+)
 REFUSED = "the connection was refused"
 
 
@@ -136,9 +141,9 @@ async def test_a_note_that_may_yet_arrive_is_not_sent_again_at_once(audience: Au
 
 
 async def test_a_note_that_was_surely_not_taken_is_sent_again(audience: Audience, open_mailchimp: Open) -> None:
-    audience.tell("POST", "/notes", httpx2.ConnectError(REFUSED), httpx2.Response(429))
+    audience.tell("POST", "/notes", httpx2.ConnectError(REFUSED), httpx2.PoolTimeout("busy"), httpx2.Response(429))
     assert await push(open_mailchimp(events=False), make_item()) == [Linked(external_id="100")]
-    assert audience.list_asked() == [("POST", NOTES)] * 3
+    assert audience.list_asked() == [("POST", NOTES)] * 4
 
 
 async def test_an_event_that_may_have_been_sent_is_not_sent_again(audience: Audience, open_mailchimp: Open) -> None:

@@ -6,9 +6,13 @@ from typing import Any
 import asyncpg
 import pytest
 
+from kith.integrations import runner
+from kith.integrations.hubspot.client import RATE
+from kith.integrations.limiter import Limiter
 from kith.integrations.outbox import Lost, Outbox
 from kith.integrations.runner import OWNED_S
 from kith.store.queries import load_queries
+from tests.integrations.conftest import Shop
 from tests.kit import Kit
 
 _SQL = load_queries("integrations")
@@ -88,3 +92,19 @@ async def test_a_worker_that_has_to_connect_anew_is_never_taken_for_dead(office:
     await coming_back
     assert await office.own("second") is None
     await new.close()
+
+
+async def test_a_worker_that_rests_for_hours_lets_go_of_an_integration_that_somebody_changes(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "LOOK_S", 0.05)
+    one = await shop.connect("HUBSPOT")
+    async with shop.open_session():
+        pass
+    key = (shop.workspace.shard, shop.workspace.id, 1)
+    await Limiter(shop.kit.engine.database, f"HUBSPOT:{shop.fake.hubspot.portal_id}", RATE).postpone(7200)
+    serving = asyncio.create_task(shop.runner._serve(key, await shop.runner._own(key)))
+    done, _ = await asyncio.wait([serving], timeout=0.2)
+    assert not done
+    assert (await shop.client.post(f"/crm/integrations/{one}/pause")).status_code == 200
+    await serving

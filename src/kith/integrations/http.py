@@ -16,7 +16,8 @@ from kith.integrations.limiter import Limiter
 ATTEMPTS_MAX = 3
 # A limit that is over so soon is waited for; a longer one is the runner's matter.
 LIMITED_WAIT_MAX_S = 30
-CONNECTIONS_MAX = 20
+# Who has taken its turn must not wait for a connection: more than the requests that are under way at once.
+CONNECTIONS_MAX = 200
 logger = structlog.get_logger(__name__)
 
 
@@ -107,12 +108,12 @@ class Caller:
                 answer = await self._client.request(
                     method, self._url + path, content=content, params=params, headers=headers
                 )
-            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
                 raise NotTaken(f"{self._url} cannot be reached ({error or type(error).__name__}).") from error
             except httpx2.TimeoutException as error:
                 turn.keep_place()
                 raise Transient(f"{self._url} did not answer in time.") from error
-            except httpx2.TransportError as error:
+            except httpx2.RequestError as error:  # also an answer that is packed wrongly
                 raise Transient(f"The connection to {self._url} broke ({error or type(error).__name__}).") from error
         failure = self._classify(_to_reply(answer))
         if failure is not None:

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from datetime import datetime
 
 import asyncpg
 import msgspec
@@ -191,11 +192,15 @@ class Runner:
                 failures += 1
                 until = failure.until if isinstance(failure, Limited) else self._clock.now() + make_backoff(failures)
                 logger.info("a provider does not serve", integration=key, reason=failure.message)
-                while self._clock.now() < until:
-                    await outbox.look(integration.feed_sequence)
-                    await asyncio.sleep(LOOK_S)
+                await self._rest(outbox, integration.feed_sequence, until)
         await outbox.keep_only(provider.entities)
         return Session(outbox, provider, self._clock, standing, maps_company=integration.maps_company)
+
+    async def _rest(self, outbox: Outbox, feed_sequence: int, until: datetime) -> None:
+        """Raises Lost as soon as somebody has changed the integration: that may be what was wrong."""
+        while (left_s := (until - self._clock.now()).total_seconds()) > 0:
+            await asyncio.sleep(min(left_s, LOOK_S))
+            await outbox.look(feed_sequence)
 
     async def _wait(self, session: Session, news: asyncio.Event) -> None:
         """For news of the feed, or for what is due by time."""
