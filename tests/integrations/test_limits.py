@@ -18,11 +18,10 @@ from kith.integrations.http import open_client
 from kith.integrations.limiter import HELD_S, Limiter, Rate
 from kith.integrations.opening import Opener
 from kith.integrations.runner import Runner
-from kith.integrations.vault import new_key
 from kith.settings import Settings
 from kith.store.database import Database
 from tests.faults.pushing import fill
-from tests.integrations.conftest import URLS, Shop
+from tests.integrations.conftest import Shop
 from tests.kit import SETTINGS, Kit, open_kit
 
 SECONDS = 60 if int(os.environ.get("KITH_FAULT_KILLS", "6")) >= 10 else 20
@@ -46,7 +45,7 @@ async def push_for_a_while(
     url: str, provider: str, contacts: int, chosen: Sequence[dict[str, Any]], fake: Fake
 ) -> float:
     """Workers of which each sends all contacts for an integration of its own; their requests in a second."""
-    settings = msgspec.structs.replace(SETTINGS, secret_keys=new_key(), **URLS)
+    settings = SETTINGS
     async with open_kit(url, settings) as kit, AsyncExitStack() as stack:
         workspace = await kit.make_workspace()
         client = await stack.enter_async_context(kit.open_client(await kit.make_key(workspace)))
