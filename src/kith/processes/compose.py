@@ -31,6 +31,7 @@ from kith.store.database import Database, Role
 from kith.store.embedded import get_database_url
 
 WAIT_FOR_PARTS_S = 0.5
+WORKER_CONNECTIONS_MAX = 10
 # How many objects may be new before cycles are looked for. The writer's live as long as a batch and make none.
 OBJECTS = 50_000
 WRITER_OBJECTS = 1_000_000
@@ -95,21 +96,13 @@ async def run_writer(settings: Settings) -> None:
 async def run_worker(settings: Settings) -> None:
     """Do what is due by time until told to stop."""
     url = get_database_url(settings)
-    async with _open_patiently(lambda: _open_database_and_log(settings, url, "worker", 10)) as (database, log):
+    async with _open_patiently(lambda: _open_worker(settings, url)) as (database, log, runner):
         stop = listen_for_stop()
         _announce("Kith's worker is ready")
         tune_memory(OBJECTS)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(run_maintenance(database, log, SystemClock(), settings, stop))
-            tasks.create_task(run_integrations(database, url, settings, stop))
-
-
-async def run_integrations(database: Database, url: str, settings: Settings, stop: asyncio.Event) -> None:
-    """Bring records to other services until told to stop."""
-    clock = SystemClock()
-    async with open_client(settings.sync_timeout_ms / 1000) as client, open_engine(settings, url) as engine:
-        opener = Opener(database, client, clock, settings)
-        await Runner(database, url, clock, opener.open, partial(reconcile, engine)).run(stop)
+            tasks.create_task(runner.run(stop))
 
 
 def listen_for_stop() -> asyncio.Event:
@@ -127,6 +120,19 @@ async def _open_writer(settings: Settings, url: str) -> AsyncIterator[Writer]:
         writer = Writer(database, log, SystemClock(), settings)
         await writer.warm_up()
         yield writer
+
+
+@asynccontextmanager
+async def _open_worker(settings: Settings, url: str) -> AsyncIterator[tuple[Database, Log, Runner]]:
+    """The engine is for what other services tell: that goes onto the log like all else."""
+    async with (
+        _open_database_and_log(settings, url, "worker", WORKER_CONNECTIONS_MAX) as (database, log),
+        open_engine(settings, url) as engine,
+        open_client(settings.sync_timeout_ms / 1000) as client,
+    ):
+        clock = SystemClock()
+        opener = Opener(database, client, clock, settings)
+        yield database, log, Runner(database, url, clock, opener.open, partial(reconcile, engine))
 
 
 @asynccontextmanager
