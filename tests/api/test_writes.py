@@ -220,7 +220,9 @@ async def test_a_read_that_waits_in_vain_says_so(client: httpx2.AsyncClient, dra
     assert (answer.status_code, answer.headers["preference-applied"]) == (200, "wait=1")
 
 
-@pytest.mark.parametrize("token", ["x", "", "-", "1-", "1-x", "op_1", "999-1", "op_01jrfz3x8mfvv8t3n2m6k0q4sb"])
+@pytest.mark.parametrize(
+    "token", ["x", "", "-", "1-", "1-x", "op_1", "999-1", "9" * 5000 + "-1", "op_01jrfz3x8mfvv8t3n2m6k0q4sb"]
+)
 async def test_a_token_that_names_no_write_is_refused(client: httpx2.AsyncClient, token: str) -> None:
     answer = await client.get("/crm/contacts", headers={"X-Read-After": token})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "INVALID_REQUEST"), answer.text

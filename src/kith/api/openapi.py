@@ -8,13 +8,13 @@ import msgspec
 from kith import __version__
 from kith.api import shapes
 from kith.api.calls import OpenCall, WriteCall
+from kith.api.inputs import REF, REQUEST_HEADERS, describe_inputs, make_path_schema, refine
 from kith.api.routing import Route
 from kith.errors import CODES
 from kith.integrations.accounts import IntegrationView
 
 Json = dict[str, Any]
 
-REF = "#/components/schemas/{name}"
 TAGS = {
     "Contacts": "People, known or not.",
     "Companies": "Where people belong.",
@@ -75,24 +75,12 @@ LIMIT_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Rese
 RECORD_HEADERS = ("ETag", "Content-Location", "Preference-Applied")
 WRITE_HEADERS = ("Location", "Operation-Location", "Idempotent-Replayed", "X-Kith-Checks")
 
-REQUEST_HEADERS: Mapping[str, tuple[str, Json]] = {
-    "Prefer": ("`wait=N`: wait up to N seconds (at most 30; RFC 7240).", {"type": "string", "examples": ["wait=5"]}),
-    "Idempotency-Key": (
-        "Makes a retry safe: within 24 hours the same key, path and body is the same write.",
-        {"type": "string", "minLength": 1, "maxLength": 255},
-    ),
-    "If-Match": ("The version that the record must still have.", {"type": "string", "examples": ['"1"']}),
-    "X-Read-After": (
-        "A position or an operation's id: answer once that write is applied (within 5 s, or Prefer: wait=N).",
-        {"type": "string"},
-    ),
-}
-
 
 def make_document(table: Sequence[Route]) -> Json:
     """The whole document as JSON values."""
     structs = [*list_structs(table), shapes.OperationMark, *META, shapes.ErrorAnswer]
     _, schemas = msgspec.json.schema_components(dict.fromkeys(structs), ref_template=REF)
+    schemas = describe_inputs(schemas, [entry.body for entry in table if entry.body is not None])
     paths: dict[str, Json] = {}
     for entry in table:
         paths.setdefault(entry.path, {})[entry.method.lower()] = make_operation(entry)
@@ -145,7 +133,11 @@ def make_operation(entry: Route) -> Json:
 
 
 def make_parameters(entry: Route) -> list[Json]:
-    found = [make_parameter(name, "path", {"type": "string"}, required=True) for name in entry.parameters]
+    is_open = issubclass(entry.call, OpenCall)  # and says nothing of what it is asked for
+    found = [
+        make_parameter(name, "path", {"type": "string"} if is_open else make_path_schema(name), required=True)
+        for name in entry.parameters
+    ]
     if entry.query is not None:
         found += make_query_parameters(entry.query, entry.example or {})
     if issubclass(entry.call, WriteCall):
@@ -175,7 +167,9 @@ def make_query_parameters(query: type[msgspec.Struct], example: Mapping[str, Any
         if schema.get("default") is None:
             schema.pop("default", None)
         text = schema.pop("description", None)
-        parameter = make_parameter(name, "query", schema, required=name in described["required"], description=text)
+        parameter = make_parameter(
+            name, "query", refine(schema, []), required=name in described["required"], description=text
+        )
         if name in example:
             parameter["example"] = example[name]
         found.append(parameter)

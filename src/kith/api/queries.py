@@ -8,11 +8,21 @@ import msgspec
 from msgspec import Meta, inspect
 
 from kith.api.bodies import suggest, to_printable
+from kith.engine.listing import SEARCH_CHARACTERS_MAX
 from kith.errors import InvalidRequest
 
 Count = Literal["default", "exact", "none"]
 PARAMETERS_MAX = 100
 DIGITS_MAX = 18
+
+
+Searched = Annotated[
+    str,
+    Meta(
+        description="Each term begins a word of a name, an email, a domain or a phone number.",
+        extra_json_schema={"maxLength": SEARCH_CHARACTERS_MAX},
+    ),
+]
 
 
 class PageQuery(msgspec.Struct, rename="camel", kw_only=True):
@@ -28,10 +38,26 @@ class PageQuery(msgspec.Struct, rename="camel", kw_only=True):
         return msgspec.structs.asdict(self)
 
 
+def describe_day(description: str) -> Meta:
+    """Of a parameter that is a day or a time; one without an offset is in the workspace's time zone."""
+    forms = {"anyOf": [{"type": "string", "format": form} for form in ("date", "date-time")]}
+    return Meta(
+        description=f"{description} An ISO 8601 date or time.", examples=["2026-04-10"], extra_json_schema=forms
+    )
+
+
 class SearchQuery(msgspec.Struct, rename="camel", kw_only=True):
     """The parameters of a typeahead."""
 
-    q: Annotated[str, Meta(min_length=1, description="What was typed so far.", examples=["alice"])]
+    q: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="What was typed so far.",
+            examples=["alice"],
+            extra_json_schema={"maxLength": SEARCH_CHARACTERS_MAX},
+        ),
+    ]
     limit: Annotated[int, Meta(ge=1, le=100, description="Results at most.")] = 20
 
 

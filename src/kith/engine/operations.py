@@ -1,5 +1,6 @@
 """Operations: what became of a command, and waiting for it."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,8 @@ from kith.pending.port import PendingWrite
 from kith.store.queries import load_queries
 
 READ_AFTER_WAIT_S = 5.0
+# A shard and a place on its log, as the position in a write's answer is.
+POSITION = re.compile("([0-9]{1,9})-([0-9]{1,18})")
 _SQL = load_queries("operations")
 
 
@@ -164,9 +167,9 @@ async def _to_position(engine: Engine, workspace: Workspace, token: str) -> int:
         if operation is None:
             raise InvalidRequest(f"X-Read-After names {token}, an operation that this workspace does not have.")
         return operation.number
-    shard, _, number = token.partition("-")
-    if not (shard.isascii() and shard.isdecimal() and number.isascii() and number.isdecimal() and len(number) <= 18):
+    position = POSITION.fullmatch(token)
+    if position is None:
         raise InvalidRequest("X-Read-After takes the id of an operation or the position from a write's answer.")
-    if int(shard) != workspace.shard:
+    if int(position[1]) != workspace.shard:
         raise InvalidRequest("X-Read-After names a position that this workspace's writes never have.")
-    return int(number)
+    return int(position[2])

@@ -1,6 +1,7 @@
 """What the verbs of all nouns share: naming a record, getting it with its pending writes, and writing."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -13,6 +14,7 @@ from kith.ids import NUMBER_DIGITS_MAX, Prefix, parse_id
 from kith.model.commands import PATHS, Command
 from kith.model.companies import normalise_domain
 from kith.model.contacts import Contact
+from kith.model.forms import DOMAIN, EMAIL
 from kith.model.records import Record
 from kith.model.state import Ref, State
 from kith.model.values import normalise_email
@@ -22,12 +24,16 @@ from kith.store.database import UNANSWERED
 
 
 class Noun(msgspec.Struct, frozen=True, kw_only=True):
-    """How records of a kind are named in paths: by number, by external id, and by a value that they claim."""
+    """How records of a kind are named in paths: by number, by external id, and by a value that they claim.
+
+    ``claim_form`` is what JSON Schema can say of that value.
+    """
 
     kind: str
     prefix: Prefix
     forms: str
     claim: str | None = None
+    claim_form: Mapping[str, Any] = {}
     marks: str = ""
     normalise: Callable[[str], str | None] | None = None
 
@@ -38,6 +44,7 @@ NOUNS: Mapping[str, Noun] = {
         prefix="ctc",
         forms="a contact's number, external id (ctc_…) or email",
         claim="email",
+        claim_form=EMAIL,
         marks="@",
         normalise=normalise_email,
     ),
@@ -46,6 +53,7 @@ NOUNS: Mapping[str, Noun] = {
         prefix="cmp",
         forms="a company's number, external id (cmp_…) or domain",
         claim="domain",
+        claim_form=DOMAIN,
         marks=".",
         normalise=normalise_domain,
     ),

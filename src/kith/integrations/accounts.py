@@ -19,6 +19,7 @@ from kith.ids import NUMBER_DIGITS_MAX, derive_id, new_id, parse_id
 from kith.integrations.port import Account, ProviderName
 from kith.integrations.providers import PROVIDERS, check_credentials, check_settings
 from kith.integrations.vault import Vault
+from kith.model.forms import Name
 from kith.model.workspaces import Workspace
 from kith.store.database import Connection
 from kith.store.queries import load_queries
@@ -35,7 +36,7 @@ class IntegrationInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     """The body that connects an account."""
 
     provider: ProviderName
-    name: str
+    name: Name
     credentials: dict[str, Any]
     settings: dict[str, Any] | UnsetType = UNSET
 
@@ -43,7 +44,7 @@ class IntegrationInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 class IntegrationPatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The body that changes one: what is left out stays. Credentials and settings are given whole."""
 
-    name: str | UnsetType = UNSET
+    name: Name | UnsetType = UNSET
     credentials: dict[str, Any] | UnsetType = UNSET
     settings: dict[str, Any] | UnsetType = UNSET
 

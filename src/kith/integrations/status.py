@@ -1,6 +1,6 @@
 """Where integrations have a contact, and what they could not take."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import asyncpg
 import msgspec
@@ -8,6 +8,7 @@ import msgspec
 from kith.clock import to_iso
 from kith.engine.context import Engine
 from kith.engine.records import Found, get_record
+from kith.ids import NUMBER_DIGITS_MAX
 from kith.integrations.accounts import Integration
 from kith.integrations.port import Entity
 from kith.model.workspaces import Workspace
@@ -39,7 +40,7 @@ class FailedSelection(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
     """Which of them: all that are of ``entity``, or one; all of them where nothing is said."""
 
     entity: Entity | None = None
-    record_id: int | None = None
+    record_id: Annotated[int, msgspec.Meta(ge=1, lt=10**NUMBER_DIGITS_MAX)] | None = None
 
 
 class SyncCount(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from kith.clock import to_iso, to_milliseconds
 from kith.errors import Validation
+from kith.model.forms import Moment, Properties
 from kith.model.records import Record
 from kith.model.values import check_properties, check_storable, find_overflow
 
@@ -16,6 +17,7 @@ ActivityType = Literal["NOTE", "CALL", "MEETING", "EMAIL", "TASK", "PAGE_VIEW", 
 LoggedType = Literal["NOTE", "CALL", "MEETING", "EMAIL", "TASK"]
 ActivityModule = Literal["CRM", "SUPPORT", "INTEGRATION"]
 CONTENT_CHARACTERS_MAX = 65_536
+Content = Annotated[str, Meta(extra_json_schema={"maxLength": CONTENT_CHARACTERS_MAX})]
 
 
 class Activity(Record, frozen=True, kw_only=True):
@@ -37,10 +39,10 @@ class ActivityInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", f
     """The body with which a person or a program logs an activity."""
 
     type: LoggedType
-    content: str | None | UnsetType = UNSET
-    properties: dict[str, Any] | None | UnsetType = UNSET
+    content: Content | None | UnsetType = UNSET
+    properties: Properties | None | UnsetType = UNSET
     module: ActivityModule | UnsetType = UNSET
-    occurred_at: str | None | UnsetType = UNSET
+    occurred_at: Moment | None | UnsetType = UNSET
 
 
 def make_activity(fields: ActivityInput) -> dict[str, Any]:

@@ -6,24 +6,25 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from kith.model.changes import list_uncleared, make_changes
+from kith.model.forms import CompanyId, Properties, Text
 from kith.model.values import normalise_text
 
 
 class AssociationInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The body that links a company to a contact. The company is named by number or external id."""
 
-    company_id: int | str
-    role: str | None | UnsetType = UNSET
+    company_id: CompanyId
+    role: Text | None | UnsetType = UNSET
     is_primary: bool | UnsetType = UNSET
-    properties: dict[str, Any] | None | UnsetType = UNSET
+    properties: Properties | None | UnsetType = UNSET
 
 
 class AssociationPatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The body that changes a link: what is left out stays, null clears, properties merge by key."""
 
-    role: str | None | UnsetType = UNSET
+    role: Text | None | UnsetType = UNSET
     is_primary: bool | UnsetType = UNSET
-    properties: dict[str, Any] | None | UnsetType = UNSET
+    properties: Properties | None | UnsetType = UNSET
 
 
 def make_association_changes(fields: AssociationInput | AssociationPatch) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from kith.clock import to_iso
 from kith.model.changes import list_uncleared, make_changes
+from kith.model.forms import Domain, Properties, Text
 from kith.model.records import Claim, ListLink, Record, TagLink
 from kith.model.values import check_number, normalise_text
 
@@ -55,15 +56,15 @@ class Company(Record, frozen=True, kw_only=True):
 class CompanyInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The body of a create. A null is the same as leaving the field out."""
 
-    name: str | None | UnsetType = UNSET
-    domain: str | None | UnsetType = UNSET
-    industry: str | None | UnsetType = UNSET
-    size: str | None | UnsetType = UNSET
-    plan: str | None | UnsetType = UNSET
+    name: Text | None | UnsetType = UNSET
+    domain: Domain | None | UnsetType = UNSET
+    industry: Text | None | UnsetType = UNSET
+    size: Text | None | UnsetType = UNSET
+    plan: Text | None | UnsetType = UNSET
     spend: Decimal | None | UnsetType = UNSET
-    website: str | None | UnsetType = UNSET
-    phone: str | None | UnsetType = UNSET
-    properties: dict[str, Any] | None | UnsetType = UNSET
+    website: Text | None | UnsetType = UNSET
+    phone: Text | None | UnsetType = UNSET
+    properties: Properties | None | UnsetType = UNSET
 
 
 class CompanyPatch(CompanyInput, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):

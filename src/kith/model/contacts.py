@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from kith.clock import to_iso
 from kith.model.changes import list_uncleared, make_changes
 from kith.model.companies import to_tag_view
+from kith.model.forms import Email, Properties, Text
 from kith.model.records import Claim, CompanyLink, ListLink, Record, TagLink
 from kith.model.values import TEXT_CHARACTERS_MAX, normalise_email, normalise_text
 
@@ -63,14 +64,14 @@ class Contact(Record, frozen=True, kw_only=True):
 class ContactInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The body of a create. A null is the same as leaving the field out."""
 
-    email: str | None | UnsetType = UNSET
-    name: str | None | UnsetType = UNSET
-    given_name: str | None | UnsetType = UNSET
-    family_name: str | None | UnsetType = UNSET
-    phone: str | None | UnsetType = UNSET
-    avatar: str | None | UnsetType = UNSET
+    email: Email | None | UnsetType = UNSET
+    name: Text | None | UnsetType = UNSET
+    given_name: Text | None | UnsetType = UNSET
+    family_name: Text | None | UnsetType = UNSET
+    phone: Text | None | UnsetType = UNSET
+    avatar: Text | None | UnsetType = UNSET
     lifecycle_stage: LifecycleStage | None | UnsetType = UNSET
-    properties: dict[str, Any] | None | UnsetType = UNSET
+    properties: Properties | None | UnsetType = UNSET
 
 
 class ContactPatch(ContactInput, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from kith.clock import to_iso
 from kith.errors import Validation
 from kith.model.changes import list_uncleared, make_changes
+from kith.model.forms import MemberId, Name, Text
 from kith.model.records import Record
 from kith.model.values import PROPERTY_DEPTH_MAX, check_json, find_overflow, normalise_name, normalise_text
 
@@ -53,9 +54,9 @@ class List(Record, frozen=True, kw_only=True):
 class ListInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The body of a create. A dynamic list has a filter; a static one has members that are added by hand."""
 
-    name: str
+    name: Name
     entity_type: EntityType
-    description: str | None | UnsetType = UNSET
+    description: Text | None | UnsetType = UNSET
     is_dynamic: bool = False
     filter_criteria: dict[str, Any] | None | UnsetType = UNSET
 
@@ -63,15 +64,15 @@ class ListInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbi
 class ListPatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The body of an update: what is left out stays. A list stays static or dynamic, and of its entity."""
 
-    name: str | UnsetType = UNSET
-    description: str | None | UnsetType = UNSET
+    name: Name | UnsetType = UNSET
+    description: Text | None | UnsetType = UNSET
     filter_criteria: dict[str, Any] | UnsetType = UNSET
 
 
 class MembersInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """Members by number or external id, at most 1,000."""
 
-    entity_ids: list[int | str]
+    entity_ids: Annotated[list[MemberId], Meta(extra_json_schema={"maxItems": MEMBERS_PER_CALL_MAX})]
 
 
 def make_list_changes(fields: ListInput | ListPatch) -> dict[str, Any]:

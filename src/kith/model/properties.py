@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from kith.clock import to_iso
 from kith.model.changes import get_public_names, list_uncleared, make_changes
+from kith.model.forms import NAME_PATTERN, Name, Text
 from kith.model.records import Record
 from kith.model.values import normalise_name, normalise_text
 
@@ -114,36 +115,43 @@ def make_schema(entity: str, properties: Iterable[Property]) -> Schema:
     )
 
 
+OptionValue = Annotated[str, Meta(extra_json_schema={"pattern": NAME_PATTERN, "maxLength": OPTION_CHARACTERS_MAX})]
+OptionLabel = Annotated[str, Meta(extra_json_schema={"maxLength": OPTION_CHARACTERS_MAX})]
+
+
 class OptionInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """A value that can be selected. The label defaults to the value."""
 
-    value: str
-    label: str | None = None
+    value: OptionValue
+    label: OptionLabel | None = None
     archived: bool = False
+
+
+Options = Annotated[list[OptionValue | OptionInput], Meta(extra_json_schema={"maxItems": OPTIONS_MAX})]
 
 
 class PropertyInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The body of a create. The label defaults to the key; an option may be just its value."""
 
-    key: str
+    key: Annotated[str, Meta(extra_json_schema={"pattern": f"^{_KEY.pattern}$"})]
     entity: PropertyEntity
     type: PropertyType
-    label: str | None | UnsetType = UNSET
+    label: Name | None | UnsetType = UNSET
     group: PropertyGroup | None | UnsetType = UNSET
-    description: str | None | UnsetType = UNSET
+    description: Text | None | UnsetType = UNSET
     is_required: bool | None | UnsetType = UNSET
-    options: list[str | OptionInput] | None | UnsetType = UNSET
+    options: Options | None | UnsetType = UNSET
 
 
 class PropertyPatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The body of an update: what is left out stays. ``options`` are all options there shall be, in their order."""
 
-    label: str | UnsetType = UNSET
+    label: Name | UnsetType = UNSET
     type: PropertyType | UnsetType = UNSET
     group: PropertyGroup | UnsetType = UNSET
-    description: str | None | UnsetType = UNSET
+    description: Text | None | UnsetType = UNSET
     is_required: bool | UnsetType = UNSET
-    options: list[str | OptionInput] | UnsetType = UNSET
+    options: Options | UnsetType = UNSET
     status: PropertyStatus | UnsetType = UNSET
     is_indexed: bool | UnsetType = UNSET
 

@@ -3,18 +3,20 @@
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from kith.clock import to_iso
 from kith.model.changes import list_uncleared, make_changes
+from kith.model.forms import Name, Text
 from kith.model.records import Claim, Record, TagLink
 from kith.model.values import normalise_name, normalise_text
 
 _KEY = re.compile(r"[a-z0-9_-]{1,64}")
 _COLOR = re.compile(r"#(?:[0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})")
+Color = Annotated[str, Meta(extra_json_schema={"pattern": f"^{_COLOR.pattern}$"})]
 
 
 class Tag(Record, frozen=True, kw_only=True):
@@ -39,18 +41,18 @@ class Tag(Record, frozen=True, kw_only=True):
 class TagInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The body of a create. ``name`` defaults to the key."""
 
-    key: str
-    name: str | None | UnsetType = UNSET
-    description: str | None | UnsetType = UNSET
-    color: str | None | UnsetType = UNSET
+    key: Annotated[str, Meta(extra_json_schema={"pattern": f"^{_KEY.pattern}$"})]
+    name: Name | None | UnsetType = UNSET
+    description: Text | None | UnsetType = UNSET
+    color: Color | None | UnsetType = UNSET
 
 
 class TagPatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The body of an update: what is left out stays, null clears. A tag keeps its key."""
 
-    name: str | UnsetType = UNSET
-    description: str | None | UnsetType = UNSET
-    color: str | None | UnsetType = UNSET
+    name: Name | UnsetType = UNSET
+    description: Text | None | UnsetType = UNSET
+    color: Color | None | UnsetType = UNSET
 
 
 def normalise_key(text: str) -> str:

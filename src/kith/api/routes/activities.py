@@ -3,11 +3,11 @@
 from typing import Annotated
 from urllib.parse import quote
 
-from msgspec import Meta, field
+from msgspec import field
 
 from kith.api import shapes
 from kith.api.calls import ReadCall, WriteCall
-from kith.api.queries import PageQuery
+from kith.api.queries import PageQuery, describe_day
 from kith.api.responses import Answer, deprecate, make_page_answer, make_record_answer, make_write_answer
 from kith.api.routing import route
 from kith.engine import activities
@@ -19,8 +19,8 @@ EXAMPLE = {
     "content": "Discussed pricing and timeline",
     "properties": {"duration": "30m", "outcome": "interested"},
 }
-OccurredFrom = Annotated[str, Meta(description="Occurred at or after (ISO date).", examples=["2026-04-10"])]
-OccurredTo = Annotated[str, Meta(description="Occurred at or before (ISO date); a bare date includes its day.")]
+OccurredFrom = Annotated[str, describe_day("Occurred at or after.")]
+OccurredTo = Annotated[str, describe_day("Occurred at or before; a bare date includes its day.")]
 
 
 class ActivitiesQuery(PageQuery, rename="camel", kw_only=True):

@@ -6,7 +6,7 @@ from msgspec import Meta, field
 
 from kith.api import shapes
 from kith.api.calls import ReadCall, WriteCall
-from kith.api.queries import PageQuery, SearchQuery
+from kith.api.queries import PageQuery, Searched, SearchQuery
 from kith.api.responses import Answer, make_page_answer, make_record_answer, make_write_answer
 from kith.api.routes.contacts import From, To
 from kith.api.routing import route
@@ -28,7 +28,7 @@ EXAMPLE = {
 
 
 class CompaniesQuery(PageQuery, rename="camel", kw_only=True):
-    search: Annotated[str, Meta(description="Each term begins a word of name, domain or phone.")] | None = None
+    search: Searched | None = None
     status: Annotated[CompanyStatus, Meta(description="Default: ACTIVE and ARCHIVED.")] | None = None
     size: str | None = None
     industry: str | None = None

@@ -7,13 +7,14 @@ from msgspec import Meta
 
 from kith.api import shapes
 from kith.api.calls import ReadCall, WriteCall
-from kith.api.queries import PageQuery, SearchQuery
+from kith.api.queries import PageQuery, Searched, SearchQuery, describe_day
 from kith.api.responses import Answer, make_page_answer, make_record_answer, make_write_answer
 from kith.api.routing import route
 from kith.engine import contacts, summary
 from kith.engine.contacts import ContactListing
 from kith.integrations import status as sync_status
 from kith.model.contacts import ContactInput, ContactPatch, LifecycleStage, Module, Status
+from kith.model.forms import ContactId
 
 EXAMPLE = {
     "email": "alice@example.com",
@@ -26,12 +27,12 @@ EXAMPLE = {
 }
 
 
-From = Annotated[str, Meta(description="Created at or after (ISO date).", examples=["2026-04-10"])]
-To = Annotated[str, Meta(description="Created at or before (ISO date); a bare date includes its day.")]
+From = Annotated[str, describe_day("Created at or after.")]
+To = Annotated[str, describe_day("Created at or before; a bare date includes its day.")]
 
 
 class ContactsQuery(PageQuery, rename="camel", kw_only=True):
-    search: Annotated[str, Meta(description="Each term begins a word of name, email or phone.")] | None = None
+    search: Searched | None = None
     status: Annotated[Status, Meta(description="Default: ACTIVE and ARCHIVED.")] | None = None
     lifecycle_stage: LifecycleStage | None = None
     module: Annotated[Module, Meta(description="Contacts with this active module.")] | None = None
@@ -45,7 +46,7 @@ class ContactsQuery(PageQuery, rename="camel", kw_only=True):
 class MergeInput(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """The contact that goes into the other, by number or external id."""
 
-    loser_id: int | str
+    loser_id: ContactId
 
 
 @route("GET", "/crm/contacts", tag="Contacts", kind="page", data=shapes.ContactRow, example={"sortBy": "email"})

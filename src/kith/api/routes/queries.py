@@ -11,7 +11,7 @@ from kith.api.queries import Count
 from kith.api.responses import Answer, deprecate, make_data_answer, make_page_answer
 from kith.api.routing import route
 from kith.cql.vocabulary import EntityName
-from kith.engine.cql import Asked, explain_cql, run_cql, run_groups
+from kith.engine.cql import LIMIT_MAX, Asked, explain_cql, run_cql, run_groups
 from kith.engine.fields import list_fields
 from kith.errors import InvalidRequest
 
@@ -29,6 +29,9 @@ FILTER = {
         {"type": "field", "field": "status", "operator": "eq", "value": "ACTIVE"},
     ],
 }
+Named = Annotated[str, Meta(extra_json_schema={"enum": list(ENTITIES)})]
+PageNumber = Annotated[int, Meta(extra_json_schema={"minimum": 1})]
+Limit = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": LIMIT_MAX})]
 Text = Annotated[str, Meta(description="A filter as a text.", examples=["lifecycleStage in (LEAD, CUSTOMER)"])]
 
 
@@ -48,8 +51,8 @@ class OffsetInput(msgspec.Struct, rename="camel", kw_only=True, forbid_unknown_f
     """Which page, by number or by cursor."""
 
     type: Literal["offset", "cursor"]
-    page: int | None = None
-    limit: int | None = None
+    page: PageNumber | None = None
+    limit: Limit | None = None
     cursor: str | None = None
 
 
@@ -57,7 +60,7 @@ class QueryInput(msgspec.Struct, rename="camel", kw_only=True, forbid_unknown_fi
     """A query. Of where, filter and dsl one at most; paging either flat or in ``pagination``."""
 
     entity: Annotated[
-        str | list[str] | UnsetType, Meta(description="contact, company, or a list of both.", examples=["contact"])
+        Named | list[Named] | UnsetType, Meta(description="contact, company, or a list of both.", examples=["contact"])
     ] = UNSET
     where: Text | None = None
     filter: Annotated[
@@ -73,8 +76,8 @@ class QueryInput(msgspec.Struct, rename="camel", kw_only=True, forbid_unknown_fi
     ] = None
     select: Annotated[list[Any] | None, Meta(description="Names of the fields to show.", examples=[["email"]])] = None
     pagination: OffsetInput | None = None
-    page: int | None = None
-    limit: int | None = None
+    page: PageNumber | None = None
+    limit: Limit | None = None
     cursor: str | None = None
     count: Count = "default"
     aggregate: Annotated[
@@ -97,8 +100,8 @@ class FilterInput(msgspec.Struct, rename="camel", kw_only=True, forbid_unknown_f
     where: Text | None = None
     dsl: Annotated[str | None, Meta(description="A filter in the deprecated form field:op:value.")] = None
     search: Annotated[str | dict[str, Any] | None, Meta(description="Words to search for.")] = None
-    page: int | None = None
-    limit: int | None = None
+    page: PageNumber | None = None
+    limit: Limit | None = None
     cursor: str | None = None
     count: Count = "default"
     sort_by: str = "createdAt"

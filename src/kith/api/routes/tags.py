@@ -11,6 +11,7 @@ from kith.api.responses import Answer, make_page_answer, make_record_answer, mak
 from kith.api.routing import route
 from kith.engine import tags
 from kith.engine.listing import Listing
+from kith.model.forms import TagId
 from kith.model.tags import TagInput, TagPatch
 
 EXAMPLE = {"key": "vip", "name": "VIP Customer", "description": "High-value customers", "color": "#FFD700"}
@@ -25,7 +26,7 @@ class TagsQuery(PageQuery, rename="camel", kw_only=True):
 class AssignInput(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """The tag, by number or external id."""
 
-    tag_id: int | str
+    tag_id: TagId
 
 
 @route("GET", "/crm/tags", tag="Tags", kind="page", data=shapes.Tag, example={"sortBy": "key"})
