@@ -30,7 +30,10 @@ RULES: Mapping[str, Sequence[str]] = {
         "exclude each other",
         "excludes page",
         "lies beyond 10,000 rows",
+        "^entity is needed",
         # What depends on what is there.
+        "is dynamic: who is on it",
+        "that is not deleted has the id",
         "only a DELETED one can be restored",
         "is a system property of",
         "is static; it has members",
@@ -52,6 +55,10 @@ RULES: Mapping[str, Sequence[str]] = {
         "^settings",
         "^credentials",
     ],
+    # One of several fields, or one because of another.
+    "MISSING_FIELD": ["needs at least one of", "needs a name or a domain", "is needed for a dynamic list"],
+    # A made-up token opens no account.
+    "PROVIDER_REFUSED": [""],
     # The position is a guess: no writer had got there yet.
     "READ_AFTER_TIMEOUT": [""],
 }

@@ -48,7 +48,7 @@ REQUEST_HEADERS: Mapping[str, tuple[str, Json]] = {
     ),
     "If-Match": (
         "The version that the record must still have.",
-        {"anyOf": [{"type": "string", "pattern": f"^{VERSION.pattern}$"}, {"const": "*"}], "examples": ['"1"']},
+        {"type": "string", "pattern": rf"^({VERSION.pattern}|\*)$", "examples": ['"1"']},
     ),
     "X-Read-After": (
         "A position or an operation's id: answer once that write is applied (within 5 s, or Prefer: wait=N).",

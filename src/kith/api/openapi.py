@@ -10,6 +10,7 @@ from kith.api import shapes
 from kith.api.calls import OpenCall, WriteCall
 from kith.api.inputs import REF, REQUEST_HEADERS, describe_inputs, make_path_schema, refine
 from kith.api.routing import Route
+from kith.engine.cql import Explanation
 from kith.errors import CODES
 from kith.integrations.accounts import IntegrationView
 
@@ -28,7 +29,7 @@ TAGS = {
     "Operations": "What became of a write.",
     "System": "What the server says of itself. No key is needed.",
 }
-META = (shapes.PageMeta, shapes.SearchMeta, shapes.QueryMeta)
+META = (shapes.PageMeta, shapes.SearchMeta, shapes.QueryMeta, shapes.GroupsMeta, Explanation)
 KEY_ERRORS = ("UNAUTHORIZED", "INVALID_API_KEY", "EXPIRED_API_KEY", "REVOKED_API_KEY", "FORBIDDEN", "RATE_LIMITED")
 GUARDED_ERRORS = ("INVALID_REQUEST", *KEY_ERRORS, "SERVICE_UNAVAILABLE", "QUERY_TIMEOUT")
 BODY_ERRORS = ("REQUEST_TIMEOUT", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "INVALID_FIELD")
@@ -81,9 +82,11 @@ def make_document(table: Sequence[Route]) -> Json:
     structs = [*list_structs(table), shapes.OperationMark, *META, shapes.ErrorAnswer]
     _, schemas = msgspec.json.schema_components(dict.fromkeys(structs), ref_template=REF)
     schemas = describe_inputs(schemas, [entry.body for entry in table if entry.body is not None])
+    # The same in a word that makers of clients know for booleans too.
+    schemas["ErrorAnswer"]["properties"]["success"] = {"const": False}
     paths: dict[str, Json] = {}
     for entry in table:
-        paths.setdefault(entry.path, {})[entry.method.lower()] = make_operation(entry)
+        paths.setdefault(entry.path, {})[entry.method.lower()] = make_operation(entry, make_links(entry, table))
     return {
         "openapi": "3.1.0",
         "info": {
@@ -111,13 +114,36 @@ def list_structs(table: Sequence[Route]) -> list[type[msgspec.Struct]]:
     return [shape for entry in table for shape in (entry.body, entry.data) if shape is not None]
 
 
-def make_operation(entry: Route) -> Json:
+def make_links(entry: Route, table: Sequence[Route]) -> Json:
+    """From what is made to where it is, and from a write to what becomes of it."""
+    links = {}
+    made = next((one for one in table if one.kind in ("record", "account") and is_of(one, entry)), None)
+    if made is not None:
+        (name,) = made.parameters
+        links[made.handler.__name__] = make_link(made.handler.__name__, name, "/data/externalId")
+    if entry.kind == "write":
+        links["get_operation"] = make_link("get_operation", "operation_id", "/operation/id")
+    return {"links": links} if links else {}
+
+
+def is_of(one: Route, made_by: Route) -> bool:
+    """Whether it gets what the other makes."""
+    return (
+        made_by.creates and one.method == "GET" and one.path.startswith(f"{made_by.path}/{{") and one.path.endswith("}")
+    )
+
+
+def make_link(operation: str, parameter: str, pointer: str) -> Json:
+    return {"operationId": operation, "parameters": {parameter: f"$response.body#{pointer}"}}
+
+
+def make_operation(entry: Route, links: Json) -> Json:
     operation: Json = {
         "operationId": entry.handler.__name__,
         "tags": [entry.tag],
         "summary": entry.summary,
         "parameters": make_parameters(entry),
-        "responses": make_responses(entry),
+        "responses": make_responses(entry, links),
     }
     if issubclass(entry.call, OpenCall):
         operation["security"] = []
@@ -185,8 +211,8 @@ def make_parameter(
     return parameter
 
 
-def make_responses(entry: Route) -> Json:
-    responses = {str(status): answer for status, answer in list_answers(entry)}
+def make_responses(entry: Route, links: Json) -> Json:
+    responses = {str(status): answer | links for status, answer in list_answers(entry)}
     by_status: dict[int, list[str]] = {}
     for code in list_codes(entry):
         by_status.setdefault(CODES[code][0], []).append(code)
@@ -197,7 +223,7 @@ def make_responses(entry: Route) -> Json:
 
 def list_answers(entry: Route) -> Iterable[tuple[int, Json]]:
     """(status, response) of everything that is no error."""
-    data = {"$ref": REF.format(name=entry.data.__name__)} if entry.data else {}
+    data = make_data(entry)
     match entry.kind:
         case "write":
             body = make_envelope(data=data, operation={"$ref": REF.format(name="OperationMark")})
@@ -211,6 +237,8 @@ def list_answers(entry: Route) -> Iterable[tuple[int, Json]]:
             pending = make_envelope(data=data, code={"const": "PENDING"})
             yield 200, make_response(entry, "The record.", make_envelope(data=data), RECORD_HEADERS)
             yield 202, make_response(entry, "The record, whose create is not applied yet.", pending, RECORD_HEADERS)
+        case "query" if entry.path == "/crm/query":
+            yield 200, make_response(entry, "Rows, groups, or how it is understood.", make_query_answer())
         case "page" | "search" | "query":
             meta = {"$ref": REF.format(name=f"{entry.kind.capitalize()}Meta")}
             page = make_envelope(data={"type": "array", "items": data}, meta=meta)
@@ -236,6 +264,27 @@ def list_answers(entry: Route) -> Iterable[tuple[int, Json]]:
             yield 200, make_response(entry, "The operation.", make_envelope(data=data), ("Preference-Applied",))
         case "system":
             yield 200, make_response(entry, entry.summary, {})
+
+
+def make_data(entry: Route) -> Json:
+    """Of a record in the answer. Members of a list are rows of either entity."""
+    if entry.data is not None:
+        return {"$ref": REF.format(name=entry.data.__name__)}
+    return {"anyOf": [{"$ref": REF.format(name=name)} for name in ("ContactRow", "CompanyRow")]}
+
+
+def make_query_answer() -> Json:
+    """Of a query: rows as selected, figures of groups, or an explanation."""
+    refs = {name: {"$ref": REF.format(name=name)} for name in ("ContactRow", "CompanyRow", "QueryMeta", "GroupsMeta")}
+    rows = {"type": "array", "items": {"anyOf": [refs["ContactRow"], refs["CompanyRow"], {"type": "object"}]}}
+    groups = {"type": "array", "items": {"type": "object"}}
+    return {
+        "anyOf": [
+            make_envelope(data=rows, meta=refs["QueryMeta"]),
+            make_envelope(data=groups, meta=refs["GroupsMeta"]),
+            make_envelope(data={"$ref": REF.format(name="Explanation")}),
+        ]
+    }
 
 
 def make_envelope(**members: Json) -> Json:

@@ -314,6 +314,14 @@ class QueryMeta(PageMeta, rename="camel", kw_only=True):
     ]
 
 
+class GroupsMeta(msgspec.Struct, rename="camel", kw_only=True):
+    """How many groups there are, and what it took to find them."""
+
+    total: Annotated[int, Meta(examples=[1])]
+    query_time_ms: Annotated[int, Meta(description="The time in the database.", examples=[12])]
+    estimated_cost: Annotated[int, Meta(description="The planner's estimate, as of a query of rows.", examples=[1])]
+
+
 class QueryField(msgspec.Struct, rename="camel", kw_only=True):
     """A field that queries may name."""
 

@@ -5,11 +5,11 @@ They are no commands on the log: what they hold is a secret, and they say where 
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import asyncpg
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from kith.clock import to_iso
 from kith.engine.context import Engine
@@ -19,13 +19,14 @@ from kith.ids import NUMBER_DIGITS_MAX, derive_id, new_id, parse_id
 from kith.integrations.port import Account, ProviderName
 from kith.integrations.providers import PROVIDERS, check_credentials, check_settings
 from kith.integrations.vault import Vault
-from kith.model.forms import Name
+from kith.model.forms import NAME_PATTERN
 from kith.model.workspaces import Workspace
 from kith.store.database import Connection
 from kith.store.queries import load_queries
 
 Status = Literal["ACTIVE", "PAUSED"]
 NAME_CHARACTERS_MAX = 200
+AccountName = Annotated[str, Meta(extra_json_schema={"pattern": NAME_PATTERN, "maxLength": NAME_CHARACTERS_MAX})]
 INTEGRATIONS_MAX = 50
 NUMBER_TRIES = 5
 DELETED_TOGETHER = 10_000
@@ -36,7 +37,7 @@ class IntegrationInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     """The body that connects an account."""
 
     provider: ProviderName
-    name: Name
+    name: AccountName
     credentials: dict[str, Any]
     settings: dict[str, Any] | UnsetType = UNSET
 
@@ -44,7 +45,7 @@ class IntegrationInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 class IntegrationPatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The body that changes one: what is left out stays. Credentials and settings are given whole."""
 
-    name: Name | UnsetType = UNSET
+    name: AccountName | UnsetType = UNSET
     credentials: dict[str, Any] | UnsetType = UNSET
     settings: dict[str, Any] | UnsetType = UNSET
 
