@@ -6,11 +6,16 @@ words, one of a rule, or it is a failure. No check is switched off.
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import count
 
 import schemathesis
 from schemathesis import Case, HookContext, Response
 from schemathesis.core.failures import Failure, ServerError
 from schemathesis.openapi.checks import RejectedPositiveData
+
+KEY, AFTER = "Idempotency-Key", "X-Read-After"
+numbers = count(1)
+known: dict[str, str] = {}
 
 # The codes of refusals, each with what the message says where not all of the code is meant.
 RULES: Mapping[str, Sequence[str]] = {
@@ -29,18 +34,21 @@ RULES: Mapping[str, Sequence[str]] = {
         # What goes with one another.
         "exclude each other",
         "excludes page",
+        "^pagination of type",
         "lies beyond 10,000 rows",
+        "goes with rows, not with aggregate",
         "^entity is needed",
         # What depends on what is there.
         "is dynamic: who is on it",
         "that is not deleted has the id",
+        "is DELETED. Restore it first",
+        "is merged into",
+        "itself",
         "only a DELETED one can be restored",
         "is a system property of",
-        "is static; it has members",
+        "is static; ",
         "is paused. Resume it first",
         "X-Read-After names",
-        # Schemathesis takes a 0 for a position, which its pattern does not.
-        "X-Read-After takes",
     ],
     "INVALID_FIELD": [
         # To a schema 82.0 is an integer, and a number may be as small as it likes.
@@ -52,16 +60,42 @@ RULES: Mapping[str, Sequence[str]] = {
         "are for SELECT and MULTI_SELECT",
         "is there twice",
         "is for dynamic lists",
+        # What the workspace has defined.
+        "^properties\\.",
+        # What is printable; what a provider takes.
+        "must be a name of 1 to 200 characters",
         "^settings",
         "^credentials",
     ],
     # One of several fields, or one because of another.
-    "MISSING_FIELD": ["needs at least one of", "needs a name or a domain", "is needed for a dynamic list"],
+    "MISSING_FIELD": [
+        "needs at least one of",
+        "needs a name or a domain",
+        "is needed for a dynamic list",
+        "is required",
+    ],
     # A made-up token opens no account.
     "PROVIDER_REFUSED": [""],
     # The position is a guess: no writer had got there yet.
     "READ_AFTER_TIMEOUT": [""],
 }
+
+
+@schemathesis.hook
+def before_call(_context: HookContext, case: Case, _kwargs: dict[str, object]) -> None:
+    """No key twice, and no write that nobody made: else most requests would be refused for that alone."""
+    if case.meta is None or not case.meta.generation.mode.is_positive or not case.headers:
+        return
+    if KEY in case.headers:
+        case.headers[KEY] = f"{case.headers[KEY][:200]}{next(numbers)}"
+    if AFTER in case.headers and AFTER in known:
+        case.headers[AFTER] = known[AFTER]
+
+
+@schemathesis.hook
+def after_call(_context: HookContext, _case: Case, response: Response) -> None:
+    for operation in response.headers.get("operation-location", ()):
+        known[AFTER] = operation.rpartition("/")[2]
 
 
 @schemathesis.hook
