@@ -188,6 +188,8 @@ async def test_the_key_of_all_credentials_is_changed_without_them(keyed_kit: Kit
     assert Vault(new).unseal(one, sealed) == {"accessToken": SECRET}
     with pytest.raises(Exposed, match="no key in KITH_SECRET_KEYS fits"):
         Vault(old).unseal(one, sealed)
+
+
 @pytest.mark.parametrize("verb", ["retry", "discard"])
 async def test_a_number_that_no_record_can_have_is_refused(admin: httpx2.AsyncClient, verb: str) -> None:
     made = await connect(admin, HUBSPOT)
