@@ -167,6 +167,23 @@ async def test_a_provider_that_is_down_for_an_hour_loses_nothing_and_keeps_the_o
     assert desk.notebook.sent == [("contact", n) for n in range(1, 31)]
 
 
+async def test_an_outage_that_begins_just_after_something_was_sent_gives_up_nothing(desk: Desk) -> None:
+    session = await desk.open_session()
+    await desk.make("contacts", email="1@example.com")
+    await desk.settle(session)
+    desk.notebook.down = Transient("503", status=503)
+    await desk.make("contacts", email="2@example.com")
+    await desk.kit.drain()
+    for _ in range(1200):
+        await session.step()
+        desk.clock.advance(1)
+    assert await desk.list_jobs() == [("contact", 2, "PENDING")]
+    desk.notebook.down = None
+    desk.clock.advance(300)
+    await desk.settle(session)
+    assert desk.notebook.sent == [("contact", 1), ("contact", 2)]
+
+
 async def test_while_it_is_down_it_is_asked_more_and_more_seldom(desk: Desk) -> None:
     session = await desk.open_session()
     await desk.make("contacts", email="a@example.com")

@@ -37,6 +37,7 @@ class Claimed(NamedTuple):
     generation: int
     begun: bool
     attempts: int
+    failing_since: datetime | None = None
 
 
 class Look(NamedTuple):

@@ -29,8 +29,13 @@ class Result(NamedTuple):
 
 
 def make_result(
-    outcomes: Outcomes, claimed: Mapping[int, Claimed], hashes: Mapping[int, str], now: datetime, *, others_work: bool
+    outcomes: Outcomes,
+    claimed: Mapping[int, Claimed],
+    hashes: Mapping[int, str],
+    now: datetime,
+    succeeded_at: datetime | None,
 ) -> Result:
+    """``succeeded_at``: when anything was sent last."""
     result = Result({}, {}, [], [], [], [])
     for item, outcome in outcomes:
         job = claimed[item.number]
@@ -41,7 +46,7 @@ def make_result(
             if isinstance(outcome, Merged):
                 _add_winner(result, item, outcome)
         elif isinstance(outcome, Failed):
-            result.failed.append(make_postponed(job, outcome.failure, now, others_work=others_work))
+            result.failed.append(make_postponed(job, outcome.failure, now, succeeded_at))
         if not isinstance(outcome, Begun | Failed):
             result.done.append(job)
     return result
@@ -67,9 +72,13 @@ def _add_winner(result: Result, item: Item, outcome: Merged) -> None:
         result.anew.append(item.winner_number)
 
 
-def make_postponed(claimed: Claimed, failure: Failure, now: datetime, *, others_work: bool) -> Postponed:
-    """Dead is what will never work, and what kept failing while others got through."""
-    attempts = claimed.attempts + 1
+def make_postponed(claimed: Claimed, failure: Failure, now: datetime, succeeded_at: datetime | None) -> Postponed:
+    """Dead is what will never work, and what kept failing while others got through.
+
+    Where nothing has got through since it began to fail, it is the provider that fails.
+    """
+    attempts, since = claimed.attempts + 1, claimed.failing_since
+    others_work = since is not None and succeeded_at is not None and succeeded_at > since
     dead = isinstance(failure, Permanent) or (attempts >= DEAD_ATTEMPTS and others_work)
     told = {"message": failure.message, "status": failure.status, "reference": failure.reference, "at": to_iso(now)}
     return Postponed(

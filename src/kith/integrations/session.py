@@ -29,7 +29,7 @@ from kith.integrations.port import (
     Skipped,
     Unlinked,
 )
-from kith.integrations.results import BACKOFF_MAX_S, make_backoff, make_postponed, make_result
+from kith.integrations.results import make_backoff, make_postponed, make_result
 from kith.model.companies import Company
 from kith.model.contacts import Contact
 from kith.model.records import LIVE
@@ -205,7 +205,7 @@ class Session:
         if not outcomes:
             return
         now = self._clock.now()
-        result = make_result(outcomes, claimed, hashes, now, others_work=self._others_work(now))
+        result = make_result(outcomes, claimed, hashes, now, self._succeeded_at)
         outbox = self._outbox
         async with outbox.saving() as connection:
             await outbox.delete_links(connection, entity, result.gone)
@@ -221,15 +221,10 @@ class Session:
 
     async def _put_off(self, sending: "Sending", left: Iterable[int], failure: Failure) -> None:
         now = self._clock.now()
-        others_work = self._others_work(now)
-        rows = [
-            make_postponed(sending.claimed[number], failure, now, others_work=others_work) for number in sorted(left)
-        ]
+        claimed = [sending.claimed[number] for number in sorted(left)]
+        rows = [make_postponed(one, failure, now, self._succeeded_at) for one in claimed]
         async with self._outbox.saving() as connection:
             await self._outbox.postpone(connection, sending.entity, rows, now)
-
-    def _others_work(self, now: datetime) -> bool:
-        return self._succeeded_at is not None and now - self._succeeded_at < timedelta(seconds=BACKOFF_MAX_S)
 
     def _sort(self, items: Iterable[tuple[Item, str | None]]) -> "SortedOut":
         found = SortedOut([], [], [], [])

@@ -126,7 +126,7 @@ SELECT count(*) FROM (
   LIMIT $4) AS counted;
 
 -- name: claim_jobs
-SELECT record_id, generation, begun, attempts FROM sync_jobs
+SELECT record_id, generation, begun, attempts, failing_since FROM sync_jobs
 WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND status = 'PENDING' AND entity = $4 AND due_at <= $5
 ORDER BY sequence, record_id LIMIT $6;
 
