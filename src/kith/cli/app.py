@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sys
+from importlib import import_module
 from typing import Annotated
 
 import msgspec
@@ -144,11 +145,10 @@ def worker(data: Data = None) -> None:
 
 def run_part(name: str, settings: Settings) -> None:
     """Until the process is told to stop; that is a success."""
-    from kith.processes import compose  # noqa: PLC0415 - the whole server; other commands start faster without it
-
     configure_logs(settings.log_level)
-    run = {"api": compose.run_api, "writer": compose.run_writer, "worker": compose.run_worker}[name]
+    # Each by itself: the whole server is large, and so is what the other parts need.
+    part = import_module(f"kith.processes.{name}")
     # What a part does with a signal is its own from when it is ready; before that, and after, it just ends.
     raise_when_stopped()
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(settings))
+        runner.run(part.run(settings))

@@ -1,0 +1,60 @@
+"""``kith api``: settings in, a running API out."""
+
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from kith.api.app import build_app
+from kith.api.protocol import GuardedProtocol
+from kith.engine.context import open_engine
+from kith.engine.foresight import rebuild_pending
+from kith.processes.parts import announce, open_patiently, tune_memory
+from kith.settings import Settings
+from kith.store.embedded import get_database_url
+
+# How many objects may be new before cycles are looked for.
+OBJECTS = 50_000
+
+
+class AnnouncedServer(uvicorn.Server):
+    """Prints a line once it listens, and tells before it waits for the requests that are under way."""
+
+    def __init__(self, config: uvicorn.Config, line: str, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._line = line
+        self._on_stop = on_stop
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            announce(self._line)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stop()
+        await super().shutdown(sockets)
+
+
+async def run(settings: Settings) -> None:
+    """Serve HTTP until told to stop."""
+    url = get_database_url(settings)
+    async with open_patiently(lambda: open_engine(settings, url)) as engine:
+        foreseen = await rebuild_pending(engine)
+        config = uvicorn.Config(
+            build_app(engine),
+            host=settings.host,
+            port=settings.port,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            date_header=True,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=settings.shutdown_grace_s,
+            http=GuardedProtocol,
+            loop="none",
+            proxy_headers=False,
+        )
+        line = f"Kith's API listens on http://{settings.host}:{settings.port} ({foreseen} writes pending)"
+        tune_memory(OBJECTS)
+        await AnnouncedServer(config, line, engine.progress.end_waits).serve()

@@ -1,0 +1,48 @@
+"""``kith worker``: settings in, a running worker out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from kith.clock import SystemClock
+from kith.engine.context import open_engine
+from kith.engine.maintenance import run_maintenance
+from kith.integrations.http import open_client
+from kith.integrations.opening import Opener
+from kith.integrations.reconcile import reconcile
+from kith.integrations.runner import Runner
+from kith.log.port import Log
+from kith.processes.parts import announce, listen_for_stop, open_database_and_log, open_patiently, tune_memory
+from kith.settings import Settings
+from kith.store.database import Database
+from kith.store.embedded import get_database_url
+
+CONNECTIONS_MAX = 10
+# How many objects may be new before cycles are looked for.
+OBJECTS = 50_000
+
+
+async def run(settings: Settings) -> None:
+    """Do what is due by time until told to stop."""
+    url = get_database_url(settings)
+    async with open_patiently(lambda: _open_worker(settings, url)) as (database, log, runner):
+        stop = listen_for_stop()
+        announce("Kith's worker is ready")
+        tune_memory(OBJECTS)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(run_maintenance(database, log, SystemClock(), settings, stop))
+            tasks.create_task(runner.run(stop))
+
+
+@asynccontextmanager
+async def _open_worker(settings: Settings, url: str) -> AsyncIterator[tuple[Database, Log, Runner]]:
+    """The engine is for what other services tell: that goes onto the log like all else."""
+    async with (
+        open_database_and_log(settings, url, "worker", CONNECTIONS_MAX) as (database, log),
+        open_engine(settings, url) as engine,
+        open_client(settings.sync_timeout_ms / 1000) as client,
+    ):
+        clock = SystemClock()
+        opener = Opener(database, client, clock, settings)
+        yield database, log, Runner(database, url, clock, opener.open, partial(reconcile, engine))
