@@ -35,7 +35,7 @@ from kith.ids import new_id
 from kith.model.contacts import ContactInput, make_contact_changes
 from kith.model.properties import make_schema
 from kith.model.workspaces import Workspace
-from kith.processes import compose
+from kith.processes import api
 from kith.settings import Settings, load_settings
 from kith.store.queries import load_queries
 from kith.store.workspaces import list_workspaces
@@ -177,5 +177,5 @@ async def open_bare(settings: Settings) -> BareReads:
 
 
 if __name__ == "__main__":
-    compose.build_app = build_bench_app
+    api.build_app = build_bench_app
     run_part("api", load_settings())
