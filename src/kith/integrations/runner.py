@@ -60,14 +60,12 @@ class Runner:
         self._name = f"{socket.gethostname()}-{uuid_utils.uuid7()}"
         self._tasks: dict[tuple[int, int, int], asyncio.Task[None]] = {}
         self._news: dict[int, asyncio.Event] = {}
+        self._applied: Listener | None = None
         self._looks = asyncio.Event()
         self._is_shown = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        listeners = [
-            Listener(self._url, "kith_applied", self._hear),
-            Listener(self._url, "kith_sync", lambda _: self._look(), self._show_life),
-        ]
+        changes = Listener(self._url, "kith_sync", lambda _: self._look(), self._show_life)
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
@@ -75,6 +73,7 @@ class Runner:
                 if self._is_shown:
                     with suppress(*UNANSWERED, asyncpg.PostgresError):
                         await self._take_over()
+                await self._listen()
                 looking = asyncio.create_task(self._looks.wait())
                 await asyncio.wait([stopping, looking], timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
                 looking.cancel()
@@ -83,8 +82,17 @@ class Runner:
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-            for listener in listeners:
-                await listener.close()
+            await self._listen()
+            await changes.close()
+
+    async def _listen(self) -> None:
+        """For what is applied, while there is somebody to hear it: each batch of the writer wakes whoever listens."""
+        working = any(not task.done() for task in self._tasks.values())
+        if working and self._applied is None:
+            self._applied = Listener(self._url, "kith_applied", self._hear)
+        elif not working and self._applied is not None:
+            listener, self._applied = self._applied, None
+            await listener.close()
 
     async def _show_life(self, connection: Connection) -> None:
         """What it owns is its own as long as it lives: its death ends the connection, and others take over at once."""

@@ -8,8 +8,10 @@ from functools import partial
 from kith.clock import SystemClock
 from kith.engine.context import open_engine
 from kith.engine.maintenance import run_maintenance
+from kith.integrations.accounts import Integration
 from kith.integrations.http import open_client
 from kith.integrations.opening import Opener
+from kith.integrations.port import Provider
 from kith.integrations.reconcile import reconcile
 from kith.integrations.runner import Runner
 from kith.log.port import Log
@@ -37,12 +39,16 @@ async def run(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _open_worker(settings: Settings, url: str) -> AsyncIterator[tuple[Database, Log, Runner]]:
-    """The engine is for what other services tell: that goes onto the log like all else."""
     async with (
         open_database_and_log(settings, url, "worker", CONNECTIONS_MAX) as (database, log),
-        open_engine(settings, url) as engine,
         open_client(settings.sync_timeout_ms / 1000) as client,
     ):
         clock = SystemClock()
         opener = Opener(database, client, clock, settings)
-        yield database, log, Runner(database, url, clock, opener.open, partial(reconcile, engine))
+        yield database, log, Runner(database, url, clock, opener.open, partial(ask_back, settings, url))
+
+
+async def ask_back(settings: Settings, url: str, integration: Integration, provider: Provider) -> int:
+    """What other services tell goes onto the log like all else. The engine for that is needed once a day only."""
+    async with open_engine(settings, url) as engine:
+        return await reconcile(engine, integration, provider)
