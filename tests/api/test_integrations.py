@@ -1,5 +1,6 @@
 """Accounts at other services over HTTP: connected, changed, paused and taken away; their credentials never shown."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -196,3 +197,26 @@ async def test_a_number_that_no_record_can_have_is_refused(admin: httpx2.AsyncCl
     for number in (0, 10**18, 10**30):
         answer = await admin.post(f"/crm/integrations/{made['id']}/failures/{verb}", json={"recordId": number})
         assert to_refusal(answer) == (422, "INVALID_FIELD"), answer.text
+
+
+async def test_those_who_connect_at_once_get_a_number_each_and_one_key_connects_once(admin: httpx2.AsyncClient) -> None:
+    made = await asyncio.gather(*(connect(admin, {**HUBSPOT, "name": f"No {n}"}) for n in range(20)))
+    assert sorted(one["id"] for one in made) == list(range(1, 21))
+    headers = {"Idempotency-Key": "raced for"}
+    answers = await asyncio.gather(
+        *(admin.post("/crm/integrations", json=MAILCHIMP, headers=headers) for _ in range(10))
+    )
+    assert {(answer.status_code, answer.json()["data"]["id"]) for answer in answers} == {(201, 21)}
+    assert len((await admin.get("/crm/integrations")).json()["data"]) == 21
+
+
+async def test_a_key_whose_integration_is_deleted_connects_no_other(admin: httpx2.AsyncClient) -> None:
+    one = (await connect(admin, HUBSPOT, **{"Idempotency-Key": "one"}))["externalId"]
+    await admin.delete(f"/crm/integrations/{one}")
+    again = await admin.post("/crm/integrations", json=HUBSPOT, headers={"Idempotency-Key": "one"})
+    assert to_refusal(again) == (422, "IDEMPOTENCY_KEY_REUSED")
+
+
+async def test_there_are_fifty_at_most_however_they_are_raced_for(admin: httpx2.AsyncClient) -> None:
+    answers = await asyncio.gather(*(admin.post("/crm/integrations", json=HUBSPOT) for _ in range(55)))
+    assert sorted(answer.status_code for answer in answers) == [201] * 50 + [400] * 5

@@ -1,6 +1,6 @@
 """A workspace whose integrations end at the fake of HubSpot and Mailchimp, and that fake by itself."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,7 @@ from kith.integrations.runner import Runner
 from kith.integrations.session import Session
 from kith.model.workspaces import Workspace
 from kith.store.queries import load_queries
+from tests.integrations.mailchimp_audience import Audience, Open, opening
 from tests.kit import SETTINGS, Kit, open_kit
 
 _SQL = load_queries("integrations")
@@ -135,3 +136,20 @@ async def mailchimp(fake: Fake) -> AsyncIterator[httpx2.AsyncClient]:
     headers = {"Authorization": f"Bearer {fake.mailchimp.token}"}
     async with httpx2.AsyncClient(transport=FakeTransport(fake), base_url=url, headers=headers) as client:
         yield client
+
+
+@pytest.fixture
+def no_waits() -> Iterator[None]:
+    with stamina.set_testing(True, attempts=3, cap=True):
+        yield
+
+
+@pytest.fixture
+def audience() -> Audience:
+    return Audience()
+
+
+@pytest.fixture
+async def open_mailchimp(audience: Audience) -> AsyncIterator[Open]:
+    async with opening(audience) as opened:
+        yield opened

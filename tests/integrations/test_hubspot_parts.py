@@ -18,7 +18,8 @@ from kith.integrations.http import Reply, open_client
 from kith.integrations.hubspot.failures import classify, classify_fault
 from kith.integrations.hubspot.settings import HubSpotSettings
 from kith.integrations.hubspot.tokens import Tokens, read_credentials
-from kith.integrations.hubspot.values import parse_duration_ms, parse_time, to_rich_text, to_text
+from kith.integrations.hubspot.values import parse_duration_ms, parse_time, to_rich_text
+from kith.integrations.mapping import to_text
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 

@@ -26,7 +26,7 @@ from tests.kit import SETTINGS, Kit, open_kit
 
 SECONDS = 60 if int(os.environ.get("KITH_FAULT_KILLS", "6")) >= 10 else 20
 WORKERS = 4
-USED_MIN = 0.7
+USED_MIN = 0.8
 SOON_S = 0.2
 
 

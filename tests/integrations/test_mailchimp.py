@@ -1,12 +1,10 @@
 """Contacts at Mailchimp: what is sent of them, in which order, and what becomes of what is refused."""
 
-from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from typing import Any
 
 import httpx2
 import pytest
-import stamina
 
 from kith.integrations.failures import Conflict, Limited, Permanent, Transient, Unauthorized
 from kith.integrations.mailchimp.payloads import hash_email
@@ -15,26 +13,11 @@ from kith.integrations.mapping import make_hash
 from kith.integrations.port import Account, Begun, Failed, Item, Job, Link, Linked, Outcome, Skipped, Unlinked
 from kith.model.contacts import Contact
 from kith.model.records import TagLink
-from tests.integrations.mailchimp_audience import NOON, Audience, Open, Turns, opening, problem
+from tests.integrations.mailchimp_audience import NOON, Audience, Open, Turns, problem
+
+pytestmark = pytest.mark.usefixtures("no_waits")
 
 EXISTS = ("Invalid Resource", "eve@new.example is already a list member. Use PUT to insert or update list members.")
-
-
-@pytest.fixture(autouse=True)
-def _no_waits() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=3, cap=True):
-        yield
-
-
-@pytest.fixture
-def audience() -> Audience:
-    return Audience()
-
-
-@pytest.fixture
-async def open_mailchimp(audience: Audience) -> AsyncIterator[Open]:
-    async with opening(audience) as opened:
-        yield opened
 
 
 def make_contact(number: int = 1, email: str | None = "ada@example.com", **fields: Any) -> Contact:

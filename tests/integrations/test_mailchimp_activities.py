@@ -1,12 +1,10 @@
 """Activities at Mailchimp: a note and an event each, once, whatever answers are lost."""
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
 import pytest
-import stamina
 
 from kith.integrations.failures import Limited, Missing, Permanent, Transient
 from kith.integrations.mailchimp.payloads import NOTE_CHARACTERS_MAX, hash_email
@@ -14,7 +12,9 @@ from kith.integrations.mailchimp.push import Mailchimp
 from kith.integrations.mapping import make_hash
 from kith.integrations.port import Begun, Failed, Item, Job, Link, Linked, Outcome, Skipped, Unlinked
 from kith.model.activities import Activity
-from tests.integrations.mailchimp_audience import Audience, Open, Turns, opening, problem
+from tests.integrations.mailchimp_audience import Audience, Open, Turns, problem
+
+pytestmark = pytest.mark.usefixtures("no_waits")
 
 ADA = Link(external_id="c-ada", hash="", details={"email": "ada@example.com", "tags": []})
 EVE = Link(external_id="c-eve", hash="", details={"email": "eve@example.com", "tags": []})
@@ -27,23 +27,6 @@ LOST = (
     httpx2.Response(502, text="<html>"),
 )
 REFUSED = "the connection was refused"
-
-
-@pytest.fixture(autouse=True)
-def _no_waits() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=3, cap=True):
-        yield
-
-
-@pytest.fixture
-def audience() -> Audience:
-    return Audience()
-
-
-@pytest.fixture
-async def open_mailchimp(audience: Audience) -> AsyncIterator[Open]:
-    async with opening(audience) as opened:
-        yield opened
 
 
 def make_item(number: int = 1, contact: Link | None = ADA, **more: Any) -> Item:

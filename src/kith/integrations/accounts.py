@@ -23,12 +23,12 @@ from kith.model.forms import NAME_PATTERN
 from kith.model.workspaces import Workspace
 from kith.store.database import Connection
 from kith.store.queries import load_queries
+from kith.store.workspaces import lock_control
 
 Status = Literal["ACTIVE", "PAUSED"]
 NAME_CHARACTERS_MAX = 200
 AccountName = Annotated[str, Meta(extra_json_schema={"pattern": NAME_PATTERN, "maxLength": NAME_CHARACTERS_MAX})]
 INTEGRATIONS_MAX = 50
-NUMBER_TRIES = 5
 DELETED_TOGETHER = 10_000
 _SQL = load_queries("integrations")
 
@@ -220,28 +220,28 @@ async def create_integration(engine: Engine, request: WriteRequest, fields: Inte
         if (made := await find_made(engine, workspace, external_id, fields)) is not None:
             return made
     sealed = Vault.from_settings(engine.settings).seal(external_id, fields.credentials)
-    if len(await list_integrations(engine, workspace)) >= INTEGRATIONS_MAX:
+    async with engine.database.acquire() as connection, connection.transaction():
+        await lock_control(connection)
+        known = await connection.fetch(_SQL["list_external_ids"], workspace.shard, workspace.id)
+        statuses = {row["external_id"]: row["status"] for row in known}
+        if statuses.get(external_id) in (None, "DELETED"):  # else the same request has just made it
+            check_new(external_id, statuses)
+            values = (external_id, fields.provider, name, sealed, _encode(settings), now)
+            await connection.execute(_SQL["insert_integration"], workspace.shard, workspace.id, *values)
+            await connection.execute(_SQL["tell_changed"])
+    made = await find_made(engine, workspace, external_id, fields)
+    if made is None:
+        raise NotFound(f"The integration {external_id} was deleted as soon as it was connected.")
+    return made
+
+
+def check_new(external_id: str, known: Mapping[str, str]) -> None:
+    """``known``: external id -> status, of all that ever were. Raises IDEMPOTENCY_KEY_REUSED, InvalidRequest."""
+    if external_id in known:
+        message = "This Idempotency-Key has connected an integration that is deleted by now. Take another."
+        raise Exposed("IDEMPOTENCY_KEY_REUSED", message, {"integration": external_id})
+    if sum(status != "DELETED" for status in known.values()) >= INTEGRATIONS_MAX:
         raise InvalidRequest(f"There are {INTEGRATIONS_MAX} integrations already, which is the most. Delete one first.")
-    for remaining in range(NUMBER_TRIES - 1, -1, -1):
-        try:
-            async with engine.database.acquire() as connection, connection.transaction():
-                await connection.fetchval(
-                    _SQL["insert_integration"],
-                    workspace.shard,
-                    workspace.id,
-                    external_id,
-                    fields.provider,
-                    name,
-                    sealed,
-                    _encode(settings),
-                    now,
-                )
-                await connection.execute(_SQL["tell_changed"])
-            break
-        except asyncpg.UniqueViolationError:  # another took the number at the same time
-            if not remaining:
-                raise
-    return await get_integration(engine, workspace, external_id)
 
 
 async def find_made(
@@ -358,7 +358,8 @@ async def rotate_credentials(connection: Connection, vault: Vault) -> int:
         for row in rows:
             key = (row["shard"], row["workspace_id"], row["id"])
             kept = await connection.fetchval(_SQL["load_credentials_to_change"], *key)
-            await connection.execute(_SQL["save_credentials"], *key, vault.rotate(kept))
+            if kept:  # else it was deleted meanwhile
+                await connection.execute(_SQL["save_credentials"], *key, vault.rotate(kept))
     return len(rows)
 
 

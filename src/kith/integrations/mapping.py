@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
@@ -78,6 +79,27 @@ def _get_primary(contact: Contact, field: str) -> Any:
         (link for link in contact.companies if link.live), key=lambda link: (not link.is_primary, link.number)
     )
     return getattr(links[0], field) if links else None
+
+
+def to_text(value: Any, between: str = ";") -> str:
+    """The text of a value: "" for none, numbers without exponents, items of a list with ``between`` them."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return format(Decimal(repr(value)), "f").removesuffix(".0")
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return to_iso(value.astimezone(UTC))
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, (list, tuple)):
+        return between.join(to_text(item, between) for item in value)
+    return _encode(value).decode() if isinstance(value, Mapping) else str(value)
 
 
 def make_hash(payload: Mapping[str, Any]) -> str:

@@ -6,6 +6,10 @@ SELECT $1, $2, (SELECT coalesce(max(id), 0) + 1 FROM integrations WHERE shard = 
   coalesce((SELECT next_event_sequence - 1 FROM counters WHERE shard = $1 AND workspace_id = $2), 0), $8, $8, $8, 1, 1
 RETURNING id;
 
+-- name: list_external_ids
+-- Of those that were deleted, too.
+SELECT external_id, status FROM integrations WHERE shard = $1 AND workspace_id = $2;
+
 -- name: list_integrations
 SELECT i.*, j.pending, j.dead FROM integrations i CROSS JOIN LATERAL (
   SELECT count(*) FILTER (WHERE status = 'PENDING') AS pending, count(*) FILTER (WHERE status = 'DEAD') AS dead

@@ -11,7 +11,8 @@ CONTROL_LOCK = 0x6B697469  # beside the migrations' lock
 
 
 async def lock_control(connection: Connection) -> None:
-    """Until the transaction ends, nobody else makes workspaces or keys: their numbers are the largest plus one."""
+    """Until the transaction ends, nobody else makes workspaces, keys or integrations: each gets the largest
+    number plus one."""
     await connection.execute(SQL["lock_control"], CONTROL_LOCK)
 
 

@@ -19,7 +19,8 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from kith.clock import to_iso
-from kith.integrations.hubspot.values import parse_duration_ms, parse_time, to_rich_text, to_text
+from kith.integrations.hubspot.values import parse_duration_ms, parse_time, to_rich_text
+from kith.integrations.mapping import to_text
 from kith.model.activities import Activity
 
 EngagementKind = Literal["notes", "calls", "meetings", "emails", "tasks"]

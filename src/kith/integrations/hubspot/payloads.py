@@ -9,8 +9,8 @@ from typing import Any
 
 from kith.integrations.hubspot.engagements import KINDS, make_properties
 from kith.integrations.hubspot.settings import KEY_PROPERTY, HubSpotSettings
-from kith.integrations.hubspot.values import STAGES, to_text
-from kith.integrations.mapping import map_record
+from kith.integrations.hubspot.values import STAGES
+from kith.integrations.mapping import map_record, to_text
 from kith.integrations.port import Item, Skipped
 from kith.model.activities import Activity
 from kith.model.companies import Company

@@ -7,10 +7,6 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-
-from kith.clock import to_iso
-
 BODY_CHARACTERS_MAX = 65_536
 STAGES: Mapping[str, str] = {
     "SUBSCRIBER": "subscriber",
@@ -25,28 +21,6 @@ _UNITS_MS = {"h": 3_600_000, "m": 60_000, "s": 1000}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(h|m|s)[a-z]*")
 _PARTS = re.compile(rf"(?:{_PART.pattern}\s*)+")
 _CLOCK = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]\d)")
-_encode = msgspec.json.Encoder(order="deterministic", decimal_format="number").encode
-
-
-def to_text(value: Any) -> str:
-    """The text of a value: "" for none, numbers without exponents, items of a list joined by ";"."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return format(Decimal(repr(value)), "f").removesuffix(".0")
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, datetime):
-        return to_iso(value.astimezone(UTC))
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, (list, tuple)):
-        return ";".join(to_text(item) for item in value)
-    return _encode(value).decode() if isinstance(value, Mapping) else str(value)
 
 
 def to_rich_text(text: str) -> str:

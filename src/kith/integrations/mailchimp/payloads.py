@@ -2,13 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
-import msgspec
-
 from kith.integrations.mailchimp.settings import LANGUAGE
-from kith.integrations.mapping import Fields, map_record
+from kith.integrations.mapping import Fields, map_record, to_text
 from kith.model.activities import Activity
 from kith.model.contacts import Contact
 
@@ -26,6 +23,8 @@ EVENT_NAMES: Mapping[str, str] = {
 # What only programs have seen fills no notes.
 NOTED = ("NOTE", "CALL", "MEETING", "EMAIL", "TASK")
 EVENT_PROPERTIES_MAX = 20
+# Items of a list in a merge field, which people read.
+BETWEEN = ", "
 EVENT_TEXT_CHARACTERS_MAX = 100
 
 
@@ -40,7 +39,7 @@ def make_member(contact: Contact, email: str, fields: Fields, *, with_tags: bool
     language = values.pop(LANGUAGE, None)
     payload: dict[str, Any] = {
         "email": email,
-        "merge_fields": {theirs: to_text(value) for theirs, value in values.items()},
+        "merge_fields": {theirs: to_text(value, BETWEEN) for theirs, value in values.items()},
     }
     if language:
         payload["language"] = to_text(language)
@@ -93,21 +92,3 @@ def _list_scalars(properties: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     """Short values only, the first by name."""
     texts = [(name, to_text(value)) for name, value in sorted(properties.items()) if not isinstance(value, list | dict)]
     return [(name, text) for name, text in texts if 0 < len(text) <= EVENT_TEXT_CHARACTERS_MAX][:EVENT_PROPERTIES_MAX]
-
-
-def to_text(value: Any) -> str:
-    """Values are texts there, whatever they are here."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, list | tuple):
-        return ", ".join(to_text(part) for part in value)
-    return _encode(value).decode()
-
-
-_encode = msgspec.json.Encoder(order="deterministic", decimal_format="number").encode
