@@ -67,16 +67,19 @@ async def lock_engine(engine: Engine, url: str, workspace: Workspace) -> AsyncIt
     settings: Settings = engine.settings
     database = await Database.open(lock_url(url, workspace), settings, "reader", 2)
     queries = await Database.open(lock_url(url, workspace), settings, "query", 2)
+    general = await Database.open(lock_url(url, workspace), settings, "general", 2)
     loader = Loader(database, engine.progress.get_schema_position)
     try:
         yield msgspec.structs.replace(
             engine,
             database=database,
             queries=queries,
+            general=general,
             loader=loader,
             vocabularies=VocabularyCache(loader),
-            costs=Costs(queries, engine.clock),
+            costs=Costs(queries, general, engine.clock),
         )
     finally:
         await database.close()
         await queries.close()
+        await general.close()

@@ -38,7 +38,8 @@ async def crowd(postgres: Cluster) -> AsyncIterator[Crowd]:
 def sent(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> list[Sent]:
     """What is sent to the database during the test."""
     statements: list[Sent] = []
-    roles = {id(crowd.engine.database): "reader", id(crowd.engine.queries): "query"}
+    engine = crowd.engine
+    roles = {id(engine.database): "reader", id(engine.queries): "query", id(engine.general): "general"}
 
     def listen(name: str) -> None:
         fetch = getattr(Database, name)

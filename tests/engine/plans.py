@@ -40,7 +40,7 @@ def to_literal(value: Any) -> str:
 
 async def explain(crowd: Crowd, statement: Sent) -> list[Node]:
     """The plans that a connection of its role may choose: one for these values, and one for any where it caches."""
-    modes = ["force_custom_plan"] + (["force_generic_plan"] if statement.role == "reader" else [])
+    modes = ["force_custom_plan"] + (["force_generic_plan"] if statement.role != "query" else [])
     plans = []
     settings = make_server_settings(statement.role, SETTINGS)  # type: ignore[arg-type]
     connection = await asyncpg.connect(crowd.kit.url, server_settings=settings)
@@ -61,6 +61,10 @@ def walk(node: Node) -> Iterator[Node]:
     yield node
     for child in node.get("Plans", []):
         yield from walk(child)
+
+
+def list_indexes(plan: Node) -> set[str]:
+    return {node["Index Name"] for node in walk(plan) if "Index Name" in node}
 
 
 def check(plan: Node, crowd: Crowd) -> None:

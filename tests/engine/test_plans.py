@@ -13,7 +13,7 @@ from kith.engine.query import make_cursor
 from kith.model.state import Ref
 from kith.store.batch import load_records
 from tests.engine.crowd import Crowd
-from tests.engine.plans import Sent, check, check_all, explain, sorts_at_most, walk
+from tests.engine.plans import Sent, check, check_all, explain, list_indexes, sorts_at_most
 
 SORTS = ("createdAt", "lastActivityAt", "email", "name")
 ORDERS = list(product(SORTS, ("asc", "desc")))
@@ -110,12 +110,22 @@ async def test_totals_that_are_kept_do_not_touch_the_contacts(
 )
 async def test_typeahead_stays_within_the_workspace(crowd: Crowd, sent: list[Sent], typed: str) -> None:
     await search_contacts(crowd.engine, crowd.workspace, typed, 20)
-    (plan,) = await check_all(crowd, sent)
-    indexes = {node["Index Name"] for node in walk(plan) if "Index Name" in node}
+    assert [one.role for one in sent] == ["general"] + ["query"] * (len(sent) - 1)
+    _, beginnings, *words = await check_all(crowd, sent)
+    indexes = list_indexes(beginnings)
     assert "contacts_name" in indexes
     assert indexes & {"contacts_email", "contacts_live_email"}
-    assert "contacts_words" in indexes or typed == "a", "half of all have a word that begins so"
-    assert sorts_at_most(plan, 1001), "no more are sorted than candidates are taken"
+    assert sorts_at_most(beginnings, 0), "each tier comes in the order of its index, whatever is typed"
+    for plan in words:
+        assert "contacts_words" in list_indexes(plan)
+        assert sorts_at_most(plan, 1001), "no more are sorted than candidates are taken"
+
+
+async def test_words_are_looked_up_only_where_beginnings_do_not_fill_the_page(crowd: Crowd, sent: list[Sent]) -> None:
+    for typed, statements in (("a", 1), ("lovelace ada", 2), ("zebedee", 2)):
+        sent.clear()
+        await search_contacts(crowd.engine, crowd.workspace, typed, 20)
+        assert len(sent) == statements, typed
 
 
 @pytest.mark.parametrize("size", [1, 50, 500])
@@ -141,7 +151,7 @@ async def test_loading_for_a_batch_or_a_prediction_looks_each_contact_up(
     (statement,) = [one for one in noted if "json_build_object" in one.sql]
     for plan in await explain(crowd, statement):
         check(plan, crowd)
-        indexes = {node["Index Name"] for node in walk(plan) if "Index Name" in node}
+        indexes = list_indexes(plan)
         assert indexes >= {"contacts_external_id", "contacts_pkey", "contacts_live_email"}
 
 

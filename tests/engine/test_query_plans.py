@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from kith.cql.compile import compile_count, compile_page
+from kith.engine.costs import outline
 from kith.engine.cql import Asked, resolve_asked, run_cql
 from kith.engine.query import place_page
 from kith.model.contacts import Contact
@@ -19,7 +20,7 @@ from kith.model.tags import to_link
 from kith.model.workspaces import Workspace
 from kith.store.database import Connection, make_server_settings
 from tests.engine.crowd import EPOCH, Crowd, make_contact, open_crowd, save
-from tests.engine.plans import Node, check, walk
+from tests.engine.plans import Node, Sent, check, explain, walk
 from tests.engine.population import make_property
 from tests.engine.test_noun_plans import TABLES, make_activity, make_company, make_list, make_tag
 from tests.kit import SETTINGS
@@ -320,3 +321,27 @@ async def test_a_search_beside_a_filter_stays_within_the_workspace(
     for plan in await reader.analyze(Asked(entities=("contact",), filter=text, search=words)):
         indexes = {index for index, _ in list_reads(plan)}
         assert indexes & {"contacts_words", "contacts_number_1", "contacts_text_1", "contacts_created"}
+
+
+GENERAL = {
+    "": True,
+    "mrr between 4 and 6": True,
+    "nickname = 'Nick 7'": True,
+    # Nine in ten have the first, one in a hundred the second.
+    "tier = 'option 0'": True,
+    "tier = 'option 2'": False,
+    "tier = 'option 2' AND nickname = 'Nick 7'": True,
+}
+
+
+@pytest.mark.parametrize("where", GENERAL)
+async def test_a_page_is_planned_anew_only_where_its_values_make_another_plan(
+    crowd: Crowd, sent: list[Sent], where: str
+) -> None:
+    for _ in range(2):
+        sent.clear()
+        await run_cql(crowd.engine, crowd.workspace, Asked(entities=("contact",), filter=where, count="none"))
+        (page,) = [one for one in sent if " AS page" in one.sql and not one.sql.startswith("EXPLAIN")]
+        (for_these,) = await explain(crowd, page._replace(role="query"))
+        _, for_any = await explain(crowd, page._replace(role="general"))
+        assert (page.role == "general") == (outline(for_these) == outline(for_any)) == GENERAL[where]

@@ -196,35 +196,57 @@ def compile_get(entity: Entity, by: str) -> str:
     )
 
 
-def compile_typeahead(entity: Entity, query: str, limit: int, shard: int, workspace_id: int) -> Statement | None:
-    """The best ``limit`` live records for what was typed so far; None where there is nothing to look for.
+def compile_beginnings(entity: Entity, query: str, limit: int, shard: int, workspace_id: int) -> Statement | None:
+    """Live records for what was typed so far: those whose email (or domain) begins with it, then those whose name or
+    family name does, each from its index. None where there is nothing to look for.
 
-    First those whose email (or domain) begins with it, then those whose name or family name does, each from its index;
-    then those with a word for each term, the most recent of ``SEARCH_CANDIDATES_MAX`` first. A tier is only looked at
-    when those above it did not fill the page, and leaves out what they have.
+    A tier is only looked at when those above it did not fill the page, and leaves out what they have. The plan is the
+    same for whatever is typed; of a limit that is a parameter the planner would think that it is far away.
+    """
+    if to_tsquery(query, workspace_id) is None:
+        return None
+    values = Values(shard, workspace_id)
+    source, columns = f"FROM {entity.source} WHERE {_guard(entity)} AND {LIVE}", make_columns(entity)
+    tiers: list[str] = []
+    seen = ""
+    for key, begins in _write_beginnings(entity, query, values).items():
+        tiers.append(f"SELECT {columns} {source} AND {begins}{seen} ORDER BY {key}, c.id LIMIT {int(limit)}")
+        seen += f" AND {begins} IS NOT TRUE"
+    return _make_tier(entity, " UNION ALL ".join(f"({tier})" for tier in tiers), str(int(limit)), values)
+
+
+def compile_words(entity: Entity, query: str, limit: int, shard: int, workspace_id: int) -> Statement | None:
+    """Live records that have a word for each term and do not begin so, the most recent of ``SEARCH_CANDIDATES_MAX``
+    first. None where there is nothing to look for.
+
+    How it is best read depends on how rare the words are.
     """
     tsquery = to_tsquery(query, workspace_id)
     if tsquery is None:
         return None
     values = Values(shard, workspace_id)
+    words = values.add(tsquery)
+    seen = "".join(f" AND {begins} IS NOT TRUE" for begins in _write_beginnings(entity, query, values).values())
+    candidates = (
+        f"SELECT {make_columns(entity)} FROM {entity.source} WHERE {_guard(entity)} AND {LIVE}"
+        f" AND c.words @@ {words}::tsquery{seen} LIMIT {SEARCH_CANDIDATES_MAX}"
+    )
+    return _make_tier(entity, f"SELECT * FROM ({candidates}) c ORDER BY {entity.recent}", values.add(limit), values)
+
+
+def _write_beginnings(entity: Entity, query: str, values: Values) -> dict[str, str]:
+    """That what is typed is the beginning of a key, by key."""
     typed = lower_case(query.strip())
-    start, end, words = values.add(typed), values.add(typed + LAST_CHARACTER), values.add(tsquery)
-    most = int(limit)
-    columns = make_columns(entity)
-    source = f"FROM {entity.source} WHERE {_guard(entity)} AND {LIVE}"
-    tiers: list[str] = []
-    seen = ""
-    for key in entity.typed:
-        begins = f"({key} >= {start} AND {key} < {end})"
-        tiers.append(f"SELECT {columns} {source} AND {begins}{seen} ORDER BY {key}, c.id LIMIT {most}")
-        seen += f" AND {begins} IS NOT TRUE"
-    candidates = f"SELECT {columns} {source} AND c.words @@ {words}::tsquery{seen} LIMIT {SEARCH_CANDIDATES_MAX}"
-    tiers.append(f"SELECT * FROM ({candidates}) c ORDER BY {entity.recent} LIMIT {most}")
-    rows = " UNION ALL ".join(f"({tier})" for tier in tiers)
+    start, end = values.add(typed), values.add(typed + LAST_CHARACTER)
+    return {key: f"({key} >= {start} AND {key} < {end})" for key in entity.typed}
+
+
+def _make_tier(entity: Entity, rows: str, limit: str, values: Values) -> Statement:
+    """The first rows as a JSON array, ``page``, and how many they are, ``found``."""
     document = make_document(make_source(entity), with_links=False)
     return Statement(
-        f"SELECT coalesce(json_agg(document), '[]')::text FROM"
-        f" (SELECT {document} AS document FROM ({rows}) c LIMIT {most}) page",
+        f"SELECT coalesce(json_agg(document), '[]')::text AS page, count(*) AS found FROM"
+        f" (SELECT {document} AS document FROM ({rows}) c LIMIT {limit}) page",
         tuple(values.values),
     )
 

@@ -35,13 +35,17 @@ class Installation(msgspec.Struct, frozen=True):
 
 
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
-    """``database`` is for named statements, ``queries`` for compiled ones; ``counts`` is where processes share them."""
+    """``database`` is for named statements; ``queries`` plans a compiled one for its values, ``general`` once for all.
+
+    ``counts`` is where processes share them.
+    """
 
     settings: Settings
     clock: Clock
     installation: Installation
     database: Database
     queries: Database
+    general: Database
     log: Log
     pending: Pending
     counts: SharedCounts | None
@@ -69,8 +73,11 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
     async with AsyncExitStack() as stack:
         database = await Database.open(url, settings, "reader")
         stack.push_async_callback(database.close)
-        queries = await Database.open(url, settings, "query")
+        compiled_max = max(1, settings.pool_connections_max // 2)
+        queries = await Database.open(url, settings, "query", compiled_max)
         stack.push_async_callback(queries.close)
+        general = await Database.open(url, settings, "general", compiled_max)
+        stack.push_async_callback(general.close)
         installation = await load_installation(database)
         pending, counts = await stack.enter_async_context(open_pending(settings))
         log = await stack.enter_async_context(open_log(settings, database, url, installation.partitions))
@@ -89,6 +96,7 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
             installation=installation,
             database=database,
             queries=queries,
+            general=general,
             log=log,
             pending=pending,
             counts=counts,
@@ -96,7 +104,7 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
             pressure=pressure,
             loader=loader,
             vocabularies=VocabularyCache(loader),
-            costs=Costs(queries, clock),
+            costs=Costs(queries, general, clock),
             keys=KeyCache(partial(find_key, database), clock, settings.key_cache_ms, settings.key_outage_s),
         )
         yield engine

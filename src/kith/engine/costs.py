@@ -1,9 +1,12 @@
-"""What a query is expected to cost, by the planner's own estimate, and how much of that each tier may ask for."""
+"""What a query is expected to cost, by the planner's own estimate, and how much of that each tier may ask for.
+
+And whether PostgreSQL has to plan it for its values, which may take longer than the query itself.
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -16,33 +19,77 @@ from kith.store.database import Database
 UNIT = 400.0
 KEPT = timedelta(minutes=1)
 KEPT_MAX = 10_000
+T = TypeVar("T")
 TIER_COSTS_MAX: Mapping[str, int] = {"starter": 1_000, "growth": 10_000, "scale": 100_000}
+
+
+Outline = tuple[Any, ...]
+
+
+class Estimate(NamedTuple):
+    """``is_general``: the plan for these values is the one for any, so that it need not be made again."""
+
+    cost: int
+    is_general: bool
 
 
 class Costs:
     """Estimates, kept for a minute, so that a query that comes again does not pay for one."""
 
-    def __init__(self, queries: Database, clock: Clock) -> None:
+    def __init__(self, queries: Database, general: Database, clock: Clock) -> None:
         self._queries = queries
+        self._general = general
         self._clock = clock
-        self._kept: dict[bytes, tuple[datetime, int]] = {}
+        self._kept: dict[bytes, tuple[datetime, Estimate]] = {}
+        self._outlines: dict[bytes, tuple[datetime, Outline]] = {}
 
-    async def estimate(self, key: Any, make_statement: Callable[[], Statement]) -> int:
+    async def estimate(self, key: Any, make_statement: Callable[[], Statement]) -> Estimate:
         """In units, at least 1. ``key`` says which query of which workspace it is."""
         # A filter may take a megabyte; what is kept of it does not.
         key = hashlib.sha256(msgspec.json.encode(key)).digest()
-        kept = self._kept.get(key)
-        now = self._clock.now()
-        if kept is not None and now - kept[0] < KEPT:
-            return kept[1]
-        planning = compile_plan(make_statement())
+        kept = self._find(self._kept, key)
+        return kept if kept is not None else self._keep(self._kept, key, await self._estimate(make_statement()))
+
+    async def _estimate(self, statement: Statement) -> Estimate:
+        planning = compile_plan(statement)
         plan = msgspec.json.decode(await self._queries.fetchval(planning.sql, *planning.values))
         top = find_innermost(plan[0]["Plan"])
-        cost: int = max(1, round((float(top["Total Cost"]) - find_excess(top)) / UNIT))
-        while len(self._kept) >= KEPT_MAX:
-            del self._kept[next(iter(self._kept))]
-        self._kept[key] = (now, cost)
-        return cost
+        cost = max(1, round((float(top["Total Cost"]) - find_excess(top)) / UNIT))
+        return Estimate(cost, outline(top) == await self._outline_general(statement))
+
+    async def _outline_general(self, statement: Statement) -> Outline:
+        """Of the plan for whatever values."""
+        key = hashlib.sha256(statement.sql.encode()).digest()
+        kept = self._find(self._outlines, key)
+        if kept is not None:
+            return kept
+        async with self._general.acquire() as connection:
+            await connection.execute(f"PREPARE kith_general AS {statement.sql}")
+            nothing = ", ".join(["NULL"] * len(statement.values))
+            values = f" ({nothing})" if nothing else ""
+            plan = msgspec.json.decode(await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE kith_general{values}"))
+            await connection.execute("DEALLOCATE kith_general")
+        return self._keep(self._outlines, key, outline(find_innermost(plan[0]["Plan"])))
+
+    def _find(self, kept: dict[bytes, tuple[datetime, T]], key: bytes) -> T | None:
+        at, one = kept.get(key, (None, None))
+        return one if at is not None and self._clock.now() - at < KEPT else None
+
+    def _keep(self, kept: dict[bytes, tuple[datetime, T]], key: bytes, one: T) -> T:
+        while len(kept) >= KEPT_MAX:
+            del kept[next(iter(kept))]
+        kept[key] = (self._clock.now(), one)
+        return one
+
+
+def outline(plan: Mapping[str, Any]) -> Outline:
+    """What a plan does, whatever the values: its nodes, their indexes, and how many conditions each is looked up by."""
+    return (
+        *(plan.get(name) for name in ("Node Type", "Join Type", "Relation Name", "Index Name", "Scan Direction")),
+        str(plan.get("Index Cond", "")).count(" AND "),
+        "Filter" in plan,
+        *map(outline, plan.get("Plans", ())),
+    )
 
 
 def find_innermost(plan: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from kith.cql.reads import add_default_status
 from kith.cql.resolve import resolve
 from kith.cql.vocabulary import EntityName, Vocabulary
 from kith.engine.context import Engine
-from kith.engine.costs import check_cost
+from kith.engine.costs import Estimate, check_cost
 from kith.engine.evaluation import find_named
 from kith.engine.query import Count, Page, place_page, run_query
 from kith.engine.vocabularies import Vocabularies
@@ -88,12 +88,20 @@ async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
     """A page of what fits. Raises the refusals of the language, QUERY_TOO_EXPENSIVE, INVALID_CURSOR, InvalidRequest."""
     resolved = await resolve_asked(engine, workspace, asked)
     query = place_page(engine, workspace, resolved.query, asked.page, asked.cursor, resolved.sorted_by)
-    cost = await _estimate(engine, workspace, resolved)
+    cost, is_general = await _estimate(engine, workspace, resolved, query)
     check_cost(cost, asked.tier)
     number = None if asked.cursor is not None else asked.page or 1
     began_s = perf_counter()
     page = await run_query(
-        engine, workspace, resolved.sources, query, asked.count, number, resolved.context, resolved.sorted_by
+        engine,
+        workspace,
+        resolved.sources,
+        query,
+        asked.count,
+        number,
+        resolved.context,
+        resolved.sorted_by,
+        is_general=is_general and not query.offset,
     )
     took_ms = round((perf_counter() - began_s) * 1000)
     return Page(page.data, page.meta | {"queryTimeMs": took_ms, "estimatedCost": cost})
@@ -123,8 +131,8 @@ async def _estimate_groups(
     grouping = resolve_grouping(asked.aggregate, asked.group_by, vocabulary)
     where = resolved.query.where
     statement = compile_groups(resolved.sources[0], where, grouping, workspace.shard, workspace.id, resolved.context)
-    cost = await engine.costs.estimate((workspace.id, asked.entities, where, grouping), lambda: statement)
-    return cost, statement
+    estimate = await engine.costs.estimate((workspace.id, asked.entities, where, grouping), lambda: statement)
+    return estimate.cost, statement
 
 
 async def explain_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Explanation:
@@ -133,7 +141,7 @@ async def explain_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Exp
     if asked.has_groups:
         cost, _ = await _estimate_groups(engine, workspace, asked, resolved)
     else:
-        cost = await _estimate(engine, workspace, resolved)
+        cost, _ = await _estimate(engine, workspace, resolved, resolved.query)
     return Explanation(
         canonical=to_text(resolved.tree),
         ast=to_json(resolved.tree),
@@ -227,9 +235,10 @@ def is_served(field: Field, operator: str) -> bool:
     return field.key is not None or field.name in ("id", "externalId")
 
 
-async def _estimate(engine: Engine, workspace: Workspace, resolved: Resolved) -> int:
-    query = resolved.query
-    key = (workspace.id, query.entities, query.where, query.sort, query.limit)
+async def _estimate(engine: Engine, workspace: Workspace, resolved: Resolved, query: Query) -> Estimate:
+    """Pages by number are taken for the first, and those behind a cursor for the first such."""
+    query = query if query.after is not None else resolved.query
+    key = (workspace.id, query.entities, query.where, query.sort, query.limit, query.after is None)
     return await engine.costs.estimate(
         key, lambda: compile_page(resolved.sources, query, workspace.shard, workspace.id, resolved.context)
     )

@@ -8,7 +8,7 @@ import msgspec
 
 from kith.cql.ast import And, Comparison, Condition, Query, Search, Sort
 from kith.cql.catalogue import Entity
-from kith.cql.compile import compile_typeahead, make_source
+from kith.cql.compile import compile_beginnings, compile_words, make_source
 from kith.engine.context import Engine
 from kith.engine.query import Count, Page, place_page, run_query
 from kith.errors import InvalidRequest
@@ -43,11 +43,20 @@ async def list_page(engine: Engine, workspace: Workspace, entity: Entity, where:
 
 async def type_ahead(engine: Engine, workspace: Workspace, entity: Entity, q: str, limit: int) -> Page:
     """The best live records for what was typed so far."""
-    statement = compile_typeahead(entity, check_search(q, "q"), limit, workspace.shard, workspace.id)
-    if statement is None:
-        return Page(b"[]", {"limit": limit, "nextCursor": None})
-    data = await engine.queries.fetchval(statement.sql, *statement.values)
-    return Page(data.encode(), {"limit": limit, "nextCursor": None})
+    q = check_search(q, "q")
+    pages: list[str] = []
+    missing = limit
+    for database, compile_tier in ((engine.general, compile_beginnings), (engine.queries, compile_words)):
+        statement = compile_tier(entity, q, missing, workspace.shard, workspace.id)
+        if statement is None:
+            break
+        row = await database.fetchrow(statement.sql, *statement.values)
+        assert row is not None
+        pages += [row["page"][1:-1]] if row["found"] else []
+        missing -= row["found"]
+        if not missing:
+            break
+    return Page(f"[{', '.join(pages)}]".encode(), {"limit": limit, "nextCursor": None})
 
 
 def make_range(field: str, since: str | None, until: str | None, workspace: Workspace) -> list[Condition]:

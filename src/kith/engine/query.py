@@ -52,10 +52,12 @@ async def run_query(
     page: int | None,
     context: Context = PLAIN,
     kinds: Sequence[str] = (),
+    *,
+    is_general: bool = False,
 ) -> Page:
     """The page and its meta; ``page`` is None where a cursor led here. ``kinds`` as in ``make_cursor``.
 
-    What a client's own filter fits is fetched and counted side by side.
+    What a client's own filter fits is fetched and counted side by side. One that ``is_general`` is not planned anew.
     """
     counted = engine, workspace, sources, query.where, count, context
     if context is PLAIN:
@@ -63,7 +65,8 @@ async def run_query(
         total = await _count_if_asked(*counted)
     else:
         statement = compile_page(sources, query, workspace.shard, workspace.id, context)
-        fetching = engine.queries.fetchrow(statement.sql, *statement.values)
+        database = engine.general if is_general else engine.queries
+        fetching = database.fetchrow(statement.sql, *statement.values)
         row, total = await asyncio.gather(fetching, _count_if_asked(*counted))
     meta: dict[str, Any] = {"page": page, "limit": query.limit}
     if total is not None:

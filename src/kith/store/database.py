@@ -11,7 +11,7 @@ import asyncpg
 from kith.errors import Exposed, NotYet, StartError, Unavailable
 from kith.settings import Settings
 
-Role = Literal["reader", "query", "writer", "worker"]
+Role = Literal["reader", "query", "general", "writer", "worker"]
 CONNECT_TIMEOUT_S = 5.0
 STATEMENTS_KEPT_MAX = 150
 # PostgreSQL ends a statement at its timeout; a server that does not even answer that is given up this much later.
@@ -67,9 +67,9 @@ def make_server_settings(role: Role, settings: Settings) -> dict[str, str]:
         # A plan made for nobody in particular is wrong for a tenant of unusual size.
         chosen["plan_cache_mode"] = "force_custom_plan"
     else:
-        # Named statements look keys up. While a table is young the planner takes it for tiny and would read it whole.
+        # A young table the planner takes for tiny and would read whole; a plan that is kept is to look keys up.
         chosen["enable_hashjoin"] = chosen["enable_mergejoin"] = "off"
-        # Their plan is the same for all values; left to itself the planner makes some anew each time, for 1 ms.
+        # The plan is the same for all values; left to itself the planner makes some anew each time, for 1 ms.
         chosen["plan_cache_mode"] = "force_generic_plan"
     return chosen
 
