@@ -33,8 +33,8 @@ from tests.bench.nouns import bench_activities, bench_nouns
 from tests.bench.outage import bench_outage
 from tests.bench.profiling import PROFILED, profile
 from tests.bench.queries import bench_language
-from tests.bench.reads import bench_rates, bench_reads, compare_query
-from tests.bench.scale import bench_scale
+from tests.bench.reads import bench_rates, bench_reads
+from tests.bench.sizes import bench_sizes
 
 Bench = Callable[[Installation, bool], Sequence[Figure]]
 # Memory comes last: it is what is left after all the others.
@@ -45,16 +45,16 @@ BENCHES: dict[str, Bench] = {
     "apply": lambda kith, smoke: [bench_apply(kith, creates=10_000 if smoke else 50_000)],
     "latency": lambda kith, smoke: bench_latency(kith, writes=100 if smoke else 1_000),
     "reads": lambda kith, smoke: bench_reads(kith, seconds=0.1 if smoke else 1),
-    # With few contacts it is what a request costs by itself that is measured.
-    "query": lambda kith, smoke: [] if smoke else [compare_query(kith, seconds=1)],
     "rates": lambda kith, smoke: bench_rates(kith, seconds=0.2 if smoke else 3),
     "nouns": lambda kith, smoke: bench_nouns(kith, requests=500 if smoke else 10_000, seconds=0.1 if smoke else 1),
     "activities": lambda kith, smoke: [
         bench_activities(kith, count=20_000 if smoke else 1_000_000, seconds=0.1 if smoke else 2)
     ],
     "lists": lambda kith, smoke: bench_lists(kith, 20 if smoke else 1000, 2_000 if smoke else 10_000),
-    "scale": lambda _, smoke: bench_scale(
-        sizes=(2_000, 20_000) if smoke else (10_000, 1_000_000), seconds=0.1 if smoke else 2
+    "sizes": lambda _, smoke: (
+        bench_sizes((2_000, 20_000), lists=20, commands=1_000, seconds=0.1)
+        if smoke
+        else bench_sizes((10_000, 100_000, 1_000_000), lists=1_000, commands=10_000, seconds=1)
     ),
     "kafka": lambda _, smoke: bench_kafka(
         seconds=1 if smoke else 5, writes=100 if smoke else 500, backlog=10_000 if smoke else 200_000

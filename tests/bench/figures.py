@@ -22,7 +22,10 @@ PACKAGES = ("asyncpg", "msgspec", "uvicorn", "uvloop", "httptools")
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """``target`` is the least or the most it shall be, as ``bound`` says. ``parts`` are what it was made of."""
+    """``target`` is the least or the most it shall be, as ``bound`` says. ``parts`` are what it was made of.
+
+    One of many such has the place of its ``log`` and how many ``contacts`` there were.
+    """
 
     name: str
     value: float
@@ -30,6 +33,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     target: float | None = None
     bound: Literal["least", "most"] = "least"
     parts: dict[str, float] = {}
+    log: str | None = None
+    contacts: int | None = None
 
     def holds(self, slack: float = 1) -> bool:
         """Whether it keeps its target, or does no worse than ``slack`` times that."""

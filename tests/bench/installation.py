@@ -19,11 +19,13 @@ import asyncpg
 import msgspec
 import psutil
 
+from kith.engine.context import load_installation
 from kith.engine.keys import new_key_text
-from kith.log.kafka import KafkaLog
+from kith.log.opening import open_log
 from kith.model.workspaces import Workspace
 from kith.processes.supervise import check_port, prepare_database, wait_until_ready
 from kith.settings import Settings, to_environment
+from kith.store.database import Database
 from kith.store.embedded import EmbeddedPostgres, die_with_parent
 from kith.store.status import load_shards
 from kith.store.workspaces import list_workspaces
@@ -110,16 +112,21 @@ def sum_cpu_s(process: psutil.Process) -> float:
 @contextmanager
 def installed(folder: Path, settings: Settings = Settings()) -> Iterator[Installation]:  # noqa: B008 - frozen
     """Everything started, with its data in this folder; stopped at the end."""
-    with EmbeddedPostgres.start(folder) as server, Client() as client:
-        settings = msgspec.structs.replace(settings, database_url=server.url, port=check_port("127.0.0.1", 0))
-        with serving(server, client, settings) as installation:
-            yield installation
+    with (
+        EmbeddedPostgres.start(folder) as server,
+        Client() as client,
+        serving(server, client, settings, new_key_text("server")) as installation,
+    ):
+        yield installation
 
 
 @contextmanager
-def serving(server: EmbeddedPostgres, client: Client, settings: Settings) -> Iterator[Installation]:
-    key = new_key_text("server")
-    assert asyncio.run(prepare_database(settings, key)), "the database is not a new one"
+def serving(
+    server: EmbeddedPostgres, client: Client, settings: Settings, key: str, created: int = 0
+) -> Iterator[Installation]:
+    """The parts, on a database that is new, or that was prepared with this key; ``created`` people were posted."""
+    settings = msgspec.structs.replace(settings, database_url=server.url, port=check_port("127.0.0.1", 0))
+    assert asyncio.run(prepare_database(settings, key)), "the database has another key"
     processes = {name: start_part(arguments, settings) for name, arguments in PARTS.items()}
     try:
         wait_until_ready(settings, [])
@@ -130,6 +137,7 @@ def serving(server: EmbeddedPostgres, client: Client, settings: Settings) -> Ite
             server=server,
             client=client,
             parts={name: psutil.Process(process.pid) for name, process in processes.items()},
+            created=created,
         )
     finally:
         for process in processes.values():
@@ -160,27 +168,32 @@ async def find_workspace(url: str) -> Workspace:
         await connection.close()
 
 
-async def load_heads(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> dict[int, int]:
-    """Where the log of each shard ends."""
-    shards = await load_shards(connection)
-    if not settings.kafka_bootstrap:
-        return {shard.shard: shard.head for shard in shards}
-    log = await KafkaLog.open(settings, len(shards))
+async def load_heads(settings: Settings) -> dict[int, int]:
+    database = await Database.open(settings.database_url, settings, "reader", connections_max=1)
     try:
-        return await log.load_heads()
+        partitions = (await load_installation(database)).partitions
+        async with open_log(settings, database, settings.database_url, partitions) as log:
+            return await log.load_heads()
     finally:
-        await log.close()
+        await database.close()
 
 
-def drain(installation: Installation, every_s: float = 0.02) -> tuple[int, float]:
-    """(the lag now, the monotonic time when all that is on the log now was applied)."""
-    return asyncio.run(watch_drain(installation.settings, every_s))
+def find_heads(installation: Installation) -> dict[int, int]:
+    """Where the log of each shard ends."""
+    return asyncio.run(load_heads(installation.settings))
 
 
-async def watch_drain(settings: Settings, every_s: float) -> tuple[int, float]:
+def drain(
+    installation: Installation, every_s: float = 0.02, heads: Mapping[int, int] | None = None
+) -> tuple[int, float]:
+    """(the lag now, the monotonic time when all up to these heads, or that is on the log now, was applied)."""
+    return asyncio.run(watch_drain(installation.settings, every_s, heads))
+
+
+async def watch_drain(settings: Settings, every_s: float, heads: Mapping[int, int] | None) -> tuple[int, float]:
+    heads = heads or await load_heads(settings)
     connection = await asyncpg.connect(settings.database_url)
     try:
-        heads = await load_heads(settings, connection)
         first = lag = await find_lag(connection, heads)
         while lag:
             await asyncio.sleep(every_s)

@@ -1,13 +1,13 @@
 """Reads over HTTP: next to the same statements sent by hand, and how many a second."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 
 from tests.bench.client import Result
 from tests.bench.figures import Figure
 from tests.bench.installation import Installation, drain
 from tests.bench.people import make_person
-from tests.bench.server import ASKED, BARE, BY_HAND
+from tests.bench.server import BARE, BY_HAND
 
 ROUNDS = 5
 CONTACTS = 200
@@ -50,23 +50,18 @@ def bench_reads(kith: Installation, seconds: float) -> list[Figure]:
     ]
 
 
-def compare_query(kith: Installation, seconds: float) -> Figure:
-    """A page of the query language over indexed fields ÷ the same by hand, at 1 connection, in turns."""
-    rounds = []
-    for _ in range(1 + ROUNDS):
-        rounds.append(
-            (kith.ask("/crm/query", ASKED, seconds), kith.load(f"{BARE}query", connections=1, seconds=seconds))
-        )
-        assert all(set(result.statuses) == {"200"} for result in rounds[-1]), rounds[-1]
-    del rounds[0]
+def compare_one(name: str, whole: Callable[[], Result], by_hand: Callable[[], Result], rounds: int = ROUNDS) -> Figure:
+    """The time of one at 1 connection ÷ the same SQL by hand, in turns; the first round warms up."""
+    pairs = [(whole(), by_hand()) for _ in range(1 + rounds)][1:]
+    assert all(set(result.statuses) == {"200"} for pair in pairs for result in pair), (name, pairs)
     return Figure(
-        name="query at 1 connection ÷ the same SQL by hand (time)",
-        value=median(whole.typical_ms / bare.typical_ms for whole, bare in rounds),
+        name=f"{name} at 1 connection ÷ the same SQL by hand (time)",
+        value=median(kith.typical_ms / bare.typical_ms for kith, bare in pairs),
         target=1.3,
         bound="most",
         parts={
-            "Kith p50 ms": median(whole.p50_ms for whole, _ in rounds),
-            "bare p50 ms": median(bare.p50_ms for _, bare in rounds),
+            "ms each": median(kith.typical_ms for kith, _ in pairs),
+            "ms each by hand": median(bare.typical_ms for _, bare in pairs),
         },
     )
 

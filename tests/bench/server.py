@@ -18,31 +18,28 @@ from kith.api.requests import Receive
 from kith.api.responses import JSON, Answer, make_write_answer
 from kith.api.routing import route
 from kith.cli.app import run_part
-from kith.cql.ast import Query, Sort
+from kith.cql.ast import After, Condition, Query, Sort
 from kith.cql.catalogue import CONTACT
-from kith.cql.compile import Statement, compile_get, compile_page, make_source
-from kith.cql.conditions import Context
-from kith.cql.parser import parse
-from kith.cql.reads import add_default_status
-from kith.cql.resolve import resolve
+from kith.cql.compile import Statement, compile_beginnings, compile_get, compile_page, compile_words, make_source
 from kith.engine.contacts import ContactListing, make_condition
 from kith.engine.context import Engine
-from kith.engine.evaluation import SCHEMAS
+from kith.engine.cql import Asked, resolve_asked
+from kith.engine.evaluation import find_named
 from kith.engine.operations import Operation
 from kith.engine.submit import Written
-from kith.engine.vocabularies import make_vocabularies
 from kith.ids import new_id
 from kith.model.contacts import ContactInput, make_contact_changes
-from kith.model.properties import make_schema
 from kith.model.workspaces import Workspace
 from kith.processes import api
-from kith.settings import Settings, load_settings
+from kith.settings import load_settings
 from kith.store.queries import load_queries
 from kith.store.workspaces import list_workspaces
+from tests.bench.queries import SHAPES
 
 VALIDATED = "/crm/bench/validated"
 BARE = "/bare/"
 BY_HAND = "/crm/bench/by-hand/"
+LIMIT = 20
 NOW = datetime.now(UTC)
 SAMPLE = (
     '{"id":null,"externalId":"%s","email":"alice@example.com","name":"Alice Johnson","givenName":"Alice",'
@@ -75,52 +72,63 @@ async def validate(call: WriteCall, body: ContactInput) -> Answer:
     return make_write_answer(SAMPLE_WRITTEN, call.request)
 
 
-# A filter over indexed fields, as POST /crm/query takes it.
-ASKED = {
-    "entity": "contact",
-    "where": "email starts with ma AND lifecycleStage = LEAD",
-    "sort": "email:asc",
-    "count": "none",
-}
-
-
-def compile_asked(workspace: Workspace) -> Statement:
-    """The statement of ``ASKED``."""
-    vocabulary = make_vocabularies([make_schema(entity, ()) for entity in SCHEMAS], "UTC").contact
-    where = add_default_status(resolve(parse(ASKED["where"]), vocabulary))
-    query = Query(("contact",), where, (Sort("email", False),), limit=20)
-    context = Context(now=NOW, zone=vocabulary.zone)
-    return compile_page([make_source(CONTACT, vocabulary)], query, workspace.shard, workspace.id, context)
-
-
 class BareReads:
-    """The statements of a get, of page 1 and of a query, and connections for them."""
+    """The statements of Kith's reads, each made once, and connections for them."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", workspace: Workspace) -> None:
+    def __init__(self, engine: Engine, pool: "asyncpg.Pool[asyncpg.Record]", workspace: Workspace) -> None:
+        self._engine = engine
         self._pool = pool
         self._workspace = workspace
         self._get = compile_get(CONTACT, "id")
-        where = make_condition(ContactListing(), workspace)
-        query = Query(("contact",), where, (Sort("createdAt", True),), limit=20)
-        self._page = compile_page([make_source(CONTACT)], query, workspace.shard, workspace.id)
         self._total = load_queries("totals")["sum"]
-        self._asked = compile_asked(workspace)
+        self._kept: dict[str, Statement] = {}
+        self._words: dict[str, Statement] = {}
+        self._named: dict[str, Condition] = {}
 
     async def read(self, name: str) -> bytes:
-        """``page``, ``query``, or the contact of this number."""
+        """``page``, ``deep/…`` a page behind a place, ``query/…``, ``search/…``, or the contact of this number."""
         workspace = self._workspace
         async with self._pool.acquire() as connection:
-            if name == "query":
-                row = await connection.fetchrow(self._asked.sql, *self._asked.values)
-                return b'{"data":%b}' % row["page"].encode()
-            if name != "page":
+            if name.isdecimal():
                 row = await connection.fetchrow(self._get, workspace.shard, workspace.id, int(name))
                 return b'{"data":%b}' % row["document"].encode()
-            row = await connection.fetchrow(self._page.sql, *self._page.values)
+            statement = self._kept.get(name)
+            if statement is None:
+                statement = self._kept[name] = await self._compile(*name.split("/"))
+            if name in self._named:
+                await find_named(connection, workspace.shard, workspace.id, self._named[name])
+            row = await connection.fetchrow(statement.sql, *statement.values)
+            if name in self._words and row["found"] < LIMIT:
+                words = self._words[name]
+                more = await connection.fetchrow(words.sql, *words.values)
+                return b'{"data":[%b,%b]}' % (row["page"][1:-1].encode(), more["page"][1:-1].encode())
+            if name.startswith(("query", "search")):
+                return b'{"data":%b}' % row["page"].encode()
             total = await connection.fetchval(
                 self._total, workspace.shard, workspace.id, "contact", ["ACTIVE", "ARCHIVED"], None
             )
             return b'{"data":%b,"meta":{"page":1,"limit":20,"total":%d}}' % (row["page"].encode(), total)
+
+    async def _compile(self, kind: str, *which: str) -> Statement:
+        workspace = self._workspace
+        if kind == "search":
+            beginnings, words = (
+                compile_tier(CONTACT, which[0], LIMIT, workspace.shard, workspace.id)
+                for compile_tier in (compile_beginnings, compile_words)
+            )
+            assert beginnings is not None and words is not None
+            self._words[f"{kind}/{which[0]}"] = words
+            return beginnings
+        if kind == "query":
+            asked = Asked(entities=("contact",), **SHAPES[int(which[0])])
+            resolved = await resolve_asked(self._engine, workspace, asked)
+            if resolved.context.tags or resolved.context.lists:
+                self._named[f"{kind}/{which[0]}"] = resolved.query.where
+            return compile_page(resolved.sources, resolved.query, workspace.shard, workspace.id, resolved.context)
+        where = make_condition(ContactListing(), workspace)
+        after = After((which[0],), int(which[1]), "") if which else None
+        query = Query(("contact",), where, (Sort("createdAt", True),), limit=LIMIT, after=after)
+        return compile_page([make_source(CONTACT)], query, workspace.shard, workspace.id)
 
 
 class Bare:
@@ -131,7 +139,7 @@ class Bare:
 
 async def read_bare(engine: Engine, name: str) -> bytes:
     if Bare.reads is None:
-        Bare.reads = asyncio.create_task(open_bare(engine.settings))
+        Bare.reads = asyncio.create_task(open_bare(engine))
     return await (await Bare.reads).read(name)
 
 
@@ -158,22 +166,22 @@ def build_bench_app(engine: Engine) -> App:
     return app
 
 
-async def open_bare(settings: Settings) -> BareReads:
+async def open_bare(engine: Engine) -> BareReads:
     """A pool as large as Kith's, whose connections are as little held up: no reset between requests, no seqscans."""
 
     async def keep(_: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
         pass
 
     pool = await asyncpg.create_pool(
-        settings.database_url,
+        engine.settings.database_url,
         min_size=1,
-        max_size=settings.pool_connections_max,
+        max_size=engine.settings.pool_connections_max,
         reset=keep,
         server_settings={"timezone": "UTC", "jit": "off", "enable_seqscan": "off"},
     )
     async with pool.acquire() as connection:
         (workspace,) = await list_workspaces(connection)
-    return BareReads(pool, workspace)
+    return BareReads(engine, pool, workspace)
 
 
 if __name__ == "__main__":
