@@ -1,4 +1,4 @@
-"""``python -m tests.bench``: measures, prints a table, writes ``build/bench.json``.
+"""``python -m tests.bench``: measures, prints a table, writes ``build/bench.json`` and ``docs/benchmarks.md``.
 
 ``--smoke`` is small and short, and fails where a ratio is less than half as good as it shall be. ``--only accept
 apply`` measures these alone. ``profile accept`` and ``profile apply`` show where the API's and the writer's time goes.
@@ -31,11 +31,15 @@ from tests.bench.lists import bench_lists
 from tests.bench.memory import bench_memory
 from tests.bench.nouns import bench_activities, bench_nouns
 from tests.bench.outage import bench_outage
+from tests.bench.page import write_page
 from tests.bench.profiling import PROFILED, profile
 from tests.bench.queries import bench_language
 from tests.bench.reads import bench_rates, bench_reads
 from tests.bench.sizes import bench_sizes
 
+SIZES = (10_000, 100_000, 1_000_000)
+# What is measured at each size too: by themselves they are quick, on an installation that is new.
+BY_THEMSELVES = ("accept", "apply", "reads")
 Bench = Callable[[Installation, bool], Sequence[Figure]]
 # Memory comes last: it is what is left after all the others.
 BENCHES: dict[str, Bench] = {
@@ -52,9 +56,9 @@ BENCHES: dict[str, Bench] = {
     ],
     "lists": lambda kith, smoke: bench_lists(kith, 20 if smoke else 1000, 2_000 if smoke else 10_000),
     "sizes": lambda _, smoke: (
-        bench_sizes((2_000, 20_000), lists=20, commands=1_000, seconds=0.1)
+        bench_sizes((2_000, 20_000), (20_000,), lists=20, commands=1_000, seconds=0.1)
         if smoke
-        else bench_sizes((10_000, 100_000, 1_000_000), lists=1_000, commands=10_000, seconds=1)
+        else bench_sizes(SIZES, SIZES, lists=1_000, commands=10_000, seconds=1)
     ),
     "kafka": lambda _, smoke: bench_kafka(
         seconds=1 if smoke else 5, writes=100 if smoke else 500, backlog=10_000 if smoke else 200_000
@@ -73,7 +77,7 @@ def main() -> int:
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="kith-bench-") as folder, installed(Path(folder)) as kith:
         machine = asyncio.run(describe_machine(kith.url))
-        for name in options.only or BENCHES:
+        for name in options.only or [name for name in BENCHES if name not in BY_THEMSELVES]:
             print(f"measuring: {name}", file=sys.stderr, flush=True)
             figures += BENCHES[name](kith, options.smoke)
     report = Report(
@@ -81,6 +85,8 @@ def main() -> int:
     )
     print_report(report)
     save_report(report, options.out)
+    if not options.smoke and not options.only:
+        write_page(report)
     far_off = list_far_off(figures) if options.smoke else []
     if far_off:
         print(f"far from its target: {', '.join(far_off)}", file=sys.stderr)

@@ -7,9 +7,7 @@ from tests.bench.server import VALIDATED
 ROUNDS = 3
 
 
-def bench_accept(
-    kith: Installation, seconds: float, connections: int = 64, name: str = "accept", target: float = 0.45
-) -> Figure:
+def bench_accept(kith: Installation, seconds: float, connections: int = 64, target: float = 0.45) -> Figure:
     """Creates accepted and applied a second ÷ creates validated a second, in turns.
 
     What is accepted faster than the writer applies it does not count: the clock stops when all is applied.
@@ -19,7 +17,7 @@ def bench_accept(
     rounds.sort(key=lambda parts: parts["applied/s"] / parts["validated/s"])
     middle = rounds[len(rounds) // 2]
     return Figure(
-        name=f"{name}: creates at {connections} connections ÷ validate only",
+        name=f"accept: creates at {connections} connections ÷ validate only",
         value=middle["applied/s"] / middle["validated/s"],
         target=target,
         parts={**middle, "rounds": len(rounds), "accepted ÷ validated": middle["accepted/s"] / middle["validated/s"]},
@@ -41,10 +39,10 @@ def measure_round(kith: Installation, seconds: float, connections: int) -> dict[
     assert set(accepted.statuses) == {"202"} == set(validated.statuses), (accepted.statuses, validated.statuses)
     cpu_us = {f"{name} µs/create": (after[name] - before[name]) * 1e6 / accepted.count for name in after}
     return {
+        "applied/s": accepted.count / (drained_s - accepted.began_s),
+        "accepted/s": accepted.per_s,
         "validated/s": validated.per_s,
         "validated p50 ms": validated.p50_ms,
-        "accepted/s": accepted.per_s,
-        "applied/s": accepted.count / (drained_s - accepted.began_s),
         "lag at the end": lag,
         "drained after s": max(0.0, drained_s - accepted.ended_s),
         "accepted p50 ms": accepted.p50_ms,

@@ -48,9 +48,9 @@ def bench_apply(kith: Installation, creates: int, people_from: int = 50_000_000)
         value=inserted_s / applied_s,
         target=0.5,
         parts={
-            "creates": count,
             "applied/s": count / applied_s,
             "inserted/s": count / inserted_s,
+            "creates": count,
             "applied µs each": applied_s * 1e6 / count,
             "inserted µs each": inserted_s * 1e6 / count,
             "writer's processor µs each": cpu_s * 1e6 / count,

@@ -1,11 +1,7 @@
-"""Figures of the bench: what was measured, what it shall be, and how both are shown and kept.
-
-``python -m tests.bench.figures build/bench.json`` prints a kept run as a table for a document.
-"""
+"""Figures of the bench: what was measured, what it shall be, and how both are shown and kept."""
 
 import os
 import platform
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -115,30 +111,14 @@ def print_table(figures: Sequence[Figure]) -> None:
     rows: list[tuple[str, str, str, str]] = [("", "measured", "target", "")]
     for figure in figures:
         verdict = "" if figure.target is None else "holds" if figure.holds() else "MISSED"
-        rows.append((figure.name, f"{format_number(figure.value)} {figure.unit}", figure.describe_target(), verdict))
+        place = f" ({figure.contacts:,} contacts, {figure.log})" if figure.contacts else ""
+        measured = f"{format_number(figure.value)} {figure.unit}"
+        rows.append((figure.name + place, measured, figure.describe_target(), verdict))
         rows += [(f"  {part}", format_number(value), "", "") for part, value in figure.parts.items()]
     widths = [max(len(row[n]) for row in rows) for n in range(4)]
     for first, *others in rows:
         aligned = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
         print("  ".join([first.ljust(widths[0]), *aligned]).rstrip())
-
-
-def to_markdown(report: Report) -> str:
-    """The figures as a table for a document, with the machine above it."""
-    machine = report.machine
-    versions = ", ".join(f"{name} {number}" for name, number in machine.versions.items())
-    lines = [
-        f"{report.date[:10]}, {machine.processor}, {machine.cores} cores, {machine.memory_gb:.0f} GB, {versions}.",
-        "",
-        "| Figure | Measured | Target | | Made of |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for figure in report.figures:
-        verdict = "" if figure.target is None else "holds" if figure.holds() else "**missed**"
-        parts = " · ".join(f"{part} {format_number(value)}" for part, value in figure.parts.items())
-        measured = f"{format_number(figure.value)} {figure.unit}"
-        lines.append(f"| {figure.name} | {measured} | {figure.describe_target()} | {verdict} | {parts} |")
-    return "\n".join(lines)
 
 
 def format_number(value: float) -> str:
@@ -152,7 +132,3 @@ def to_iso_now() -> str:
 def list_far_off(figures: Sequence[Figure]) -> list[str]:
     """The ratios that are less than half as good as they shall be. Times by themselves are the machine's."""
     return [figure.name for figure in figures if figure.unit == RATIO and not figure.holds(SMOKE_SLACK)]
-
-
-if __name__ == "__main__":
-    print(to_markdown(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Report)))

@@ -17,7 +17,6 @@ import pytest
 
 from kith.processes.supervise import check_port, wait_until_ready
 from kith.settings import Settings
-from tests.bench.accept import bench_accept
 from tests.bench.apply import time_apply, time_insert
 from tests.bench.client import Client
 from tests.bench.figures import Figure
@@ -43,7 +42,6 @@ def bench_kafka(seconds: float, writes: int, backlog: int) -> list[Figure]:
         settings = broker.make_settings(Settings())
         with installed(Path(name) / "postgres", settings) as kith:
             figures = [
-                bench_accept(kith, seconds, name="accept on Kafka", target=0.4),
                 bench_pace(kith, seconds),
                 bench_visible(kith, writes),
                 *bench_backlog(kith, backlog),

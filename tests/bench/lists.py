@@ -50,9 +50,9 @@ def compare(
         target=target,
         bound="most",
         parts={
-            "creates": creates,
-            "µs each without": without[0] * 1e6 / creates,
             "µs each with": with_[0] * 1e6 / creates,
+            "µs each without": without[0] * 1e6 / creates,
+            "creates": creates,
             "writer's processor µs each without": without[1] * 1e6 / creates,
             "writer's processor µs each with": with_[1] * 1e6 / creates,
         },

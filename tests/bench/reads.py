@@ -90,9 +90,9 @@ def compare(
         target=1.3,
         bound="most",
         parts={
-            "÷ by hand behind the same key and headers": find_ratio("behind a key"),
-            **{f"{who}/s": median(one[who].per_s for one in rounds) for who in asked},
             **{f"{who} p50 ms": median(one[who].p50_ms for one in rounds) for who in asked},
+            **{f"{who}/s": median(one[who].per_s for one in rounds) for who in asked},
+            "÷ by hand behind the same key and headers": find_ratio("behind a key"),
         },
     )
 

@@ -56,8 +56,13 @@ class Place:
         return self.people - count
 
 
-def bench_sizes(sizes: Sequence[int], lists: int, commands: int, seconds: float) -> list[Figure]:
-    """``commands`` make a backlog; ``seconds`` last a round of reads, and twice as long one of writes."""
+def bench_sizes(
+    sizes: Sequence[int], next_to_floors: Sequence[int], lists: int, commands: int, seconds: float
+) -> list[Figure]:
+    """All sizes next to each other, then each of ``next_to_floors`` by itself.
+
+    ``commands`` make a backlog; ``seconds`` last a round of reads, and twice as long one of writes.
+    """
     with tempfile.TemporaryDirectory(prefix="kith-bench-") as name:
         places = [Place(Path(name) / str(size), size) for size in sizes]
         with ExitStack() as stack:
@@ -68,7 +73,8 @@ def bench_sizes(sizes: Sequence[int], lists: int, commands: int, seconds: float)
                 fill(kith, place.size, lists)
             figures = bench_scale(kiths, seconds)
         for place in places:
-            figures += bench_place(place, commands, seconds)
+            if place.size in next_to_floors:
+                figures += bench_place(place, commands, seconds)
             shutil.rmtree(place.folder)
         return figures
 
