@@ -1,6 +1,7 @@
 """From the body of a write to the changes of a record: what was sent, normalised, or every fault at once."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -64,5 +65,6 @@ def list_uncleared(fields: msgspec.Struct, names: Sequence[str]) -> list[tuple[s
     return faults
 
 
+@cache
 def get_public_names(shape: type[msgspec.Struct]) -> dict[str, str]:
     return dict(zip(shape.__struct_fields__, shape.__struct_encode_fields__, strict=True))
