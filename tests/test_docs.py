@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +18,13 @@ from kith.log.kafka_topic import to_group
 from kith.model.properties import PropertyEntity, PropertyGroup, PropertyType
 from kith.settings import SETTINGS, Settings
 from tests.serving import Served
-from tests.steps import hold_against, need_programs, open_shell, read_steps, run_step
+from tests.steps import BLOCK, hold_against, need_programs, open_shell, read_steps, run_step
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+# Whose blocks are run: by the test below, or by one of their own in tests/e2e.
+SHOWN = (ROOT / "README.md", ROOT / "docs" / "tour.md", ROOT / "docs" / "cql.md")
+RUN = {"README.md", "docs/tour.md", "docs/cql.md", "docs/integrations.md", "docs/operations.md"}
 LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)(?:#[^)]*)?\)")
 
 
@@ -127,7 +131,7 @@ def test_what_the_runbook_quotes_is_said_somewhere_in_the_program() -> None:
     assert [quote for quote in quoted if not any(quote in text for text in texts)] == []
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "docs" / "tour.md", ROOT / "docs" / "cql.md"], ids=name)
+@pytest.mark.parametrize("path", SHOWN, ids=name)
 def test_what_a_document_shows_is_what_happens(path: Path, serve: Served) -> None:
     need_programs("curl")
     with open_shell(serve.data.parent) as shell, serve.open_client() as reader:
@@ -138,6 +142,43 @@ def test_what_a_document_shows_is_what_happens(path: Path, serve: Served) -> Non
             # Whoever types is slower than the writer; a test is not.
             for position in re.findall(r'"position": ?"([^"]+)"', output):
                 reader.get("/crm/contacts?limit=1", headers={"X-Read-After": position}).raise_for_status()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_every_block_of_a_document_is_run_or_read(path: Path) -> None:
+    """``sh`` is run, and ``json`` or ``http`` behind it is what comes; ``console`` is read; ``text`` is a picture."""
+    if name(path).removeprefix("docs/") in PAGES:
+        return
+    for kind, text in BLOCK.findall(path.read_text()):
+        assert kind in ("sh", "json", "http", "console", "text"), f"say what this block is:\n{text}"
+        assert kind not in ("sh", "json", "http") or name(path) in RUN, f"no test runs {name(path)}:\n{text}"
+        if kind == "console":
+            for line in text.splitlines():
+                check_command(shlex.split(line, comments=True))
+        elif kind == "text":
+            assert not re.search(r"^(make|kith|curl) ", text, re.MULTILINE), f"this is typed:\n{text}"
+
+
+def check_command(words: list[str]) -> None:
+    """That there is such a command, with such options."""
+    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        del words[0]
+    match words:
+        case ["make", *targets]:
+            assert set(targets) <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+        case ["kith" | ".venv/bin/kith", *arguments]:
+            command = get_tree()
+            while hasattr(command, "commands"):
+                command = command.commands[arguments.pop(0)]
+            command.make_context("kith", arguments)
+        case [".venv/bin/python", "-m", module, *_]:
+            assert (ROOT / module.replace(".", "/")).exists()
+        case ["docker", "compose", "-f", file, "up"]:
+            assert (ROOT / file).exists()
+        case [file]:
+            assert (ROOT / file).exists()
+        case _:
+            raise AssertionError(f"nothing says that there is such a command: {words}")
 
 
 def test_the_site_is_built_without_a_warning() -> None:
