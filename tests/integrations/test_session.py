@@ -184,6 +184,26 @@ async def test_an_outage_that_begins_just_after_something_was_sent_gives_up_noth
     assert desk.notebook.sent == [("contact", 1), ("contact", 2)]
 
 
+async def test_an_outage_that_is_told_record_by_record_is_no_records_fault(desk: Desk) -> None:
+    session = await desk.open_session()
+    for n in range(1, 4):
+        await desk.make("contacts", email=f"{n}@example.com")
+        desk.notebook.failures["contact", n] = Transient("503", status=503)
+    await desk.kit.drain()
+    asked = 0
+    for _ in range(3600):
+        before = session.rests_until
+        await session.step()
+        asked += session.rests_until != before
+        desk.clock.advance(1)
+    assert [status for *_, status in await desk.list_jobs()] == ["PENDING"] * 3
+    assert 12 <= asked <= 120
+    desk.notebook.failures.clear()
+    desk.clock.advance(300)
+    await desk.settle(session)
+    assert sorted(desk.notebook.sent) == [("contact", n) for n in range(1, 4)]
+
+
 async def test_while_it_is_down_it_is_asked_more_and_more_seldom(desk: Desk) -> None:
     session = await desk.open_session()
     await desk.make("contacts", email="a@example.com")

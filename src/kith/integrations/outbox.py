@@ -71,7 +71,7 @@ class Outbox:
         self._key = key
         self._holder = (owner, epoch)
 
-    async def look(self, feed_sequence: int) -> "Look":
+    async def look(self, feed_sequence: int) -> Look:
         """What there is to do, in one round trip. Raises Lost."""
         row = await self._database.fetchrow(_INTEGRATIONS["look"], *self._key, *self._holder, feed_sequence)
         assert row is not None

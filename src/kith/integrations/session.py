@@ -20,9 +20,12 @@ from kith.integrations.outbox import Claimed, Outbox, StoredLink
 from kith.integrations.port import (
     Begun,
     Entity,
+    Failed,
     Item,
     Job,
     Link,
+    Linked,
+    Merged,
     Outcome,
     Outcomes,
     Provider,
@@ -183,21 +186,31 @@ class Session:
             await self._follow(sending, self._provider.push(entity, jobs), set(sending.hashes))
         if merged:
             await self._follow(sending, self._provider.remove(entity, merged), {one.number for one in merged})
-        self._failures = 0
-        self._succeeded_at = self._clock.now()
         return True
 
-    async def _follow(self, sending: "Sending", told: AsyncIterator[Outcomes], left: set[int]) -> None:
-        """Save what is told, as it comes. A failure of all counts for those that nothing was told of."""
+    async def _follow(self, sending: Sending, told: AsyncIterator[Outcomes], left: set[int]) -> None:
+        """Save what is told, as it comes. A failure of all counts for those that nothing was told of.
+
+        Raises Transient also where each failed by itself and none got through: then it is the provider that fails.
+        """
+        got_through, failed = False, None
         try:
             async for outcomes in told:
                 await self._save(sending.entity, sending.claimed, outcomes, sending.hashes)
                 left -= {item.number for item, outcome in outcomes if not isinstance(outcome, Begun)}
+                for _, outcome in outcomes:
+                    got_through = got_through or isinstance(outcome, Linked | Merged | Unlinked)
+                    if isinstance(outcome, Failed) and isinstance(outcome.failure, Transient):
+                        failed = outcome.failure
         except Permanent as failure:
             await self._put_off(sending, left, failure)
         except Transient as failure:
             await self._put_off(sending, left, failure)
             raise
+        if got_through:
+            self._failures, self._succeeded_at = 0, self._clock.now()
+        elif failed is not None:
+            raise failed
 
     async def _save(
         self, entity: Entity, claimed: Mapping[int, Claimed], outcomes: Outcomes, hashes: Mapping[int, str]
@@ -219,14 +232,14 @@ class Session:
         for row in result.failed:
             logger.warning("a record was not taken", entity=entity, record=row.record_id, **row.failure)
 
-    async def _put_off(self, sending: "Sending", left: Iterable[int], failure: Failure) -> None:
+    async def _put_off(self, sending: Sending, left: Iterable[int], failure: Failure) -> None:
         now = self._clock.now()
         claimed = [sending.claimed[number] for number in sorted(left)]
         rows = [make_postponed(one, failure, now, self._succeeded_at) for one in claimed]
         async with self._outbox.saving() as connection:
             await self._outbox.postpone(connection, sending.entity, rows, now)
 
-    def _sort(self, items: Iterable[tuple[Item, str | None]]) -> "SortedOut":
+    def _sort(self, items: Iterable[tuple[Item, str | None]]) -> SortedOut:
         found = SortedOut([], [], [], [])
         for item, hindrance in items:
             if hindrance is not None:
