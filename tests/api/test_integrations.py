@@ -9,10 +9,13 @@ import httpx2
 import msgspec
 import pytest
 
+from kith.engine.maintenance import maintain
 from kith.errors import Exposed
-from kith.integrations.accounts import rotate_credentials
+from kith.integrations.accounts import get_integration, rotate_credentials
+from kith.integrations.opening import Keeper
 from kith.integrations.vault import Vault, new_key
 from kith.model.workspaces import Workspace
+from kith.store.queries import load_queries
 from tests.kit import SETTINGS, Kit, open_kit
 
 SECRET = "pat-na1-very-secret"
@@ -49,6 +52,7 @@ def to_refusal(answer: httpx2.Response) -> tuple[int, str]:
 async def connect(client: httpx2.AsyncClient, body: dict[str, Any], **headers: str) -> dict[str, Any]:
     answer = await client.post("/crm/integrations", json=body, headers=headers)
     assert answer.status_code == 201, answer.text
+    assert "idempotent-replayed" not in answer.headers
     made: dict[str, Any] = answer.json()["data"]
     assert answer.headers["location"] == f"/crm/integrations/{made['externalId']}"
     return made
@@ -149,11 +153,88 @@ async def test_other_settings_look_at_everything_again(keyed_kit: Kit, admin: ht
     assert started.json()["data"]["sync"]["total"] == 1
 
 
+async def wait_for_a_lock(kit: Kit) -> None:
+    """Until somebody waits for a row that another has."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with asyncio.timeout(20):
+        while not await kit.engine.database.fetchval(waits):
+            await asyncio.sleep(0)
+
+
+async def test_a_change_keeps_the_token_that_a_worker_gets_meanwhile(
+    keyed_kit: Kit, admin: httpx2.AsyncClient, owner: Workspace
+) -> None:
+    one = await connect(admin, HUBSPOT)
+    database, vault = keyed_kit.engine.database, Vault.from_settings(keyed_kit.engine.settings)
+    integration = await get_integration(keyed_kit.engine, owner, one["externalId"])
+    keeper = Keeper(database, vault, integration)
+    async with keeper.lock():
+        renaming = asyncio.create_task(admin.patch(f"/crm/integrations/{one['id']}", json={"name": "Renamed"}))
+        await wait_for_a_lock(keyed_kit)
+        await keeper.store({"accessToken": "fresh"})
+    assert (await renaming).status_code == 200
+    sealed = await database.fetchval("SELECT credentials FROM integrations")
+    assert vault.unseal(one["externalId"], sealed) == {"accessToken": "fresh"}
+
+
+async def test_a_change_that_names_no_version_holds_beside_a_workers_pause(
+    keyed_kit: Kit, admin: httpx2.AsyncClient
+) -> None:
+    one = await connect(admin, HUBSPOT)
+    path = f"/crm/integrations/{one['id']}"
+    problem, now = '{"code": "UNAUTHORIZED", "message": "401"}', keyed_kit.engine.clock.now()
+    row = await keyed_kit.engine.database.fetchrow("SELECT shard, workspace_id, id FROM integrations")
+    assert row is not None
+    pause = load_queries("integrations")["pause_integration"]
+    for headers, status in (({}, 200), ({"If-Match": '"3"'}, 412)):
+        async with keyed_kit.engine.database.acquire() as connection, connection.transaction():
+            epoch = await connection.fetchval("SELECT epoch FROM integrations FOR UPDATE")
+            renaming = asyncio.create_task(admin.patch(path, json={"name": "Renamed"}, headers=headers))
+            await wait_for_a_lock(keyed_kit)
+            await connection.execute(pause, *row, problem, now, epoch)
+        assert (await renaming).status_code == status
+    shown = (await admin.get(path)).json()["data"]
+    assert (shown["name"], shown["version"], shown["status"]) == ("Renamed", 4, "PAUSED")
+
+
+async def test_a_version_that_is_named_holds_for_whatever_is_asked(admin: httpx2.AsyncClient) -> None:
+    path = f"/crm/integrations/{(await connect(admin, HUBSPOT))['id']}"
+    for method, verb in (("POST", "/pause"), ("POST", "/resume"), ("POST", "/sync"), ("DELETE", "")):
+        refused = await admin.request(method, path + verb, headers={"If-Match": '"7"'})
+        assert to_refusal(refused) == (412, "VERSION_MISMATCH")
+
+
+async def test_what_is_known_of_a_deleted_integration_goes_with_the_workers_rounds(
+    keyed_kit: Kit, admin: httpx2.AsyncClient
+) -> None:
+    numbers = [(await connect(admin, HUBSPOT))["id"] for _ in range(2)]
+    database = keyed_kit.engine.database
+    await database.execute(
+        "INSERT INTO sync_links SELECT shard, workspace_id, id, 'contact', 1, '7', '', 'SYNCED', '{}', NULL, now()"
+        " FROM integrations"
+    )
+    await database.execute(
+        "INSERT INTO sync_jobs SELECT shard, workspace_id, id, 'contact', 1, 1, 1, 'PENDING', now(), false, 0"
+        " FROM integrations"
+    )
+    assert (await admin.delete(f"/crm/integrations/{numbers[0]}")).status_code == 200
+    assert await database.fetchval("SELECT credentials FROM integrations ORDER BY id LIMIT 1") == b""
+    await maintain(database, keyed_kit.engine.clock, keyed_kit.engine.settings)
+    for table in ("sync_links", "sync_jobs"):
+        assert [row["integration_id"] for row in await database.fetch(f"SELECT * FROM {table}")] == numbers[1:]
+
+
 async def test_a_retry_with_the_same_key_connects_once(admin: httpx2.AsyncClient) -> None:
-    first = await connect(admin, HUBSPOT, **{"Idempotency-Key": "one"})
-    assert await connect(admin, HUBSPOT, **{"Idempotency-Key": "one"}) == first
-    other = await admin.post("/crm/integrations", json=MAILCHIMP, headers={"Idempotency-Key": "one"})
-    assert to_refusal(other) == (422, "IDEMPOTENCY_KEY_REUSED")
+    headers = {"Idempotency-Key": "one"}
+    first = await connect(admin, HUBSPOT, **headers)
+    await admin.patch(f"/crm/integrations/{first['id']}", json={"name": "Renamed"})
+    again = await admin.post("/crm/integrations", json=HUBSPOT, headers=headers)
+    assert (again.status_code, again.headers["idempotent-replayed"]) == (201, "true")
+    assert again.json()["data"]["externalId"] == first["externalId"]
+    others = [{"credentials": {"accessToken": "another"}}, {"settings": {"companies": False}}, {"name": "Renamed"}]
+    for other in (MAILCHIMP, *({**HUBSPOT, **one} for one in others)):
+        refused = await admin.post("/crm/integrations", json=other, headers=headers)
+        assert to_refusal(refused) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
 async def test_integrations_are_their_workspaces_own_and_take_an_admins_key(

@@ -42,7 +42,7 @@ class Office:
 @pytest.fixture
 async def office(own_kit: Kit) -> Office:
     workspace = await own_kit.make_workspace()
-    values = (workspace.shard, workspace.id, "int_x", "HUBSPOT", "Notebook", b"", "{}", own_kit.engine.clock.now())
+    values = (workspace.shard, workspace.id, "int_x", "HUBSPOT", "Notebook", b"", "{}", own_kit.engine.clock.now(), b"")
     number = await own_kit.engine.database.fetchval(_SQL["insert_integration"], *values)
     return Office(own_kit, (workspace.shard, workspace.id, number))
 

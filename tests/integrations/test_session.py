@@ -64,6 +64,7 @@ async def desk(timed_kit: Kit, clock: FixedClock) -> AsyncIterator[Desk]:
             b"",
             "{}",
             clock.now(),
+            b"",
         )
         yield Desk(timed_kit, client, clock, (workspace.shard, workspace.id, number))
 

@@ -1,6 +1,9 @@
 """Records on their whole way: written by HTTP, applied, sent, and there."""
 
 import hashlib
+from typing import Any
+
+import pytest
 
 from kith.clock import SystemClock
 from kith.integrations.accounts import get_integration
@@ -114,6 +117,31 @@ async def test_what_an_integration_does_not_take_does_not_wait_to_be_sent(shop: 
     await shop.settle(2)
     assert (await shop.client.get("/crm/integrations/2")).json()["data"]["pendingRecords"] == 0
     assert (len(shop.fake.hubspot.objects["contacts"]), len(shop.fake.hubspot.objects["companies"])) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("provider", "settings", "total"),
+    [
+        ("HUBSPOT", {}, 4),
+        ("HUBSPOT", {"companies": False}, 2),
+        ("HUBSPOT", {"activities": False}, 3),
+        ("MAILCHIMP", {}, 2),
+        ("MAILCHIMP", {"notes": False, "events": False}, 1),
+    ],
+)
+async def test_a_full_sync_counts_what_it_looks_at(
+    shop: Shop, provider: str, settings: dict[str, Any], total: int
+) -> None:
+    contact = await shop.make("contacts", email="a@example.com")
+    company = await shop.make("companies", name="Acme")
+    await shop.make(f"contacts/{contact}/companies", companyId=company)
+    await shop.make(f"contacts/{contact}/activities", type="NOTE", content="Hello")
+    await shop.kit.drain()
+    one = await shop.connect(provider, **settings)
+    await shop.client.post(f"/crm/integrations/{one}/sync")
+    await shop.settle()
+    sync = (await shop.client.get(f"/crm/integrations/{one}")).json()["data"]["sync"]
+    assert (sync["total"], sync["queued"], sync["finishedAt"] is not None) == (total, total, True)
 
 
 async def test_a_second_full_sync_sends_nothing(shop: Shop) -> None:

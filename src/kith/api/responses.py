@@ -82,11 +82,13 @@ def make_data_answer(data: Any) -> Answer:
     return Answer(200, b'{"data":%b}' % encode(data), [JSON])
 
 
-def make_account_answer(one: Integration, status: int = 200) -> Answer:
+def make_account_answer(one: Integration, status: int = 200, *, replayed: bool = False) -> Answer:
     """An integration, and the version that If-Match may name."""
     headers = [JSON, (b"etag", b'"%d"' % one.version), (b"content-location", one.location.encode())]
     if status == 201:
         headers.append((b"location", one.location.encode()))
+    if replayed:
+        headers.append((b"idempotent-replayed", b"true"))
     return Answer(status, b'{"data":%b}' % encode(to_view(one)), headers)
 
 

@@ -1,4 +1,5 @@
-"""What the worker does by the clock: partitions made ahead, old operations and applied commands let go."""
+"""What the worker does by the clock: partitions made ahead; old operations, applied commands and what deleted
+integrations had let go."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,8 @@ EVERY_S = 600
 ANALYZE_EVERY_S = 1
 RETRY_S = 5
 TRIM_ENTRIES_MAX = 10_000
+DELETED_TOGETHER = 10_000
+_INTEGRATIONS = load_queries("integrations")
 _LOG = load_queries("log")
 _MAINTENANCE = load_queries("maintenance")
 _TALLIES = load_queries("tallies")
@@ -35,6 +38,7 @@ async def maintain(database: Database, clock: Clock, settings: Settings) -> None
         dropped = await drop_operations(connection, now - timedelta(days=settings.operation_retention_d))
         await connection.execute(_TALLIES["delete_ended_tallies"])
     trimmed = await trim_log(database, clock, settings)
+    await forget_integrations(database)
     logger.info("maintained", partitions_made=len(made), partitions_dropped=len(dropped), entries_trimmed=trimmed)
 
 
@@ -50,6 +54,14 @@ async def trim_log(database: Database, clock: Clock, settings: Settings) -> int:
             if count < TRIM_ENTRIES_MAX:
                 break
     return trimmed
+
+
+async def forget_integrations(database: Database) -> None:
+    """Delete what is known of integrations that are deleted, some at a time: where their records are, what waits."""
+    for key in await database.fetch(_INTEGRATIONS["list_deleted"]):
+        for name in ("delete_jobs_of_integration", "delete_links_of_integration"):
+            while await database.execute(_INTEGRATIONS[name], *key, DELETED_TOGETHER) == f"DELETE {DELETED_TOGETHER}":
+                pass
 
 
 async def analyze_grown(database: Database) -> list[str]:

@@ -29,7 +29,6 @@ Status = Literal["ACTIVE", "PAUSED"]
 NAME_CHARACTERS_MAX = 200
 AccountName = Annotated[str, Meta(extra_json_schema={"pattern": NAME_PATTERN, "maxLength": NAME_CHARACTERS_MAX})]
 INTEGRATIONS_MAX = 50
-DELETED_TOGETHER = 10_000
 _SQL = load_queries("integrations")
 
 
@@ -51,7 +50,7 @@ class IntegrationPatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 
 
 class Integration(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of ``integrations``; the credentials are as they are kept."""
+    """A row of ``integrations``; the credentials are as they are kept, ``fingerprint`` is of what connected it."""
 
     shard: int
     workspace_id: int
@@ -73,6 +72,7 @@ class Integration(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
     version: int
     epoch: int
+    fingerprint: bytes
     pending: int
     dead: int
 
@@ -146,6 +146,7 @@ _PLAIN = (
     "updated_at",
     "version",
     "epoch",
+    "fingerprint",
     "pending",
     "dead",
 )
@@ -204,8 +205,10 @@ async def get_integration(engine: Engine, workspace: Workspace, text: str) -> In
     return from_row(row)
 
 
-async def create_integration(engine: Engine, request: WriteRequest, fields: IntegrationInput) -> Integration:
-    """It sends what changes from now on; ``start_sync`` sends all there is.
+async def create_integration(
+    engine: Engine, request: WriteRequest, fields: IntegrationInput
+) -> tuple[Integration, bool]:
+    """And whether the request is a replay. It sends what changes from now on; ``start_sync`` sends all there is.
 
     Raises Validation, SECRETS_UNAVAILABLE, IDEMPOTENCY_KEY_REUSED.
     """
@@ -217,22 +220,23 @@ async def create_integration(engine: Engine, request: WriteRequest, fields: Inte
     external_id = new_id("int", now)
     if request.idempotency_key is not None:
         external_id = derive_id("int", str(request.key_id), request.idempotency_key)
-        if (made := await find_made(engine, workspace, external_id, fields)) is not None:
-            return made
+        if (made := await find_made(engine, request, external_id)) is not None:
+            return made, True
     sealed = Vault.from_settings(engine.settings).seal(external_id, fields.credentials)
     async with engine.database.acquire() as connection, connection.transaction():
         await lock_control(connection)
         known = await connection.fetch(_SQL["list_external_ids"], workspace.shard, workspace.id)
         statuses = {row["external_id"]: row["status"] for row in known}
-        if statuses.get(external_id) in (None, "DELETED"):  # else the same request has just made it
+        is_new = statuses.get(external_id) in (None, "DELETED")  # else the same request has just made it
+        if is_new:
             check_new(external_id, statuses)
-            values = (external_id, fields.provider, name, sealed, _encode(settings), now)
+            values = (external_id, fields.provider, name, sealed, _encode(settings), now, request.fingerprint)
             await connection.execute(_SQL["insert_integration"], workspace.shard, workspace.id, *values)
             await connection.execute(_SQL["tell_changed"])
-    made = await find_made(engine, workspace, external_id, fields)
+    made = await find_made(engine, request, external_id)
     if made is None:
         raise NotFound(f"The integration {external_id} was deleted as soon as it was connected.")
-    return made
+    return made, not is_new
 
 
 def check_new(external_id: str, known: Mapping[str, str]) -> None:
@@ -244,15 +248,13 @@ def check_new(external_id: str, known: Mapping[str, str]) -> None:
         raise InvalidRequest(f"There are {INTEGRATIONS_MAX} integrations already, which is the most. Delete one first.")
 
 
-async def find_made(
-    engine: Engine, workspace: Workspace, external_id: str, fields: IntegrationInput
-) -> Integration | None:
-    """What the same Idempotency-Key has made before. Raises IDEMPOTENCY_KEY_REUSED where that was something else."""
+async def find_made(engine: Engine, request: WriteRequest, external_id: str) -> Integration | None:
+    """What the same Idempotency-Key has made before. Raises IDEMPOTENCY_KEY_REUSED where that was another request."""
     try:
-        made = await get_integration(engine, workspace, external_id)
+        made = await get_integration(engine, request.workspace, external_id)
     except NotFound:
         return None
-    if (made.provider, made.name) != (fields.provider, fields.name.strip()):
+    if made.fingerprint != request.fingerprint:
         message = f"This Idempotency-Key was used before, for the integration {made.name!r}. Take another."
         raise Exposed("IDEMPOTENCY_KEY_REUSED", message, {"integration": made.external_id})
     return made
@@ -260,66 +262,79 @@ async def find_made(
 
 async def update_integration(engine: Engine, request: WriteRequest, text: str, fields: IntegrationPatch) -> Integration:
     """Where another mapping gives other values, records go out again. Raises Validation, VERSION_MISMATCH."""
-    workspace = request.workspace
-    one = await get_integration(engine, workspace, text)
-    check_version(one, request.if_version)
-    settings = one.settings
+    one = await get_integration(engine, request.workspace, text)
+    settings = credentials = sync = None
     if fields.settings is not UNSET:
-        settings = await check_settings(engine, workspace, one.provider, fields.settings)
-    credentials = one.credentials
+        settings = await check_settings(engine, request.workspace, one.provider, fields.settings)
+        sync = await make_sync(engine, one, settings) if settings != one.settings else None
     if fields.credentials is not UNSET:
         check_credentials(one.provider, fields.credentials)
         credentials = Vault.from_settings(engine.settings).seal(one.external_id, fields.credentials)
-    changed = msgspec.structs.replace(
-        one,
-        name=check_name(fields.name) if fields.name is not UNSET else one.name,
-        settings=settings,
-        credentials=credentials,
-        problem=None,
-        status="ACTIVE" if one.problem is not None else one.status,
-    )
-    sync = await make_sync(engine, one) if settings != one.settings else None
-    await _save(engine, changed, sync)
-    return await get_integration(engine, workspace, one.external_id)
+    name = check_name(fields.name) if fields.name is not UNSET else None
+    return await _change(engine, request, one, name, settings, credentials, sync=sync)
 
 
 async def set_status(engine: Engine, request: WriteRequest, text: str, status: Status) -> Integration:
     """Pause it or go on. What changes meanwhile is sent afterwards."""
     one = await get_integration(engine, request.workspace, text)
-    check_version(one, request.if_version)
-    await _save(engine, msgspec.structs.replace(one, status=status, problem=None), None)
-    return await get_integration(engine, request.workspace, one.external_id)
+    return await _change(engine, request, one, status=status)
+
+
+async def _change(
+    engine: Engine,
+    request: WriteRequest,
+    one: Integration,
+    name: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    credentials: bytes | None = None,
+    status: Status | None = None,
+    *,
+    sync: Mapping[str, Any] | None = None,
+) -> Integration:
+    """What is None stays as it is by then: a worker may pause it, or get another token. Raises VERSION_MISMATCH."""
+    document = _encode(settings) if settings is not None else None
+    async with engine.database.acquire() as connection, connection.transaction():
+        values = (request.if_version, name, document, credentials, status, engine.clock.now())
+        version = await connection.fetchval(_SQL["update_integration"], *one.key, *values)
+        if version is not None and sync is not None:
+            await connection.execute(_SQL["begin_sync"], *one.key, _encode(sync))
+        await connection.execute(_SQL["tell_changed"])
+    there = await get_integration(engine, request.workspace, one.external_id)
+    if version is None:
+        raise make_mismatch(there)
+    return there
 
 
 async def delete_integration(engine: Engine, request: WriteRequest, text: str) -> Integration:
-    """What is there stays there; what is known of it here goes, credentials first."""
+    """What is there stays there. Its credentials go at once, what else is known of it in a round of the worker."""
     one = await get_integration(engine, request.workspace, text)
-    check_version(one, request.if_version)
     async with engine.database.acquire() as connection, connection.transaction():
-        await connection.execute(_SQL["delete_integration"], *one.key, engine.clock.now())
+        values = (request.if_version, engine.clock.now())
+        version = await connection.fetchval(_SQL["delete_integration"], *one.key, *values)
         await connection.execute(_SQL["tell_changed"])
-    for name in ("delete_jobs_of_integration", "delete_links_of_integration"):
-        while await engine.database.execute(_SQL[name], *one.key, DELETED_TOGETHER) == f"DELETE {DELETED_TOGETHER}":
-            pass
+    if version is None:
+        raise make_mismatch(await get_integration(engine, request.workspace, one.external_id))
     return one
 
 
-async def start_sync(engine: Engine, workspace: Workspace, text: str) -> Integration:
+async def start_sync(engine: Engine, request: WriteRequest, text: str) -> Integration:
     """Look at every record again, and send what is not there as it is here. InvalidRequest if it is paused."""
-    one = await get_integration(engine, workspace, text)
+    one = await get_integration(engine, request.workspace, text)
+    if request.if_version is not None and request.if_version != one.version:
+        raise make_mismatch(one)
     if one.status != "ACTIVE":
         raise InvalidRequest("The integration is paused. Resume it first.", {"status": one.status})
-    sync = await make_sync(engine, one)
+    sync = await make_sync(engine, one, one.settings)
     async with engine.database.acquire() as connection, connection.transaction():
         await connection.execute(_SQL["begin_sync"], *one.key, _encode(sync))
         await connection.execute(_SQL["tell_changed"])
-    return await get_integration(engine, workspace, one.external_id)
+    return await get_integration(engine, request.workspace, one.external_id)
 
 
-async def make_sync(engine: Engine, one: Integration) -> dict[str, Any]:
-    """A full sync at its beginning."""
-    entities = PROVIDERS[one.provider].entities
-    total = await engine.database.fetchval(_SQL["count_syncable"], one.shard, one.workspace_id, list(entities))
+async def make_sync(engine: Engine, one: Integration, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A full sync at its beginning, of what the settings take."""
+    entities = PROVIDERS[one.provider].list_entities(settings)
+    total = await engine.database.fetchval(_SQL["count_syncable"], one.shard, one.workspace_id, entities)
     return {
         "startedAt": to_iso(engine.clock.now()),
         "finishedAt": None,
@@ -328,27 +343,6 @@ async def make_sync(engine: Engine, one: Integration) -> dict[str, Any]:
         "queued": 0,
         "total": total,
     }
-
-
-async def _save(engine: Engine, one: Integration, sync: Mapping[str, Any] | None) -> None:
-    """Raises VERSION_MISMATCH where somebody else was faster."""
-    async with engine.database.acquire() as connection, connection.transaction():
-        version = await connection.fetchval(
-            _SQL["update_integration"],
-            *one.key,
-            one.version,
-            one.name,
-            _encode(one.settings),
-            one.credentials,
-            one.status,
-            None if one.problem is None else _encode(one.problem),
-            engine.clock.now(),
-        )
-        if version is None:
-            raise make_mismatch(one)
-        if sync is not None:
-            await connection.execute(_SQL["begin_sync"], *one.key, _encode(sync))
-        await connection.execute(_SQL["tell_changed"])
 
 
 async def rotate_credentials(connection: Connection, vault: Vault) -> int:
@@ -369,11 +363,6 @@ def check_name(text: str) -> str:
         message = f"must be a name of 1 to {NAME_CHARACTERS_MAX} characters."
         raise Validation([("name", message)])
     return name
-
-
-def check_version(one: Integration, if_version: int | None) -> None:
-    if if_version is not None and if_version != one.version:
-        raise make_mismatch(one)
 
 
 def make_mismatch(one: Integration) -> Exposed:

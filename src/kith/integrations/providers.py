@@ -1,4 +1,4 @@
-"""The providers that there are: what an account needs, what it may be told, and how it is opened."""
+"""The providers that there are: what an account needs, what it may be told, and what it takes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -23,17 +23,19 @@ from kith.settings import Settings
 
 
 class Kind(NamedTuple):
-    """A kind of account: the shape of its settings, the entities that it may take, in their order, its limits, and
-    what a value of a field of theirs is here.
+    """A kind of account: the shape of its settings, its limits, and what a value of a field of theirs is here.
 
     ``check_credentials`` raises ValidationError.
     """
 
-    settings: type[msgspec.Struct]
-    entities: Sequence[Entity]
+    settings: type[HubSpotSettings] | type[MailchimpSettings]
     check_credentials: Callable[[Mapping[str, Any]], object]
     make_rate: Callable[[Settings], Rate]
     to_ours: Callable[[str, str | None], str | None]
+
+    def list_entities(self, settings: Mapping[str, Any]) -> Sequence[Entity]:
+        """What an account with these settings takes, in the order in which it has to be sent."""
+        return msgspec.convert(settings, self.settings).entities
 
 
 def from_hubspot(field: str, value: str | None) -> str | None:
@@ -46,7 +48,6 @@ def from_hubspot(field: str, value: str | None) -> str | None:
 PROVIDERS: Mapping[ProviderName, Kind] = {
     "HUBSPOT": Kind(
         HubSpotSettings,
-        ("company", "contact", "association", "activity"),
         read_hubspot_credentials,
         lambda settings: Rate(
             requests=settings.hubspot_per_10s, seconds=10, burst=max(1, settings.hubspot_per_10s // 10)
@@ -55,7 +56,6 @@ PROVIDERS: Mapping[ProviderName, Kind] = {
     ),
     "MAILCHIMP": Kind(
         MailchimpSettings,
-        ("contact", "activity"),
         read_mailchimp_credentials,
         lambda settings: Rate(requests=settings.mailchimp_per_s, seconds=1, places=settings.mailchimp_at_once),
         lambda _, value: value or None,

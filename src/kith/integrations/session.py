@@ -149,7 +149,7 @@ class Session:
         if sync is None or sync.get("finishedAt") or await self._outbox.count_pending(WAITING_MAX) >= WAITING_MAX:
             return False
         entity: Entity = sync["entity"]
-        taken = self._provider.entities  # by its settings: a full sync begins with the first of all that there are
+        taken = self._provider.entities  # by the settings, which may have changed since it began
         numbers = await self._outbox.list_window(entity, sync["after"], WINDOW) if entity in taken else []
         now = self._clock.now()
         if len(numbers) == WINDOW:

@@ -1,9 +1,9 @@
 -- name: insert_integration
 INSERT INTO integrations (shard, workspace_id, id, external_id, provider, name, status, credentials, settings,
-  feed_sequence, reconciled_at, created_at, updated_at, version, epoch)
+  feed_sequence, reconciled_at, created_at, updated_at, version, epoch, fingerprint)
 SELECT $1, $2, (SELECT coalesce(max(id), 0) + 1 FROM integrations WHERE shard = $1 AND workspace_id = $2),
   $3, $4, $5, 'ACTIVE', $6, $7::jsonb,
-  coalesce((SELECT next_event_sequence - 1 FROM counters WHERE shard = $1 AND workspace_id = $2), 0), $8, $8, $8, 1, 1
+  coalesce((SELECT next_event_sequence - 1 FROM counters WHERE shard = $1 AND workspace_id = $2), 0), $8, $8, $8, 1, 1, $9
 RETURNING id;
 
 -- name: list_external_ids
@@ -25,16 +25,25 @@ SELECT i.*, j.pending, j.dead FROM integrations i CROSS JOIN LATERAL (
 WHERE i.shard = $1 AND i.workspace_id = $2 AND (i.id = $3 OR i.external_id = $4) AND i.status <> 'DELETED';
 
 -- name: update_integration
--- The version that was read must still be there. What pauses or resumes also lets go of the problem and the rest.
-UPDATE integrations SET name = $5, settings = $6::jsonb, credentials = $7, status = $8, problem = $9::jsonb,
-  rests_until = NULL, updated_at = $10, version = version + 1,
-  epoch = epoch + 1
-WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND version = $4 AND status <> 'DELETED' RETURNING version;
+-- What is NULL stays as it is by then; $4 is the version that it has to have, NULL for any. What pauses or resumes also
+-- lets go of the problem and the rest, and one that had a problem goes on.
+UPDATE integrations SET name = coalesce($5, name), settings = coalesce($6::jsonb, settings),
+  credentials = coalesce($7, credentials),
+  status = coalesce($8, CASE WHEN problem IS NULL THEN status ELSE 'ACTIVE' END), problem = NULL, rests_until = NULL,
+  updated_at = $9, version = version + 1, epoch = epoch + 1
+WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND version = coalesce($4, version) AND status <> 'DELETED'
+RETURNING version;
 
 -- name: delete_integration
+-- $4 is the version that it has to have, NULL for any.
 UPDATE integrations SET status = 'DELETED', credentials = '', settings = '{}', problem = NULL, account = NULL,
-  sync = NULL, owner = NULL, updated_at = $4, version = version + 1, epoch = epoch + 1
-WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND status <> 'DELETED' RETURNING id;
+  sync = NULL, owner = NULL, updated_at = $5, version = version + 1, epoch = epoch + 1
+WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND version = coalesce($4, version) AND status <> 'DELETED'
+RETURNING version;
+
+-- name: list_deleted
+-- Of all workspaces.
+SELECT shard, workspace_id, id FROM integrations WHERE status = 'DELETED';
 
 -- name: delete_links_of_integration
 -- Some at a time: there may be a million.

@@ -57,8 +57,8 @@ async def create_integration(call: AdminCall, body: IntegrationInput) -> Answer:
     From then on what changes is brought there; `POST …/sync` brings all there is. Credentials are encrypted, and never
     shown again.
     """
-    made = await accounts.create_integration(call.engine, call.request, body)
-    return make_account_answer(made, 201)
+    made, replayed = await accounts.create_integration(call.engine, call.request, body)
+    return make_account_answer(made, 201, replayed=replayed)
 
 
 @route(
@@ -127,7 +127,7 @@ async def sync_integration(call: AdminCall, integration_id: str) -> Answer:
 
     Every record is looked at, and sent where it is not there as it is here. `sync` of the integration has the progress.
     """
-    return make_account_answer(await accounts.start_sync(call.engine, call.request.workspace, integration_id))
+    return make_account_answer(await accounts.start_sync(call.engine, call.request, integration_id))
 
 
 @route(

@@ -53,14 +53,7 @@ class HubSpot:
 
     @property
     def entities(self) -> Sequence[Entity]:
-        """Both ends before what is between them."""
-        chosen: list[Entity] = ["company"] if self._settings.companies else []
-        chosen.append("contact")
-        if self._settings.companies:
-            chosen.append("association")
-        if self._settings.activities:
-            chosen.append("activity")
-        return chosen
+        return self._settings.entities
 
     @property
     def items_max(self) -> int:

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from kith.integrations.mapping import MAPPABLE, Owner, merge_fields
+from kith.integrations.port import Entity
 
 ApiVersion = Literal["2026-09", "2026-03"]
 OnDelete = Literal["ARCHIVE", "ERASE", "KEEP"]
@@ -59,6 +60,12 @@ class HubSpotSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
             twice = {theirs for theirs in fields.values() if list(fields.values()).count(theirs) > 1}
             if twice:
                 raise ValueError(f"fields.{entity}: two fields are sent to {min(twice)!r}; map one of them to null.")
+
+    @property
+    def entities(self) -> list[Entity]:
+        """What is sent, both ends before what is between them."""
+        chosen: list[Entity] = ["company", "contact", "association"] if self.companies else ["contact"]
+        return [*chosen, "activity"] if self.activities else chosen
 
     @property
     def contact_fields(self) -> dict[str, str]:

@@ -60,7 +60,6 @@ class Hook(NamedTuple):
 class Mailchimp:
     """One audience of an account, as a ``Provider``."""
 
-    entities: Sequence[Entity] = ("contact", "activity")
     items_max = ITEMS_MAX
 
     def __init__(
@@ -84,6 +83,10 @@ class Mailchimp:
         self._settings = settings
         self._fields = settings.contact_fields
         self._status_if_new: StatusIfNew | None = None
+
+    @property
+    def entities(self) -> Sequence[Entity]:
+        return self._settings.entities
 
     async def connect(self) -> Account:
         root = await self._client.get_root()

@@ -8,6 +8,7 @@ import msgspec
 
 from kith.integrations.limiter import Rate
 from kith.integrations.mapping import MAPPABLE, Fields, Owner, merge_fields
+from kith.integrations.port import Entity
 
 URL = "https://api.mailchimp.com/3.0"
 # What Mailchimp limits is ten requests at a time for each login; the rest is left to a person's other programs.
@@ -63,6 +64,11 @@ class MailchimpSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel
         if twice:
             sources = ", ".join(ours for ours, theirs in self.contact_fields.items() if theirs == twice[0])
             raise ValueError(f"{twice[0]} would be filled from {sources}. Map all of them but one to null.")
+
+    @property
+    def entities(self) -> list[Entity]:
+        """What is sent, contacts before what hangs on them."""
+        return ["contact", "activity"] if self.notes or self.events else ["contact"]
 
     @property
     def contact_fields(self) -> Fields:
