@@ -263,11 +263,11 @@ SELECT record_id FROM sync_links
 WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 AND record_id = $5;
 
 -- name: count_sync
--- Of all workspaces, for who watches over the whole.
+-- Of all workspaces, for who watches over the whole; of each integration up to 100,000.
 SELECT i.provider, coalesce(sum(j.pending), 0)::bigint AS pending, coalesce(sum(j.failed), 0)::bigint AS failed,
   count(*) FILTER (WHERE i.status = 'PAUSED' AND i.problem IS NOT NULL) AS paused
 FROM integrations i LEFT JOIN LATERAL (
   SELECT count(*) FILTER (WHERE j.status = 'PENDING') AS pending, count(*) FILTER (WHERE j.status = 'DEAD') AS failed
-  FROM sync_jobs j
-  WHERE j.shard = i.shard AND j.workspace_id = i.workspace_id AND j.integration_id = i.id) j ON true
+  FROM (SELECT j.status FROM sync_jobs j
+    WHERE j.shard = i.shard AND j.workspace_id = i.workspace_id AND j.integration_id = i.id LIMIT 100000) j) j ON true
 WHERE i.status <> 'DELETED' GROUP BY i.provider ORDER BY i.provider;
