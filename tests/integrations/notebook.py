@@ -25,14 +25,12 @@ class Notebook:
     """Whatever is pushed is kept under a number of its own. ``fail`` is asked before each push of a record."""
 
     entities: Sequence[Entity] = ("company", "contact", "association", "activity")
-    items_max = 100
 
     def __init__(self) -> None:
         self.kept: dict[tuple[Entity, str], Mapping[str, Any]] = {}
         self.sent: list[tuple[Entity, int]] = []
         self.failures: dict[tuple[Entity, int], Failure] = {}
         self.down: Failure | None = None
-        self.prepared = 0
         self._last = 100
 
     async def connect(self) -> Account:
@@ -41,7 +39,10 @@ class Notebook:
         return Account(id="1", name="Notebook")
 
     async def prepare(self) -> None:
-        self.prepared += 1
+        pass
+
+    def get_items_max(self, _entity: Entity) -> int:
+        return 100
 
     def render(self, item: Item) -> Mapping[str, Any] | Skipped:
         record = item.record

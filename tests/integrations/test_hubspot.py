@@ -112,7 +112,8 @@ async def test_a_property_of_ours_that_is_not_unique_is_refused() -> None:
 
 async def test_what_is_chosen_decides_what_it_takes() -> None:
     async with open_hubspot(Script()) as hubspot:
-        assert (hubspot.entities, hubspot.items_max) == (["company", "contact", "association", "activity"], 100)
+        assert hubspot.entities == ["company", "contact", "association", "activity"]
+        assert [hubspot.get_items_max(entity) for entity in hubspot.entities] == [100, 100, 100, 500]
     async with open_hubspot(Script(), companies=False, activities=False) as hubspot:
         assert hubspot.entities == ["contact"]
 

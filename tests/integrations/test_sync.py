@@ -34,6 +34,18 @@ async def test_contacts_companies_and_activities_are_in_hubspot(shop: Shop) -> N
     assert len(row["syncHash"]) == 64 and row["lastSyncedAt"]
 
 
+async def test_activities_of_one_kind_go_together_however_they_were_logged(shop: Shop) -> None:
+    await shop.connect("HUBSPOT")
+    contact = await shop.make("contacts", email="ada@example.com")
+    for n in range(120):
+        kind = ("NOTE", "CALL", "MEETING", "EMAIL", "TASK")[n % 5]
+        await shop.make(f"contacts/{contact}/activities", type=kind, content=f"No {n}")
+    await shop.settle()
+    for kind in ("notes", "calls", "meetings", "emails", "tasks"):
+        assert len(shop.fake.list_requests("hubspot", "POST", f"/{kind}/batch/upsert")) == 1
+        assert len(shop.fake.hubspot.objects[kind]) == 24
+
+
 async def test_an_email_that_changes_changes_the_same_contact_in_hubspot(shop: Shop) -> None:
     await shop.connect("HUBSPOT")
     contact = await shop.make("contacts", email="old@example.com", name="Ada")

@@ -109,9 +109,8 @@ class Provider(Protocol):
         """What it takes, in the order in which it has to be sent."""
         ...
 
-    @property
-    def items_max(self) -> int:
-        """How many items are worth giving it at once."""
+    def get_items_max(self, entity: Entity) -> int:
+        """How many items of an entity are worth giving it at once."""
         ...
 
     async def connect(self) -> Account:

@@ -167,7 +167,8 @@ class Session:
 
     async def _send_some(self, entity: Entity) -> bool:
         """Raises Limited, Transient where nothing more can be sent for now, Unauthorized."""
-        claimed = pick_together(await self._outbox.claim(entity, self._clock.now(), self._provider.items_max))
+        most = self._provider.get_items_max(entity)
+        claimed = pick_together(await self._outbox.claim(entity, self._clock.now(), most))
         if not claimed:
             return False
         by_number = {one.number: one for one in claimed}

@@ -55,9 +55,9 @@ class HubSpot:
     def entities(self) -> Sequence[Entity]:
         return self._settings.entities
 
-    @property
-    def items_max(self) -> int:
-        return INPUTS_MAX
+    def get_items_max(self, entity: Entity) -> int:
+        """A batch holds activities of one kind, and they come mixed: of so many, most batches are full."""
+        return INPUTS_MAX * len(KINDS) if entity == "activity" else INPUTS_MAX
 
     async def connect(self) -> Account:
         """Its time zone is kept: the daily limit begins anew at its midnight, which is UTC's until it is known."""

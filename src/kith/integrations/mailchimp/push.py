@@ -60,8 +60,6 @@ class Hook(NamedTuple):
 class Mailchimp:
     """One audience of an account, as a ``Provider``."""
 
-    items_max = ITEMS_MAX
-
     def __init__(
         self,
         client: httpx2.AsyncClient,
@@ -87,6 +85,9 @@ class Mailchimp:
     @property
     def entities(self) -> Sequence[Entity]:
         return self._settings.entities
+
+    def get_items_max(self, _entity: Entity) -> int:
+        return ITEMS_MAX
 
     async def connect(self) -> Account:
         root = await self._client.get_root()
