@@ -255,7 +255,7 @@ def list_answers(entry: Route) -> Iterable[tuple[int, Json]]:
             yield 200, make_response(entry, entry.summary, rows, ("Preference-Applied",))
         case "account":
             headers = ("ETag", "Content-Location") if entry.data is IntegrationView else ()
-            more = ("Location",) if entry.creates else ()
+            more: tuple[str, ...] = ("Location", "Idempotent-Replayed") if entry.creates else ()
             if not issubclass(entry.call, WriteCall):
                 more = ("Preference-Applied",)
             status = 201 if entry.creates else 200
