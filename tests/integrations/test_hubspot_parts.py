@@ -268,6 +268,14 @@ async def test_where_no_token_is_given_it_says_whether_to_wait(status: int, kind
     assert not issuer.stored
 
 
+async def test_an_answer_with_a_token_that_is_packed_wrongly_is_a_passing_failure() -> None:
+    issuer = Issuer()
+    issuer.answer = lambda: httpx2.Response(200, content=b"no gzip", headers={"Content-Encoding": "gzip"})
+    async with issuer.open() as tokens:
+        with pytest.raises(Transient):
+            await tokens.get_headers()
+
+
 def test_credentials_are_never_shown() -> None:
     shown = repr(
         [

@@ -149,7 +149,7 @@ class Tokens:
         }
         try:
             answer = await self._client.post(self._url, data=form, headers={"Accept": "application/json"})
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:  # also an answer that is packed wrongly
             raise Transient(f"{self._url} gave no answer ({type(error).__name__}).") from error
         status = answer.status_code
         if status in (400, 401, 403, 404):
