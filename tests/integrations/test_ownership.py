@@ -108,3 +108,12 @@ async def test_a_worker_that_rests_for_hours_lets_go_of_an_integration_that_some
     assert not done
     assert (await shop.client.post(f"/crm/integrations/{one}/pause")).status_code == 200
     await serving
+
+
+async def test_a_rest_that_somebody_has_ended_is_not_begun_again(office: Office) -> None:
+    owned = await office.own("first")
+    assert owned is not None
+    database, until = office.kit.engine.database, office.kit.engine.clock.now()
+    for epoch, rests_until in ((owned["epoch"] - 1, None), (owned["epoch"], until)):
+        await database.execute(_SQL["rest_integration"], *office.key, until, epoch)
+        assert await database.fetchval("SELECT rests_until FROM integrations") == rests_until

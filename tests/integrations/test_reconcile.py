@@ -1,10 +1,14 @@
 """What a provider was asked for, and what it tells by itself."""
 
+import asyncio
+
 import pytest
 
-from kith.integrations.accounts import from_row
+from kith.integrations.accounts import Integration, from_row
+from kith.integrations.failures import Permanent
 from kith.integrations.fake.deliveries import make_mailchimp_delivery
 from kith.integrations.fake.mailchimp import USUAL_LIST
+from kith.integrations.port import Provider
 from kith.integrations.reconcile import reconcile
 from tests.integrations.conftest import PUBLIC, Shop
 
@@ -49,6 +53,33 @@ async def test_an_unsubscribe_that_no_webhook_told_of_is_found_once(shop: Shop) 
         for n in (1, 2)
     ]
     assert told == [["Unsubscribed at MAILCHIMP"], []]
+
+
+async def test_an_asking_that_fails_is_tried_again_later_and_keeps_nothing_from_being_sent(shop: Shop) -> None:
+    await shop.connect("HUBSPOT")
+    async with shop.open_session():
+        pass
+    await shop.kit.engine.database.execute("UPDATE integrations SET reconciled_at = reconciled_at - interval '1 day'")
+    asked = []
+
+    async def ask(_one: Integration, _provider: Provider) -> int:
+        asked.append(1)
+        raise Permanent("400", status=400)
+
+    shop.runner._reconcile = ask
+    stop = asyncio.Event()
+    running = asyncio.create_task(shop.runner.run(stop))
+    async with asyncio.timeout(20):
+        while not asked:
+            await asyncio.sleep(0)
+        for n in range(1, 4):
+            await shop.make("contacts", email=f"{n}@example.com")
+            await shop.kit.drain()
+            while len(shop.fake.hubspot.objects["contacts"]) < n:
+                await asyncio.sleep(0)
+    stop.set()
+    await running
+    assert len(asked) == 1
 
 
 async def test_mailchimp_is_told_where_to_tell_and_its_signature_is_known(shop: Shop) -> None:

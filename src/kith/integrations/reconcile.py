@@ -1,7 +1,7 @@
 """Asking a provider what changed there, once a day, should a webhook have been missed."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from kith.engine.context import Engine
 from kith.integrations.accounts import Integration
@@ -12,14 +12,12 @@ from kith.integrations.port import Provider
 from kith.store.queries import load_queries
 
 EVERY = timedelta(hours=24)
+# After one that did not end.
+ASK_AGAIN = timedelta(minutes=10)
 # Clocks differ, and a search may find a change a little later.
 OVERLAP = timedelta(minutes=10)
 TOGETHER = 100
 _SQL = load_queries("integrations")
-
-
-def is_due(one: Integration, now: datetime) -> bool:
-    return now - one.reconciled_at >= EVERY
 
 
 async def reconcile(engine: Engine, one: Integration, provider: Provider) -> int:

@@ -17,7 +17,7 @@ from kith.integrations.accounts import Integration, from_row
 from kith.integrations.failures import Failure, Limited, Permanent, Unauthorized
 from kith.integrations.outbox import Lost, Outbox
 from kith.integrations.port import Provider
-from kith.integrations.reconcile import is_due
+from kith.integrations.reconcile import ASK_AGAIN, EVERY
 from kith.integrations.results import make_backoff
 from kith.integrations.session import Session, Standing
 from kith.store.database import UNANSWERED, Connection, Database
@@ -155,28 +155,31 @@ class Runner:
         try:
             async with self._open_provider(integration) as provider:
                 session = await self._open_session(key, integration, provider)
+                ask_at = integration.reconciled_at + EVERY
                 while not renewing.done():
                     news = self._news.setdefault(integration.shard, asyncio.Event())
                     if not await session.step():
-                        await self._ask_back(integration, provider, session)
+                        ask_at = await self._ask_back(integration, provider, session, ask_at)
                         await self._wait(session, news)
                     if session.is_resting:
-                        await self._database.execute(_SQL["rest_integration"], *key, session.rests_until)
+                        await self._database.execute(
+                            _SQL["rest_integration"], *key, session.rests_until, integration.epoch
+                        )
         except (Unauthorized, Permanent, Exposed) as error:
             await self._pause(key, integration, error)
 
-    async def _ask_back(self, integration: Integration, provider: Provider, session: Session) -> None:
-        """Once a day, when nothing is to be sent."""
-        if self._reconcile is None or session.is_resting or not is_due(integration, self._clock.now()):
-            return
+    async def _ask_back(self, integration: Integration, provider: Provider, session: Session, at: datetime) -> datetime:
+        """When nothing is to be sent, and it is time; when it is time again. Raises Lost once it is done."""
+        now = self._clock.now()
+        if self._reconcile is None or session.is_resting or now < at:
+            return at
         try:
             taken = await self._reconcile(integration, provider)
         except Unauthorized:
             raise
         except (Failure, Exposed) as failure:
             logger.warning("what changed there could not be asked for", reason=failure.message)
-            await asyncio.sleep(PATIENCE_S)
-            return
+            return now + ASK_AGAIN
         logger.info("asked what changed there", integration=integration.external_id, taken=taken)
         raise Lost  # it is opened again, with the time of this
 

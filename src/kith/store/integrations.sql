@@ -124,7 +124,8 @@ WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND status = 'ACTIVE' AND epo
 UPDATE integrations SET reconciled_at = $4 WHERE shard = $1 AND workspace_id = $2 AND id = $3;
 
 -- name: rest_integration
-UPDATE integrations SET rests_until = $4 WHERE shard = $1 AND workspace_id = $2 AND id = $3;
+-- Unless somebody has changed it meanwhile, and with that let go of the rest.
+UPDATE integrations SET rests_until = $4 WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND epoch = $5;
 
 -- name: count_syncable
 -- Records of these entities, as many as a full sync looks at.
