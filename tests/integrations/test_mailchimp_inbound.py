@@ -180,7 +180,7 @@ async def test_members_that_changed_are_told_page_by_page() -> None:
             "contact_id": f"c{number}",
             "email_address": f"{number}@example.com",
             "status": status,
-            "merge_fields": {"FNAME": "Ada", "BIRTHDAY": "01/02"},
+            "merge_fields": {"FNAME": "Ada", "LNAME": 5, "BIRTHDAY": "01/02"},
             "last_changed": "2026-11-22T10:00:00+00:00",
             "unsubscribe_reason": "N/A",
         }
@@ -198,8 +198,10 @@ async def test_members_that_changed_are_told_page_by_page() -> None:
         Removed(external_id="c2", entity="contact", at=FIRED_AT, email="2@example.com"),
         Subscribed(external_id="c3", email="3@example.com", at=FIRED_AT),
     ]
-    fields = [(change.external_id, change.field) for change in changes if isinstance(change, FieldChanged)]
-    assert fields == [(f"c{number}", "FNAME") for number in (0, 1, 3, 4)]
+    fields = [(one.external_id, one.field, one.value) for one in changes if isinstance(one, FieldChanged)]
+    assert fields == [
+        (f"c{n}", field, value) for n in (0, 1, 3, 4) for field, value in (("FNAME", "Ada"), ("LNAME", "5"))
+    ]
 
 
 async def test_an_answer_that_is_no_json_is_a_passing_failure() -> None:

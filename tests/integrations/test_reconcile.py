@@ -40,6 +40,26 @@ async def test_a_change_in_hubspot_that_no_webhook_told_of_is_found(shop: Shop, 
     assert await ask_back(shop) == 0
 
 
+@pytest.mark.parametrize("owner", ["OURS", "THEIRS"])
+@pytest.mark.parametrize("provider", ["HUBSPOT", "MAILCHIMP"])
+async def test_what_we_have_sent_is_no_change_however_it_is_written_there(
+    shop: Shop, provider: str, owner: str
+) -> None:
+    company = {"HUBSPOT": "company", "MAILCHIMP": "COMPANY"}[provider]
+    await shop.connect(
+        provider,
+        fields={"contact": {"company.name": company}},
+        ownership=dict.fromkeys(("givenName", "phone"), owner),
+    )
+    contact = await shop.make("contacts", email="a@example.com", name="Prince", phone="+1 (202) 555-0123")
+    await shop.make(f"contacts/{contact}/companies", companyId=await shop.make("companies", name="Acme"))
+    await shop.settle()
+    before = (await shop.client.get(f"/crm/contacts/{contact}")).json()["data"]
+    assert await ask_back(shop) == 0
+    assert await shop.kit.engine.database.fetchval("SELECT count(*) FROM sync_jobs") == 0
+    assert (await shop.client.get(f"/crm/contacts/{contact}")).json()["data"] == before
+
+
 async def test_an_unsubscribe_that_no_webhook_told_of_is_found_once(shop: Shop) -> None:
     await shop.connect("MAILCHIMP")
     for name in ("a", "b"):

@@ -5,7 +5,7 @@ are compared, and what is logged has an Idempotency-Key of its own.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -35,7 +35,8 @@ from kith.integrations.inbound_port import (
 from kith.integrations.mapping import PROPERTY_PREFIX, Owner
 from kith.integrations.providers import PROVIDERS
 from kith.integrations.session import hash_email
-from kith.model.contacts import ContactPatch
+from kith.model.contacts import Contact, ContactPatch
+from kith.model.state import Ref
 from kith.model.workspaces import Workspace
 from kith.store.queries import load_queries
 
@@ -74,6 +75,7 @@ class Intake:
         self._integration = integration
         kind = PROVIDERS[integration.provider]
         settings: Any = msgspec.convert(integration.settings, kind.settings)
+        self._render: Callable[[Contact], Mapping[str, str]] = lambda contact: kind.render(contact, settings)
         self._ours = {theirs: ours for ours, theirs in settings.contact_fields.items()}
         self._owners: Mapping[str, Owner] = settings.ownership
         self._to_ours = kind.to_ours
@@ -125,23 +127,32 @@ class Intake:
         if ours is None or contact is None or contact.status not in ("ACTIVE", "ARCHIVED"):
             return False
         value = self._to_ours(change.field, change.value)
-        if same(read_value(contact, ours), value):
+        if same(read_value(contact, ours), value) or await self._is_as_sent(contact, change):
             return False
-        owner = self._owners.get(ours, "OURS")
-        if owner == "OURS" or (owner == "LATEST" and change.at <= contact.updated_at):
-            await self._send_again(contact)
+        return await self._settle(contact, ours, value, change.at)
+
+    async def _is_as_sent(self, contact: _Contact, change: FieldChanged) -> bool:
+        """Some values are sent in another form than they have here, and some are made of other fields."""
+        if contact.id is None:
             return False
-        return await self._write(contact, ours, value)
+        ref = Ref("contact", "number", contact.id)
+        found = await self._engine.loader.load(self._workspace.shard, self._workspace.id, [ref])
+        records = [one for one in found if isinstance(one, Contact) and one.number == contact.id]
+        return any(self._render(one).get(change.field) == (change.value or "") for one in records)
 
     async def _take_email(self, change: EmailChanged) -> bool:
         contact = await self._find_contact(None, change.old)
         if contact is None or contact.email == change.new.lower():
             return False
-        owner = self._owners.get("email", "OURS")
-        if owner == "OURS" or (owner == "LATEST" and change.at <= contact.updated_at):
+        return await self._settle(contact, "email", change.new, change.at)
+
+    async def _settle(self, contact: _Contact, ours: str, value: str | None, at: datetime) -> bool:
+        """By who owns the field: whether theirs was taken. Else ours is sent over it."""
+        owner = self._owners.get(ours, "OURS")
+        if owner == "OURS" or (owner == "LATEST" and at <= contact.updated_at):
             await self._send_again(contact)
             return False
-        return await self._write(contact, "email", change.new)
+        return await self._write(contact, ours, value)
 
     async def _write(self, contact: _Contact, ours: str, value: str | None) -> bool:
         if ours.startswith(PROPERTY_PREFIX):

@@ -8,14 +8,17 @@ import msgspec
 
 from kith.engine.context import Engine
 from kith.errors import Validation
+from kith.integrations.hubspot.payloads import render_record
 from kith.integrations.hubspot.settings import HubSpotSettings
 from kith.integrations.hubspot.tokens import read_credentials as read_hubspot_credentials
 from kith.integrations.hubspot.values import STAGES
 from kith.integrations.limiter import Rate
+from kith.integrations.mailchimp.payloads import make_merge_fields
 from kith.integrations.mailchimp.settings import MailchimpSettings
 from kith.integrations.mailchimp.settings import read_credentials as read_mailchimp_credentials
 from kith.integrations.mapping import MAPPABLE, PROPERTY_PREFIX
 from kith.integrations.port import Entity, ProviderName
+from kith.model.contacts import Contact
 from kith.model.properties import Schema
 from kith.model.state import Ref
 from kith.model.workspaces import Workspace
@@ -25,13 +28,14 @@ from kith.settings import Settings
 class Kind(NamedTuple):
     """A kind of account: the shape of its settings, its limits, and what a value of a field of theirs is here.
 
-    ``check_credentials`` raises ValidationError.
+    ``check_credentials`` raises ValidationError; ``render`` gives what is sent of a contact's fields, by theirs.
     """
 
     settings: type[HubSpotSettings] | type[MailchimpSettings]
     check_credentials: Callable[[Mapping[str, Any]], object]
     make_rate: Callable[[Settings], Rate]
     to_ours: Callable[[str, str | None], str | None]
+    render: Callable[[Contact, Any], Mapping[str, str]]
 
     def list_entities(self, settings: Mapping[str, Any]) -> Sequence[Entity]:
         """What an account with these settings takes, in the order in which it has to be sent."""
@@ -53,12 +57,14 @@ PROVIDERS: Mapping[ProviderName, Kind] = {
             requests=settings.hubspot_per_10s, seconds=10, burst=max(1, settings.hubspot_per_10s // 10)
         ),
         from_hubspot,
+        lambda contact, settings: render_record(contact, settings)["properties"],
     ),
     "MAILCHIMP": Kind(
         MailchimpSettings,
         read_mailchimp_credentials,
         lambda settings: Rate(requests=settings.mailchimp_per_s, seconds=1, places=settings.mailchimp_at_once),
         lambda _, value: value or None,
+        lambda contact, settings: make_merge_fields(contact, settings.contact_fields),
     ),
 }
 

@@ -5,6 +5,8 @@ from datetime import datetime
 
 from kith.integrations.inbound_port import Cleaned, FieldChanged, Inbound, Removed, Subscribed, Unsubscribed
 from kith.integrations.mailchimp.client import ChangedMember
+from kith.integrations.mailchimp.payloads import BETWEEN
+from kith.integrations.mapping import to_text
 
 
 def list_changes(member: ChangedMember, fields: Collection[str]) -> Iterator[Inbound]:
@@ -18,7 +20,7 @@ def list_changes(member: ChangedMember, fields: Collection[str]) -> Iterator[Inb
                 external_id=member.external_id,
                 entity="contact",
                 field=field,
-                value=value,
+                value=to_text(value, BETWEEN) or None,
                 at=member.last_changed,
                 own=False,
                 email=member.email_address,

@@ -35,17 +35,19 @@ def hash_email(email: str) -> str:
 
 def make_member(contact: Contact, email: str, fields: Fields, *, with_tags: bool) -> dict[str, Any]:
     """All that is sent of a contact. An empty text clears a merge field; a language cannot be cleared."""
-    values = map_record(contact, fields)
-    language = values.pop(LANGUAGE, None)
-    payload: dict[str, Any] = {
-        "email": email,
-        "merge_fields": {theirs: to_text(value, BETWEEN) for theirs, value in values.items()},
-    }
+    values = make_merge_fields(contact, fields)
+    language = values.pop(LANGUAGE, "")
+    payload: dict[str, Any] = {"email": email, "merge_fields": values}
     if language:
-        payload["language"] = to_text(language)
+        payload["language"] = language
     if with_tags:
         payload["tags"] = sorted({tag.name for tag in contact.tags})
     return payload
+
+
+def make_merge_fields(contact: Contact, fields: Fields) -> dict[str, str]:
+    """With the language, which is none, where that is mapped."""
+    return {theirs: to_text(value, BETWEEN) for theirs, value in map_record(contact, fields).items()}
 
 
 def make_member_body(payload: Mapping[str, Any], status_if_new: str) -> dict[str, Any]:
