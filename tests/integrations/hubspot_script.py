@@ -25,6 +25,7 @@ from kith.model.contacts import Contact
 from kith.model.records import CompanyLink
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+URL = "https://hubspot.example"
 VERSION = "2026-09"
 OBJECTS = f"/crm/objects/{VERSION}"
 ASSOCIATIONS = f"/crm/associations/{VERSION}"
@@ -196,7 +197,7 @@ async def open_hubspot(
     async with open_client(5, httpx2.MockTransport(script.answer)) as client:
         chosen = msgspec.convert(settings, HubSpotSettings)
         limiter: Any = script
-        yield HubSpot(client, limiter, FixedClock(NOW), credentials or {"accessToken": "pat-1"}, chosen)
+        yield HubSpot(client, limiter, FixedClock(NOW), credentials or {"accessToken": "pat-1"}, chosen, url=URL)
 
 
 def give(ids: Mapping[str, str]) -> Callable[[Any], Answer]:

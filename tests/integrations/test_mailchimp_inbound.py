@@ -112,7 +112,7 @@ def make_hook(type_: str, fired_at: str = "2026-11-22 10:00:00", **data: str) ->
 
 
 def make_field(field: str, value: str) -> FieldChanged:
-    return FieldChanged(external_id=None, entity="contact", field=field, value=value, at=FIRED_AT, own=False, email=ADA)
+    return FieldChanged(external_id=None, field=field, value=value, at=FIRED_AT, email=ADA)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def make_field(field: str, value: str) -> FieldChanged:
         ),
         (
             make_hook("unsubscribe", action="delete", reason="manual"),
-            [Removed(external_id=None, entity="contact", at=FIRED_AT, email=ADA)],
+            [Removed(external_id=None, at=FIRED_AT, email=ADA)],
         ),
         (
             make_hook("upemail", old_email=ADA, new_email="eve@example.com", new_id="1"),
@@ -144,13 +144,7 @@ def make_field(field: str, value: str) -> FieldChanged:
     ],
 )
 def test_a_webhook_is_read_into_changes(body: bytes, changes: list[Inbound]) -> None:
-    hook = read_hook(body)
-    assert list(hook.changes) == changes and hook.list_id == LIST
-
-
-def test_a_webhook_that_is_sent_again_is_the_same() -> None:
-    first, again, later = (read_hook(make_hook("profile", f"2026-11-22 10:00:0{second}")).key for second in (0, 0, 1))
-    assert first == again != later
+    assert list(read_hook(body)) == changes
 
 
 @pytest.mark.parametrize(
@@ -195,7 +189,7 @@ async def test_members_that_changed_are_told_page_by_page() -> None:
     assert told == [
         Unsubscribed(external_id="c0", email="0@example.com", at=FIRED_AT, reason="N/A"),
         Cleaned(email="1@example.com", at=FIRED_AT, reason=None),
-        Removed(external_id="c2", entity="contact", at=FIRED_AT, email="2@example.com"),
+        Removed(external_id="c2", at=FIRED_AT, email="2@example.com"),
         Subscribed(external_id="c3", email="3@example.com", at=FIRED_AT),
     ]
     fields = [(one.external_id, one.field, one.value) for one in changes if isinstance(one, FieldChanged)]

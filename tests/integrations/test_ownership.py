@@ -7,8 +7,7 @@ import asyncpg
 import pytest
 
 from kith.integrations import runner
-from kith.integrations.hubspot.client import RATE
-from kith.integrations.limiter import Limiter
+from kith.integrations.limiter import Limiter, Rate
 from kith.integrations.outbox import Lost, Outbox
 from kith.integrations.runner import OWNED_S
 from kith.store.queries import load_queries
@@ -102,7 +101,9 @@ async def test_a_worker_that_rests_for_hours_lets_go_of_an_integration_that_some
     async with shop.open_session():
         pass
     key = (shop.workspace.shard, shop.workspace.id, 1)
-    await Limiter(shop.kit.engine.database, f"HUBSPOT:{shop.fake.hubspot.portal_id}", RATE).postpone(7200)
+    await Limiter(
+        shop.kit.engine.database, f"HUBSPOT:{shop.fake.hubspot.portal_id}", Rate(requests=80, seconds=10)
+    ).postpone(7200)
     serving = asyncio.create_task(shop.runner._serve(key, await shop.runner._own(key)))
     done, _ = await asyncio.wait([serving], timeout=0.2)
     assert not done

@@ -79,7 +79,7 @@ def check_signature(engine: Engine, secret: str | None, one: Integration, delive
 def list_changes(one: Integration, body: bytes) -> Iterable[Inbound]:
     if one.provider == "MAILCHIMP":
         try:
-            return mailchimp.read_hook(body).changes
+            return mailchimp.read_hook(body)
         except ValueError as error:
             raise InvalidRequest(f"This is not a webhook of Mailchimp's: {error}") from None
     account = one.account.id if one.account is not None else None

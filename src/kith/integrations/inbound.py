@@ -33,8 +33,8 @@ from kith.integrations.inbound_port import (
     Unsubscribed,
 )
 from kith.integrations.mapping import PROPERTY_PREFIX, Owner
+from kith.integrations.outbox import hash_suppressed
 from kith.integrations.providers import PROVIDERS
-from kith.integrations.session import hash_email
 from kith.model.contacts import Contact, ContactPatch
 from kith.model.state import Ref
 from kith.model.workspaces import Workspace
@@ -102,8 +102,6 @@ class Intake:
         return taken
 
     async def _take_one(self, change: Inbound) -> bool:
-        if getattr(change, "own", False) or getattr(change, "entity", "contact") != "contact":
-            return False
         match change:
             case FieldChanged():
                 return await self._take_field(change)
@@ -119,7 +117,6 @@ class Intake:
                 return await self._take_merged(change)
             case Unsubscribed() | Subscribed() | Cleaned():
                 return await self._take_consent(change)
-        return False
 
     async def _take_field(self, change: FieldChanged) -> bool:
         ours = self._ours.get(change.field)
@@ -194,7 +191,7 @@ class Intake:
                 _SQL["suppress"],
                 self._workspace.shard,
                 self._workspace.id,
-                hash_email(contact.email),
+                hash_suppressed(contact.email),
                 reason,
                 self._engine.clock.now(),
             )

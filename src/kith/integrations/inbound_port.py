@@ -1,4 +1,4 @@
-"""The port of what providers tell: changes that were made there, in one form for all of them.
+"""The port of what providers tell: changes of contacts that others made there, in one form for all of them.
 
 ``external_id`` is the record's id there, as its link has it; where the provider does not tell it, ``email`` finds the
 contact. ``at`` is when it happened there.
@@ -6,41 +6,25 @@ contact. ``at`` is when it happened there.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
 
 import msgspec
 
-InboundEntity = Literal["contact", "company"]
-
-
-class Created(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A record was made there; ``own``: by us."""
-
-    external_id: str
-    entity: InboundEntity
-    at: datetime
-    own: bool = False
-
 
 class FieldChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """``field`` is theirs, None is a value that was cleared. ``own``: we have sent it, and it only comes back."""
+    """``field`` is theirs, None is a value that was cleared."""
 
     external_id: str | None
-    entity: InboundEntity
     field: str
     value: str | None
     at: datetime
-    own: bool = False
     email: str | None = None
 
 
 class Removed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """It was deleted or archived there; ``own``: by us."""
+    """It was deleted or archived there."""
 
     external_id: str | None
-    entity: InboundEntity
     at: datetime
-    own: bool = False
     email: str | None = None
 
 
@@ -48,9 +32,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """It was brought back there."""
 
     external_id: str
-    entity: InboundEntity
     at: datetime
-    own: bool = False
 
 
 class Merged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -58,9 +40,7 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     external_id: str
     merged_ids: Sequence[str]
-    entity: InboundEntity
     at: datetime
-    own: bool = False
 
 
 class Forgotten(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -101,15 +81,4 @@ class Cleaned(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     reason: str | None = None
 
 
-Inbound = (
-    Created
-    | FieldChanged
-    | Removed
-    | Restored
-    | Merged
-    | Forgotten
-    | Subscribed
-    | Unsubscribed
-    | EmailChanged
-    | Cleaned
-)
+Inbound = FieldChanged | Removed | Restored | Merged | Forgotten | Subscribed | Unsubscribed | EmailChanged | Cleaned

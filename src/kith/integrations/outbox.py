@@ -1,5 +1,6 @@
 """What waits to be sent for an integration, and what is there: its rows, saved by whoever owns it and nobody else."""
 
+import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -215,8 +216,13 @@ class Outbox:
             found[row["id"]] = activity
         return found
 
-    async def list_suppressed(self, hashes: Sequence[bytes]) -> set[bytes]:
-        if not hashes:
-            return set()
-        rows = await self._database.fetch(_SQL["list_suppressed"], *self._key[:2], hashes)
-        return {row["email_hash"] for row in rows}
+    async def list_suppressed(self, emails: Iterable[str]) -> set[str]:
+        """Those of the emails that somebody has asked to be forgotten."""
+        hashes = {hash_suppressed(email): email for email in emails}
+        rows = await self._database.fetch(_SQL["list_suppressed"], *self._key[:2], list(hashes)) if hashes else []
+        return {hashes[row["email_hash"]] for row in rows}
+
+
+def hash_suppressed(email: str) -> bytes:
+    """What is kept of an email that is to be forgotten."""
+    return hashlib.sha256(email.strip().lower().encode()).digest()

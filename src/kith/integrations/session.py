@@ -4,7 +4,6 @@ One process at a time owns an integration. So its jobs need no locks, a contact 
 who lost the integration without knowing saves nothing (see ``Outbox.saving``).
 """
 
-import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -349,9 +348,8 @@ class Session:
     async def _list_suppressed(self, records: Iterable[Any]) -> set[str]:
         """The external ids of contacts whose email was asked to be forgotten; deleted ones have to be taken out."""
         live = [one for one in records if isinstance(one, Contact) and one.status in LIVE]
-        hashes = {hash_email(one.email): one.external_id for one in live if one.email}
-        found = await self._outbox.list_suppressed(list(hashes))
-        return {hashes[one] for one in found}
+        found = await self._outbox.list_suppressed([one.email for one in live if one.email])
+        return {one.external_id for one in live if one.email in found}
 
 
 def pick_together(claimed: Sequence[Claimed]) -> Sequence[Claimed]:
@@ -372,7 +370,3 @@ def to_known(stored: StoredLink | None) -> Link | None:
     if stored is None or stored.state != "BEGUN":
         return stored.link if stored else None
     return msgspec.structs.replace(stored.link, hash="")
-
-
-def hash_email(email: str) -> bytes:
-    return hashlib.sha256(email.strip().lower().encode()).digest()

@@ -13,11 +13,7 @@ from kith.integrations.hubspot.engagements import EngagementKind
 from kith.integrations.hubspot.failures import classify_fault
 from kith.integrations.hubspot.settings import KEY_PROPERTY
 from kith.integrations.hubspot.tokens import Tokens
-from kith.integrations.limiter import Rate
 
-URL = "https://api.hubapi.com"
-# An app may send 100 in any 10 seconds to the smallest accounts.
-RATE = Rate(requests=80, seconds=10, burst=8)
 INPUTS_MAX = 100
 SEARCH_MAX, SEARCHED_MAX = 200, 10_000
 MODIFIED = "lastmodifieddate"

@@ -10,23 +10,9 @@ from typing import Annotated, Any
 import msgspec
 
 from kith.errors import InvalidRequest
-from kith.integrations.inbound_port import (
-    Created,
-    FieldChanged,
-    Forgotten,
-    Inbound,
-    InboundEntity,
-    Merged,
-    Removed,
-    Restored,
-)
+from kith.integrations.inbound_port import FieldChanged, Forgotten, Inbound, Merged, Removed, Restored
 
-_ENTITIES: Mapping[str, InboundEntity] = {
-    "contact": "contact",
-    "company": "company",
-    "0-1": "contact",
-    "0-2": "company",
-}
+_CONTACT = ("contact", "0-1")  # in subscriptions of old, and as a type of object
 _BY_US = "INTEGRATION"
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800_000)]  # since 1970, until the year 9999
 
@@ -52,17 +38,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """The changes in an account: those of a record in the order in which they happened, its creation first."""
+    """The changes in an account: those of a record in the order in which they happened."""
 
     portal_id: str
     changes: tuple[Inbound, ...]
 
 
-def parse_delivery(body: bytes, source_id: str | None = None) -> list[Delivery]:
+def parse_delivery(body: bytes) -> list[Delivery]:
     """One for each account that it tells of. Raises InvalidRequest where it is no delivery.
 
-    ``source_id`` is the id of our app, where it is known; else what the app made that is told counts as ours, and
-    where not even that is said, what any app made.
+    What the app made that is told is ours, and left out; where it is not said which app it was, what any app made.
     """
     try:
         events = msgspec.json.decode(body, type=list[Event])
@@ -72,8 +57,7 @@ def parse_delivery(body: bytes, source_id: str | None = None) -> list[Delivery]:
     for event in events:
         accounts.setdefault(str(event.portal_id or ""), {})[_without_attempt(event)] = None
     return [
-        Delivery(portal_id=portal_id, changes=tuple(_list_changes(list(told), source_id)))
-        for portal_id, told in accounts.items()
+        Delivery(portal_id=portal_id, changes=tuple(_list_changes(list(told)))) for portal_id, told in accounts.items()
     ]
 
 
@@ -83,56 +67,44 @@ def _without_attempt(event: Event) -> Event:
     return msgspec.structs.replace(event, attempt_number=0, property_value=text)
 
 
-def _list_changes(events: list[Event], source_id: str | None) -> Iterator[Inbound]:
+def _list_changes(events: list[Event]) -> Iterator[Inbound]:
     first = {str(event.object_id): place for place, event in reversed(list(enumerate(events)))}
-    for event in sorted(events, key=lambda one: (first[str(one.object_id)], not _is_creation(one), one.occurred_at)):
-        change = _to_change(event, _is_own(event, source_id))
+    for event in sorted(events, key=lambda one: (first[str(one.object_id)], one.occurred_at)):
+        change = None if _is_own(event) else _to_change(event)
         if change is not None:
             yield change
 
 
-def _to_change(event: Event, own: bool) -> Inbound | None:
-    """None for what is of no interest here: other objects, and associations."""
+def _to_change(event: Event) -> Inbound | None:
+    """None for what is of no interest here: other objects, creations, and associations."""
     subject, _, what = event.subscription_type.partition(".")
-    entity = _ENTITIES.get((event.object_type_id or "") if subject == "object" else subject)
-    if entity is None or event.object_id is None:
+    subject = (event.object_type_id or "") if subject == "object" else subject
+    if subject not in _CONTACT or event.object_id is None:
         return None
     external_id, at = str(event.object_id), datetime.fromtimestamp(event.occurred_at / 1000, UTC)
     if what == "propertyChange" and event.property_name:
         return FieldChanged(
-            external_id=external_id,
-            entity=entity,
-            field=event.property_name,
-            value=event.property_value or None,
-            at=at,
-            own=own,
+            external_id=external_id, field=event.property_name, value=event.property_value or None, at=at
         )
-    if what == "privacyDeletion":
-        return Forgotten(external_id=external_id, at=at) if entity == "contact" else None
     if what == "merge":
-        return _to_merge(event, entity, at, own)
-    make: Mapping[str, type[Created | Removed | Restored]] = {
-        "creation": Created,
+        return _to_merge(event, at)
+    make: Mapping[str, type[Forgotten | Removed | Restored]] = {
+        "privacyDeletion": Forgotten,
         "deletion": Removed,
         "restore": Restored,
     }
-    return make[what](external_id=external_id, entity=entity, at=at, own=own) if what in make else None
+    return make[what](external_id=external_id, at=at) if what in make else None
 
 
-def _to_merge(event: Event, entity: InboundEntity, at: datetime, own: bool) -> Merged:
+def _to_merge(event: Event, at: datetime) -> Merged:
     """Of the two and the one that is left, which may be neither: those that are not left went into it."""
     left = str(event.new_object_id or event.primary_object_id or event.object_id)
     gone = dict.fromkeys(str(one) for one in (*event.merged_object_ids, event.primary_object_id) if one is not None)
     gone.pop(left, None)
-    return Merged(external_id=left, merged_ids=tuple(gone), entity=entity, at=at, own=own)
+    return Merged(external_id=left, merged_ids=tuple(gone), at=at)
 
 
-def _is_creation(event: Event) -> bool:
-    return event.subscription_type.endswith(".creation")
-
-
-def _is_own(event: Event, source_id: str | None) -> bool:
-    ours = source_id if source_id is not None else event.app_id
-    if event.source_id is not None and ours is not None:
-        return str(event.source_id) == str(ours)
+def _is_own(event: Event) -> bool:
+    if event.source_id is not None and event.app_id is not None:
+        return str(event.source_id) == str(event.app_id)
     return event.change_source == _BY_US

@@ -12,7 +12,7 @@ from kith.integrations.failures import Failure, Permanent
 from kith.integrations.http import Caller, Reply
 from kith.integrations.hubspot.activities import push_activities
 from kith.integrations.hubspot.associations import push_associations
-from kith.integrations.hubspot.client import INPUTS_MAX, MODIFIED, URL, HubSpotClient, ObjectKind, to_milliseconds
+from kith.integrations.hubspot.client import INPUTS_MAX, MODIFIED, HubSpotClient, ObjectKind, to_milliseconds
 from kith.integrations.hubspot.engagements import KINDS
 from kith.integrations.hubspot.failures import classify
 from kith.integrations.hubspot.payloads import render_activity, render_association, render_record
@@ -38,7 +38,7 @@ class HubSpot:
         credentials: CredentialsDocument,
         settings: HubSpotSettings,
         *,
-        url: str = URL,
+        url: str,
         store: Store = keep_nothing,
         lock: Lock = lock_nothing,
     ) -> None:
@@ -93,7 +93,7 @@ class HubSpot:
             moment = datetime.fromtimestamp(to_milliseconds(one.properties.get(MODIFIED)) / 1000, UTC)
             for field in fields:
                 value = one.properties.get(field)
-                yield FieldChanged(external_id=one.id, entity="contact", field=field, value=value or None, at=moment)
+                yield FieldChanged(external_id=one.id, field=field, value=value or None, at=moment)
 
     def render(self, item: Item) -> Mapping[str, Any] | Skipped:
         if item.record is None:

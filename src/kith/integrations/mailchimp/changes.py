@@ -18,11 +18,9 @@ def list_changes(member: ChangedMember, fields: Collection[str]) -> Iterator[Inb
         if field in fields:
             yield FieldChanged(
                 external_id=member.external_id,
-                entity="contact",
                 field=field,
                 value=to_text(value, BETWEEN) or None,
                 at=member.last_changed,
-                own=False,
                 email=member.email_address,
             )
 
@@ -30,7 +28,7 @@ def list_changes(member: ChangedMember, fields: Collection[str]) -> Iterator[Inb
 def _list_status(member: ChangedMember, external_id: str, email: str, at: datetime) -> Iterator[Inbound]:
     """Nothing for those who have never been asked: transactional, pending."""
     if member.status == "archived":
-        yield Removed(external_id=external_id, entity="contact", at=at, email=email)
+        yield Removed(external_id=external_id, at=at, email=email)
     elif member.status == "cleaned":
         yield Cleaned(email=email, at=at, reason=None)
     elif member.status == "unsubscribed":

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
-import msgspec
-
 from kith.integrations.inbound_port import (
     Cleaned,
     EmailChanged,
@@ -24,27 +22,15 @@ _NO_MERGE_FIELDS = {"EMAIL", "INTERESTS", "GROUPINGS"}
 Form = Mapping[str, str]
 
 
-class Hook(msgspec.Struct, frozen=True, kw_only=True):
-    """One delivery. ``key`` is the same when it is sent again.
+def read_hook(body: bytes) -> tuple[Inbound, ...]:
+    """Empty where it is of a type that tells nothing of a member. Raises ValueError.
 
-    ``changes`` name members by email: the id that a hook has is of another kind than the one that answers have.
+    Members are named by email: the id that a hook has is of another kind than the one that answers have.
     """
-
-    key: str
-    list_id: str
-    changes: tuple[Inbound, ...]
-
-
-def read_hook(body: bytes) -> Hook:
-    """Without changes where it is of a type that tells nothing of a member. Raises ValueError."""
-    pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=FIELDS_MAX)
-    form = dict(pairs)
-    type_, fired_at, list_id = _get(form, "type"), _get(form, "fired_at"), _get(form, "data[list_id]")
-    at = datetime.strptime(fired_at, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
-    read = _READERS.get(type_)
-    changes = tuple(read(form, at)) if read else ()
-    member = form.get("data[id]") or form.get("data[new_id]") or form.get("data[email]", "")
-    return Hook(key=f"{type_} {member} {fired_at}", list_id=list_id, changes=changes)
+    form = dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=FIELDS_MAX))
+    at = datetime.strptime(_get(form, "fired_at"), "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    read = _READERS.get(_get(form, "type"))
+    return tuple(read(form, at)) if read else ()
 
 
 def _read_subscribe(form: Form, at: datetime) -> Iterator[Inbound]:
@@ -56,7 +42,7 @@ def _read_unsubscribe(form: Form, at: datetime) -> Iterator[Inbound]:
     """Who is deleted there has not said that they want no mail."""
     email = _get(form, "data[email]")
     if form.get("data[action]") == "delete":
-        yield Removed(external_id=None, entity="contact", at=at, email=email)
+        yield Removed(external_id=None, at=at, email=email)
     else:
         yield Unsubscribed(external_id=None, email=email, at=at, reason=form.get("data[reason]"))
 
@@ -66,9 +52,7 @@ def _read_profile(form: Form, at: datetime) -> Iterator[Inbound]:
     for name, value in form.items():
         match = _MERGE.fullmatch(name)
         if match and match[1] not in _NO_MERGE_FIELDS:
-            yield FieldChanged(
-                external_id=None, entity="contact", field=match[1], value=value, at=at, own=False, email=email
-            )
+            yield FieldChanged(external_id=None, field=match[1], value=value, at=at, email=email)
 
 
 def _read_email_change(form: Form, at: datetime) -> Iterator[Inbound]:

@@ -25,7 +25,7 @@ from kith.integrations.mailchimp.payloads import (
     make_reference,
     make_tag_changes,
 )
-from kith.integrations.mailchimp.settings import LANGUAGE, URL, MailchimpCredentials, MailchimpSettings, StatusIfNew
+from kith.integrations.mailchimp.settings import LANGUAGE, MailchimpCredentials, MailchimpSettings, StatusIfNew
 from kith.integrations.port import (
     Account,
     Begun,
@@ -43,7 +43,7 @@ from kith.integrations.port import (
 from kith.model.activities import Activity
 from kith.model.contacts import Contact
 
-# As many as the limit has places.
+# As many as the limit has places, unless it is set.
 BESIDE_MAX = 8
 ITEMS_MAX = 64
 ARCHIVED = "archived"
@@ -67,8 +67,8 @@ class Mailchimp:
         clock: Clock,
         credentials: MailchimpCredentials,
         settings: MailchimpSettings,
-        url: str = URL,
-        hook: "Hook | None" = None,
+        url: str,
+        hook: Hook | None = None,
     ) -> None:
         """``hook``: where it is to tell what changes there, if nobody has set that up."""
         self._hook = hook if credentials.webhook_secret is None else None
@@ -139,7 +139,7 @@ class Mailchimp:
             for change in list_changes(member, fields):
                 yield change
 
-    async def _make_webhook(self, hook: "Hook") -> None:
+    async def _make_webhook(self, hook: Hook) -> None:
         """In place of one for the same address, whose secret nobody knows."""
         for one in await self._client.list_webhooks():
             if one.url == hook.url:

@@ -6,13 +6,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from kith.integrations.limiter import Rate
 from kith.integrations.mapping import MAPPABLE, Fields, Owner, merge_fields
 from kith.integrations.port import Entity
 
-URL = "https://api.mailchimp.com/3.0"
-# What Mailchimp limits is ten requests at a time for each login; the rest is left to a person's other programs.
-RATE = Rate(requests=8, seconds=1, places=8)
 DEFAULT_FIELDS: Fields = {"givenName": "FNAME", "familyName": "LNAME", "phone": "PHONE"}
 # A field of the member itself; all others are merge fields of the audience.
 LANGUAGE = "language"
