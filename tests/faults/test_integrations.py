@@ -116,7 +116,7 @@ def check_mailchimp(fake: Fake, people: People) -> None:
 async def test_all_is_in_hubspot_once_however_often_its_worker_is_killed(database_url: str, tmp_path: Path) -> None:
     async with pushing(database_url, tmp_path, "HUBSPOT") as push:
         people = await push.fill(HUBSPOT_CONTACTS)
-        await push_and_kill(push, HUBSPOT_CONTACTS * ACTIVITIES // 100 * 10)
+        await push_and_kill(push, HUBSPOT_CONTACTS * ACTIVITIES // 100 * 3)
         check_hubspot(push.fake, people)
         await check_second_sync(push)
 
