@@ -15,6 +15,8 @@ from kith.integrations.http import open_client
 from kith.integrations.mailchimp.payloads import hash_email
 from kith.integrations.mailchimp.push import Mailchimp
 from kith.integrations.mailchimp.settings import MailchimpCredentials, MailchimpSettings
+from kith.integrations.mapping import make_hash
+from kith.integrations.port import Item, Job, Outcome, Skipped
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 URL = "https://mailchimp.example/3.0"
@@ -194,3 +196,15 @@ async def opening(audience: Audience) -> AsyncIterator[Open]:
             )
 
         yield open_mailchimp
+
+
+def make_job(mailchimp: Mailchimp, item: Item) -> Job:
+    payload = mailchimp.render(item)
+    assert not isinstance(payload, Skipped)
+    return Job(item=item, payload=payload, hash=make_hash(payload))
+
+
+async def push(mailchimp: Mailchimp, *items: Item) -> list[Outcome]:
+    """All of one entity."""
+    jobs = [make_job(mailchimp, item) for item in items]
+    return [outcome async for told in mailchimp.push(items[0].entity, jobs) for _, outcome in told]

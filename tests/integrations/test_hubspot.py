@@ -1,11 +1,9 @@
 """Contacts, companies and their associations on their way to HubSpot: what is sent, and what is made of the answers."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
-import stamina
 
 from kith.integrations.failures import Conflict, Limited, Missing, Permanent, Transient, Unauthorized
 from kith.integrations.port import Account, Begun, Failed, Linked, Skipped
@@ -36,10 +34,7 @@ DISSOCIATE = f"POST {ASSOCIATIONS}/contacts/companies/batch/archive"
 UNLABEL = f"POST {ASSOCIATIONS}/contacts/companies/batch/labels/archive"
 
 
-@pytest.fixture(autouse=True)
-def _without_waiting() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=3):
-        yield
+pytestmark = pytest.mark.usefixtures("no_waits")
 
 
 def failure_of(told: list[list[tuple[int, Any]]], number: int) -> Any:

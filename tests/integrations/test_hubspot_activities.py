@@ -1,10 +1,8 @@
 """Activities as engagements of HubSpot, and what becomes there of what is deleted, merged or gone here."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import stamina
 
 from kith.integrations.failures import Missing, Transient
 from kith.integrations.hubspot.engagements import make_properties
@@ -32,10 +30,7 @@ MERGE = f"POST {OBJECTS}/contacts/merge"
 NOW = "2026-11-22T10:00:00.000Z"
 
 
-@pytest.fixture(autouse=True)
-def _without_waiting() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=3):
-        yield
+pytestmark = pytest.mark.usefixtures("no_waits")
 
 
 def upsert(kind: str) -> str:

@@ -9,11 +9,10 @@ import pytest
 from kith.integrations.failures import Conflict, Limited, Permanent, Transient, Unauthorized
 from kith.integrations.mailchimp.payloads import hash_email
 from kith.integrations.mailchimp.push import Mailchimp
-from kith.integrations.mapping import make_hash
-from kith.integrations.port import Account, Begun, Failed, Item, Job, Link, Linked, Outcome, Skipped, Unlinked
+from kith.integrations.port import Account, Begun, Failed, Item, Link, Linked, Outcome, Skipped, Unlinked
 from kith.model.contacts import Contact
 from kith.model.records import TagLink
-from tests.integrations.mailchimp_audience import NOON, Audience, Open, Turns, problem
+from tests.integrations.mailchimp_audience import NOON, Audience, Open, Turns, make_job, problem, push
 
 pytestmark = pytest.mark.usefixtures("no_waits")
 
@@ -52,17 +51,6 @@ def make_link(email: str, *tags: str, external_id: str = "c-old") -> Link:
 
 def make_item(contact: Contact, link: Link | None = None, **more: Any) -> Item:
     return Item(entity="contact", number=contact.number or 0, record=contact, link=link, **more)
-
-
-def make_job(mailchimp: Mailchimp, item: Item) -> Job:
-    payload = mailchimp.render(item)
-    assert not isinstance(payload, Skipped)
-    return Job(item=item, payload=payload, hash=make_hash(payload))
-
-
-async def push(mailchimp: Mailchimp, *items: Item) -> list[Outcome]:
-    jobs = [make_job(mailchimp, item) for item in items]
-    return [outcome async for told in mailchimp.push("contact", jobs) for _, outcome in told]
 
 
 async def remove(mailchimp: Mailchimp, *items: Item) -> list[Outcome]:

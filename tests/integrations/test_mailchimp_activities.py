@@ -8,11 +8,9 @@ import pytest
 
 from kith.integrations.failures import Limited, Missing, Permanent, Transient
 from kith.integrations.mailchimp.payloads import NOTE_CHARACTERS_MAX, hash_email
-from kith.integrations.mailchimp.push import Mailchimp
-from kith.integrations.mapping import make_hash
-from kith.integrations.port import Begun, Failed, Item, Job, Link, Linked, Outcome, Skipped, Unlinked
+from kith.integrations.port import Begun, Failed, Item, Link, Linked, Skipped, Unlinked
 from kith.model.activities import Activity
-from tests.integrations.mailchimp_audience import Audience, Open, Turns, problem
+from tests.integrations.mailchimp_audience import Audience, Open, Turns, make_job, problem, push
 
 pytestmark = pytest.mark.usefixtures("no_waits")
 
@@ -42,17 +40,6 @@ def make_item(number: int = 1, contact: Link | None = ADA, **more: Any) -> Item:
         **values,
     )
     return Item(entity="activity", number=number, record=activity, contact=contact, **links)
-
-
-def make_job(mailchimp: Mailchimp, item: Item) -> Job:
-    payload = mailchimp.render(item)
-    assert not isinstance(payload, Skipped)
-    return Job(item=item, payload=payload, hash=make_hash(payload))
-
-
-async def push(mailchimp: Mailchimp, *items: Item) -> list[Outcome]:
-    jobs = [make_job(mailchimp, item) for item in items]
-    return [outcome async for told in mailchimp.push("activity", jobs) for _, outcome in told]
 
 
 async def test_an_activity_is_a_note_and_an_event(audience: Audience, open_mailchimp: Open) -> None:

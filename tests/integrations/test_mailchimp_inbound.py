@@ -1,13 +1,11 @@
 """What Mailchimp tells: refusals, webhooks and members that changed; and what may be chosen for it."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 import pytest
-import stamina
 
 from kith.integrations.failures import Conflict, Failure, Limited, Missing, Permanent, Transient, Unauthorized
 from kith.integrations.http import Reply
@@ -29,10 +27,7 @@ FIRED_AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
 ADA = "ada@example.com"
 
 
-@pytest.fixture(autouse=True)
-def _no_waits() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=3, cap=True):
-        yield
+pytestmark = pytest.mark.usefixtures("no_waits")
 
 
 def reply(status: int, title: str = "", detail: str = "", retry_after: str | None = None, **more: Any) -> Failure:

@@ -132,7 +132,7 @@ class Mailchimp:
             return bare
         if kind == "unauthorized":
             return make_problem(401, "API Key Invalid", "The key is not taken.")
-        limited = make_problem(429, "Too Many Requests", "More requests are under way than are allowed.")
+        limited = self.refuse_crowd()
         return msgspec.structs.replace(limited, headers={**limited.headers, "retry-after": "1"})
 
     def refuse_crowd(self) -> Answer:
