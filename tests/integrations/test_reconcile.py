@@ -8,6 +8,7 @@ from kith.integrations.accounts import Integration, from_row
 from kith.integrations.failures import Permanent
 from kith.integrations.fake.deliveries import make_mailchimp_delivery
 from kith.integrations.fake.mailchimp import USUAL_LIST
+from kith.integrations.fake.wire import Asked
 from kith.integrations.port import Provider
 from kith.integrations.reconcile import reconcile
 from tests.integrations.conftest import PUBLIC, Shop
@@ -115,3 +116,37 @@ async def test_mailchimp_is_told_where_to_tell_and_its_signature_is_known(shop: 
     )
     answer = await shop.client.post(path, content=told.body, headers=told.headers)
     assert (answer.status_code, answer.json()) == (200, {"taken": 1}), answer.text
+
+
+@pytest.mark.parametrize(("owner", "left"), [("OURS", "a@example.com"), ("THEIRS", "b@example.com")])
+async def test_a_member_whose_email_changes_there_stays_the_one_member(shop: Shop, owner: str, left: str) -> None:
+    one = await shop.connect("MAILCHIMP", ownership={"email": owner})
+    await shop.make("contacts", email="a@example.com")
+    for _ in range(2):
+        await shop.settle()
+    audience = shop.fake.mailchimp.lists[USUAL_LIST]
+    (hook,) = audience.webhooks.values()
+    (member,) = audience.members.values()
+    moved = Asked(
+        service="mailchimp",
+        method="PATCH",
+        path=f"/lists/{USUAL_LIST}/members/{member.id}",
+        headers={"authorization": f"Bearer {shop.fake.mailchimp.token}", "content-type": "application/json"},
+        body=b'{"email_address": "b@example.com"}',
+    )
+    assert shop.fake.mailchimp.answer(moved).status == 200
+    told = make_mailchimp_delivery(
+        hook.signing_secret,
+        "upemail",
+        USUAL_LIST,
+        "b@example.com",
+        shop.kit.engine.clock.now(),
+        old_email="a@example.com",
+        new_email="b@example.com",
+    )
+    answer = await shop.client.post(f"/hooks/{shop.workspace.id}/{one}", content=told.body, headers=told.headers)
+    assert answer.status_code == 200, answer.text
+    await shop.settle()
+    assert [one.email_address for one in audience.members.values()] == [left]
+    assert await shop.list_failures(one) == []
+    assert (await shop.client.get("/crm/contacts/1")).json()["data"]["email"] == left

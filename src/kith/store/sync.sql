@@ -254,6 +254,12 @@ RETURNING before.consent AS was;
 UPDATE sync_links SET external_id = $6, hash = ''
 WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 AND record_id = $5;
 
+-- name: move_link
+-- Whoever was known there by the email $6 is known by $7 from now on.
+UPDATE sync_links SET details = details || jsonb_build_object('email', $7::text)
+WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 AND record_id = $5
+  AND lower(details ->> 'email') = lower($6);
+
 -- name: forget_hash
 UPDATE sync_links SET hash = ''
 WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 AND record_id = $5;
