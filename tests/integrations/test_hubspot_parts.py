@@ -26,7 +26,7 @@ NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
 def read(status: int, body: Any = None, **headers: str) -> Any:
     given = {name.replace("_", "-"): value for name, value in headers.items()}
-    return classify(Reply(status=status, headers=given, body=body, text=""), NOW, ZoneInfo("America/New_York"))
+    return classify(Reply(status=status, headers=given, body=body), NOW, ZoneInfo("America/New_York"))
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("no_waits")
 def reply(status: int, title: str = "", detail: str = "", retry_after: str | None = None, **more: Any) -> Failure:
     body = {"title": title, "detail": detail, "status": status, "instance": "i-9", **more} if title or more else None
     headers = {"retry-after": retry_after} if retry_after else {}
-    failure = classify(Reply(status=status, headers=headers, body=body, text=""), NOON)
+    failure = classify(Reply(status=status, headers=headers, body=body), NOON)
     assert failure is not None
     return failure
 
@@ -70,7 +70,7 @@ def test_a_refusal_is_told_by_its_status_and_its_problem(
 
 @pytest.mark.parametrize("status", [200, 204])
 def test_an_answer_that_did_what_it_should_is_no_failure(status: int) -> None:
-    assert classify(Reply(status=status, headers={}, body=None, text=""), NOON) is None
+    assert classify(Reply(status=status, headers={}, body=None), NOON) is None
 
 
 def test_a_refusal_says_which_fields_are_wrong() -> None:

@@ -11,11 +11,9 @@ import structlog
 
 from kith.clock import Clock
 from kith.integrations.failures import Failure, Limited, Transient
-from kith.integrations.limiter import Limiter
+from kith.integrations.limiter import POSTPONED_WAIT_MAX_S, Limiter
 
 ATTEMPTS_MAX = 3
-# A limit that is over so soon is waited for; a longer one is the runner's matter.
-LIMITED_WAIT_MAX_S = 30
 # Who has taken its turn must not wait for a connection: more than the requests that are under way at once.
 CONNECTIONS_MAX = 200
 logger = structlog.get_logger(__name__)
@@ -27,7 +25,6 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     headers: Mapping[str, str]
     body: Any
-    text: str
 
 
 # What went wrong with a request, None where nothing did.
@@ -93,7 +90,7 @@ class Caller:
                 wait_s = (limited.until - self._clock.now()).total_seconds()
                 await self._limiter.postpone(wait_s)
                 logger.info("a provider asks for patience", path=path, seconds=wait_s)
-                if wait_s > LIMITED_WAIT_MAX_S or not remaining:
+                if wait_s > POSTPONED_WAIT_MAX_S or not remaining:
                     raise
         raise AssertionError("unreachable")
 
@@ -127,7 +124,7 @@ class NotTaken(Transient):
 
 def _to_reply(answer: httpx2.Response) -> Reply:
     headers = {name.lower(): value for name, value in answer.headers.items()}
-    return Reply(status=answer.status_code, headers=headers, body=_decode(answer), text=answer.text[:500])
+    return Reply(status=answer.status_code, headers=headers, body=_decode(answer))
 
 
 def _decode(answer: httpx2.Response) -> Any:
