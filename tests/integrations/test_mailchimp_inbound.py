@@ -180,13 +180,15 @@ async def test_members_that_changed_are_told_page_by_page() -> None:
     assert [query["offset"] for query in audience.queries] == ["0", "2", "4"]
     assert audience.queries[0]["since_last_changed"] == "2026-11-22T12:00:00+00:00"
     assert "members.merge_fields" in audience.queries[0]["fields"] and audience.queries[0]["count"] == "1000"
-    told = [change for change in changes if not isinstance(change, FieldChanged)]
+    told = [change for change in changes if not isinstance(change, FieldChanged | EmailChanged)]
     assert told == [
         Unsubscribed(external_id="c0", email="0@example.com", at=FIRED_AT, reason="N/A"),
         Cleaned(email="1@example.com", at=FIRED_AT, reason=None),
         Removed(external_id="c2", at=FIRED_AT, email="2@example.com"),
         Subscribed(external_id="c3", email="3@example.com", at=FIRED_AT),
     ]
+    emails = [(one.external_id, one.new) for one in changes if isinstance(one, EmailChanged)]
+    assert emails == [(f"c{number}", f"{number}@example.com") for number in (0, 1, 3, 4)]
     fields = [(one.external_id, one.field, one.value) for one in changes if isinstance(one, FieldChanged)]
     assert fields == [
         (f"c{n}", field, value) for n in (0, 1, 3, 4) for field, value in (("FNAME", "Ada"), ("LNAME", "5"))

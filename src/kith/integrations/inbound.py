@@ -138,13 +138,12 @@ class Intake:
         return any(self._render(one).get(change.field) == (change.value or "") for one in records)
 
     async def _take_email(self, change: EmailChanged) -> bool:
-        contact = await self._find_contact(None, change.old) or await self._find_contact(None, change.new)
+        contact = await self._find_contact(change.external_id, change.old) or await self._find_contact(None, change.new)
         if contact is None:
             return False
-        if contact.id is not None:
-            key = (*self._integration.key, "contact", contact.id)
-            await self._engine.database.execute(_SQL["move_link"], *key, change.old, change.new)
-        if contact.email == change.new.lower():
+        key = (*self._integration.key, "contact", contact.id)
+        moved = await self._engine.database.fetchval(_SQL["move_link"], *key, change.new)
+        if contact.email == change.new.lower() or (change.old is None and moved is None):
             return False
         return await self._settle(contact, "email", change.new, change.at)
 

@@ -68,9 +68,12 @@ class Unsubscribed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class EmailChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    old: str
+    """``old`` is None where it is told how things stand, which may be as before."""
+
+    old: str | None
     new: str
     at: datetime
+    external_id: str | None = None
 
 
 class Cleaned(msgspec.Struct, frozen=True, kw_only=True, tag=True):

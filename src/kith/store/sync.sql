@@ -255,10 +255,11 @@ UPDATE sync_links SET external_id = $6, hash = ''
 WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 AND record_id = $5;
 
 -- name: move_link
--- Whoever was known there by the email $6 is known by $7 from now on.
-UPDATE sync_links SET details = details || jsonb_build_object('email', $7::text)
+-- Whoever was known there by another email is known by $6 from now on.
+UPDATE sync_links SET details = details || jsonb_build_object('email', $6::text)
 WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = $4 AND record_id = $5
-  AND lower(details ->> 'email') = lower($6);
+  AND lower(details ->> 'email') IS DISTINCT FROM lower($6)
+RETURNING record_id;
 
 -- name: forget_hash
 UPDATE sync_links SET hash = ''

@@ -3,14 +3,13 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 import uuid_utils
 
 from kith.integrations.fake.wire import Answer, Refused
 
-ObjectType = Literal["contacts", "companies", "notes", "calls", "meetings", "emails", "tasks"]
 OBJECT_TYPE_IDS: Mapping[str, str] = {
     "contacts": "0-1",
     "companies": "0-2",

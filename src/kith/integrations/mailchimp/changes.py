@@ -3,17 +3,26 @@
 from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from kith.integrations.inbound_port import Cleaned, FieldChanged, Inbound, Removed, Subscribed, Unsubscribed
+from kith.integrations.inbound_port import (
+    Cleaned,
+    EmailChanged,
+    FieldChanged,
+    Inbound,
+    Removed,
+    Subscribed,
+    Unsubscribed,
+)
 from kith.integrations.mailchimp.client import ChangedMember
 from kith.integrations.mailchimp.payloads import BETWEEN
 from kith.integrations.mapping import to_text
 
 
 def list_changes(member: ChangedMember, fields: Collection[str]) -> Iterator[Inbound]:
-    """Its status, then the merge fields that are mapped; all of them, as nothing says which one changed."""
+    """Its status, email, and the merge fields that are mapped; all of them, as nothing says which one changed."""
     yield from _list_status(member, member.external_id, member.email_address, member.last_changed)
     if member.status == "archived":
         return
+    yield EmailChanged(old=None, new=member.email_address, at=member.last_changed, external_id=member.external_id)
     for field, value in member.merge_fields.items():
         if field in fields:
             yield FieldChanged(
