@@ -237,6 +237,20 @@ async def test_a_retry_with_the_same_key_connects_once(admin: httpx2.AsyncClient
         assert to_refusal(refused) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
+async def test_a_retry_is_known_though_what_it_asked_for_is_possible_no_more(
+    keyed_kit: Kit, admin: httpx2.AsyncClient
+) -> None:
+    seats = await admin.post("/crm/properties", json={"key": "seats", "entity": "CONTACT", "type": "NUMBER"})
+    await keyed_kit.drain()
+    body = {**HUBSPOT, "settings": {"fields": {"contact": {"properties.seats": "seats"}}}}
+    headers = {"Idempotency-Key": "one"}
+    await connect(admin, body, **headers)
+    assert (await admin.delete(f"/crm/properties/{seats.json()['data']['externalId']}")).status_code == 202
+    await keyed_kit.drain()
+    assert to_refusal(await admin.post("/crm/integrations", json=body)) == (422, "INVALID_FIELD")
+    assert (await admin.post("/crm/integrations", json=body, headers=headers)).status_code == 201
+
+
 async def test_integrations_are_their_workspaces_own_and_take_an_admins_key(
     keyed_kit: Kit, admin: httpx2.AsyncClient, owner: Workspace
 ) -> None:

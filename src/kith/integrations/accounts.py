@@ -213,15 +213,15 @@ async def create_integration(
     Raises Validation, SECRETS_UNAVAILABLE, IDEMPOTENCY_KEY_REUSED.
     """
     workspace = request.workspace
-    name = check_name(fields.name)
-    settings = await check_settings(engine, workspace, fields.provider, fields.settings or {})
-    check_credentials(fields.provider, fields.credentials)
     now = engine.clock.now()
     external_id = new_id("int", now)
     if request.idempotency_key is not None:
         external_id = derive_id("int", str(request.key_id), request.idempotency_key)
         if (made := await find_made(engine, request, external_id)) is not None:
             return made, True
+    name = check_name(fields.name)
+    settings = await check_settings(engine, workspace, fields.provider, fields.settings or {})
+    check_credentials(fields.provider, fields.credentials)
     sealed = Vault.from_settings(engine.settings).seal(external_id, fields.credentials)
     async with engine.database.acquire() as connection, connection.transaction():
         await lock_control(connection)
