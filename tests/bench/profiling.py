@@ -15,11 +15,12 @@ from kith.cli.app import run_part
 from kith.settings import load_settings
 from tests.bench.apply import time_apply
 from tests.bench.installation import PARTS, drain, installed
+from tests.bench.queries import QUERIES, make_query
 from tests.bench.reads import READS
 
 TICK_S = 0.001
 SHOWN = 30
-PROFILED = {"accept": "api", "apply": "writer", "get": "api", "list": "api", "search": "api"}
+PROFILED = {"accept": "api", "apply": "writer", "get": "api", "list": "api", "search": "api", "query": "api"}
 Place = tuple[CodeType, int]
 
 
@@ -85,7 +86,10 @@ def profile(what: str, seconds: float, creates: int) -> str:
             else:
                 kith.create(seconds=1)
                 drain(kith)
-                kith.load(*READS[what], connections=32, seconds=seconds)
+                if what == "query":
+                    kith.ask("/crm/query", make_query(QUERIES["two fields"]), seconds)
+                else:
+                    kith.load(*READS[what], connections=32, seconds=seconds)
         return out.read_text()
 
 
