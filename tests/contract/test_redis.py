@@ -185,6 +185,27 @@ async def test_the_same_operation_of_two_processes_is_taken_once(one: RedisPendi
     assert len(other) == 0
 
 
+async def test_a_repetition_that_is_given_up_on_its_way_leaves_its_write_in_doubt(
+    one: RedisPending, other: RedisPending
+) -> None:
+    write = make_write(fingerprint="f1")
+    await accept(one, write)
+    one.doubt("op_1", b"entry")
+    repeating = asyncio.create_task(one.claim(write, None))
+    await asyncio.sleep(0)
+    repeating.cancel()
+    await asyncio.gather(repeating, return_exceptions=True)
+    # Whoever waited for it would wait for ever.
+    assert one.find_operation(1, "op_1") is None
+    assert await find_operation(other) is None
+    assert one.find_doubted(1, "op_1") == other.find_doubted(1, "op_1") == (write, b"entry")
+    await one.claim(write, None)
+    await one.acknowledge("op_1", 1)
+    found = await find_operation(other)
+    assert found is not None
+    assert found[1] == 1
+
+
 async def test_keys_are_those_of_a_workspace_and_do_not_stay(
     redis: RedisServer, settings: Settings, one: RedisPending
 ) -> None:

@@ -104,9 +104,7 @@ class RedisPending:
 
     async def claim(self, write: PendingWrite, seen: Snapshot | None) -> bool:
         if seen is None:
-            sent = self._send(write, None)
-            self._own.put(write)
-            await self._finds_moved(write, None, sent)
+            await self._take(write, None)
             return True
         assert isinstance(seen, SharedSnapshot)
         seen.shard = write.shard
@@ -115,20 +113,7 @@ class RedisPending:
         if await self._wait_for_others(seen):
             seen.begin_again()
             return False
-        compared = seen if seen.refusals < REFUSALS_MAX else None
-        # What has to be as it was seen is written down before the write itself is part of it.
-        sent = self._send(write, compared)
-        self._own.put(write)
-        self._claiming[write.operation_id] = compared.list_bases() if compared is not None else frozenset()
-        try:
-            # It is on its way, whatever becomes of the request.
-            moved = await self._finds_moved(write, compared, asyncio.shield(sent))
-        except asyncio.CancelledError:
-            self._discard_with_followers(write.operation_id)
-            sent.add_done_callback(lambda done: self._let_go(write, done))
-            raise
-        finally:
-            self._claiming.pop(write.operation_id, None)
+        moved = await self._take(write, seen if seen.refusals < REFUSALS_MAX else None)
         if not moved:
             if self._own.find_write(write.operation_id) is None:
                 # What it was foreseen on is gone, and Redis did not refuse it for that.
@@ -140,6 +125,22 @@ class RedisPending:
         seen.begin_again()
         self._discard_with_followers(write.operation_id)
         return False
+
+    async def _take(self, write: PendingWrite, compared: SharedSnapshot | None) -> bool:
+        """Whether the claim found that something has moved. Of a request that is gone meanwhile nothing stays."""
+        # What has to be as it was seen is written down before the write itself is part of it.
+        sent = self._send(write, compared)
+        self._own.put(write)
+        self._claiming[write.operation_id] = compared.list_bases() if compared is not None else frozenset()
+        try:
+            # It is on its way, whatever becomes of the request.
+            return await self._finds_moved(write, compared, asyncio.shield(sent))
+        except asyncio.CancelledError:
+            self._discard_with_followers(write.operation_id)
+            sent.add_done_callback(lambda done: self._let_go(write, done))
+            raise
+        finally:
+            self._claiming.pop(write.operation_id, None)
 
     def _discard_with_followers(self, operation_id: str) -> None:
         """What was foreseen on a write that is refused will be refused as well: nothing more may be built on it."""
