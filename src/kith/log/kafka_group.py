@@ -51,16 +51,21 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _take_part(self) -> None:
         while True:
-            self._consumer = self._make_consumer()
             try:
-                await self._consumer.start()
-                self._consumer.subscribe([self._topic], listener=self)
-                while True:
-                    # What is paused gives nothing: this only says that the member is alive.
-                    await self._consumer.getmany(timeout_ms=POLL_MS)
+                await self._be_member(self._make_consumer())
             except (KafkaError, OSError) as error:
                 logger.warning("the group of writers cannot be joined; trying again", error=str(error))
-            finally:
-                self._own(())
-                await self._consumer.stop()
             await asyncio.sleep(RETRY_S)
+
+    async def _be_member(self, consumer: AIOKafkaConsumer) -> None:
+        """Until that fails: to leave may fail too."""
+        self._consumer = consumer
+        try:
+            await consumer.start()
+            consumer.subscribe([self._topic], listener=self)
+            while True:
+                # What is paused gives nothing: this only says that the member is alive.
+                await consumer.getmany(timeout_ms=POLL_MS)
+        finally:
+            self._own(())
+            await consumer.stop()
