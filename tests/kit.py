@@ -27,7 +27,7 @@ from kith.pending.redis import RedisPending
 from kith.pending.snapshot import SharedSnapshot
 from kith.pending.trips import Unreachable
 from kith.settings import Settings
-from kith.store.database import DISCONNECTED, Database
+from kith.store.database import UNANSWERED, Database
 from tests import row_security
 
 # A poll so rare that only notifications can be what wakes a test's writer in time.
@@ -59,7 +59,7 @@ class Kit:
             for shard, position in (await self.engine.log.load_heads()).items():
                 assert await self.engine.progress.wait(shard, position, 10), "the writer is stuck"
             return
-        passing = (*DISCONNECTED, ConflictingWriter) if self.engine.log.is_shared_out else DISCONNECTED
+        passing = (*UNANSWERED, ConflictingWriter) if self.engine.log.is_shared_out else UNANSWERED
         async for attempt in stamina.retry_context(on=passing, wait_initial=0, wait_jitter=0):
             with attempt:  # a test may have cut connections; the writer comes back from that as it does in ``run``
                 if attempt.num > 1:

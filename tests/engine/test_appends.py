@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from kith.errors import Unavailable
-from kith.store.database import DISCONNECTED
+from kith.store.database import UNANSWERED
 from tests.engine.acts import Acts, to_id
 from tests.kit import Kit
 from tests.postgres import connect
@@ -77,7 +77,7 @@ async def test_writes_under_cut_after_cut_are_each_applied_once(own_kit: Kit, ow
             request = own_acts.make_request(idempotency_key=email, fingerprint=email.encode())
             while email not in acknowledged:
                 # What was cut while it read, or longer than it can wait, is answered 503; then a client tries again.
-                with suppress(Unavailable, *DISCONNECTED):
+                with suppress(Unavailable, *UNANSWERED):
                     made.append(to_id(await own_acts.create(request, email=email)))
                     acknowledged.add(email)
 

@@ -27,7 +27,7 @@ from kith.model.state import State, Survey
 from kith.settings import Settings
 from kith.store import batch as store
 from kith.store import dead_letters
-from kith.store.database import DISCONNECTED, Connection, Database
+from kith.store.database import UNANSWERED, Connection, Database
 from kith.store.queries import load_queries
 
 TRIES_ALONE_MAX = 3
@@ -450,4 +450,4 @@ def is_passing(error: Exception) -> bool:
     """
     if isinstance(error, asyncpg.PostgresError):
         return not isinstance(error, ENTRYS_FAULT)
-    return isinstance(error, (*DISCONNECTED, TimeoutError, MemoryError, Unavailable))
+    return isinstance(error, (*UNANSWERED, MemoryError, Unavailable))

@@ -4,7 +4,7 @@ import asyncpg
 
 from kith.engine.context import Engine
 from kith.errors import Unavailable
-from kith.store.database import DISCONNECTED
+from kith.store.database import UNANSWERED
 from kith.store.queries import load_queries
 
 BEHIND_S = 10
@@ -16,7 +16,7 @@ async def find_missing_parts(engine: Engine) -> list[str]:
     """A sentence for each part that does not answer; empty when requests can be served."""
     try:
         written = await engine.database.fetchval(_MAINTENANCE["has_writer"])
-    except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError) as error:
+    except (*UNANSWERED, asyncpg.PostgresError) as error:
         return [f"PostgreSQL does not answer: {str(error) or type(error).__name__}"]
     if not written:
         return ["No writer is connected: writes are accepted, and applied once there is one."]
@@ -51,7 +51,7 @@ async def load_lag(engine: Engine) -> dict[int, int]:
     try:
         heads = await engine.log.load_heads()
         rows = await engine.database.fetch(_LOG["load_cursors"])
-    except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError, Unavailable):
+    except (*UNANSWERED, asyncpg.PostgresError, Unavailable):
         return {}
     for shard, head in heads.items():
         engine.pressure.see_head(shard, head)

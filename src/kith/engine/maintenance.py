@@ -14,7 +14,7 @@ from kith.engine.rechecks import recheck_lists
 from kith.errors import Unavailable
 from kith.log.port import Log
 from kith.settings import Settings
-from kith.store.database import DISCONNECTED, Database
+from kith.store.database import UNANSWERED, Database
 from kith.store.partitions import drop_operations, make_partitions
 from kith.store.queries import load_queries
 
@@ -90,7 +90,7 @@ async def _repeat(work: Callable[[], Awaitable[object]], every_s: float, stop: a
         wait_s = every_s
         try:
             await work()
-        except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError, Unavailable) as error:
+        except (*UNANSWERED, asyncpg.PostgresError, Unavailable) as error:
             logger.warning("maintenance did not finish; trying again", error=str(error))
             wait_s = RETRY_S
         with suppress(TimeoutError):

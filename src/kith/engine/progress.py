@@ -8,7 +8,7 @@ from itertools import count
 import asyncpg
 import structlog
 
-from kith.store.database import DISCONNECTED, Database
+from kith.store.database import UNANSWERED, Database
 from kith.store.listener import Listener
 from kith.store.queries import load_queries
 
@@ -95,5 +95,5 @@ class Progress:
             await asyncio.sleep(self._poll_s)
             try:
                 await self.refresh()
-            except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError) as error:
+            except (*UNANSWERED, asyncpg.PostgresError) as error:
                 logger.debug("cursors cannot be read", error=str(error))

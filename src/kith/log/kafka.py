@@ -64,7 +64,7 @@ class KafkaLog:
         log._asking = log._make_consumer()
         try:
             await log._asking.start()
-        except (KafkaError, OSError, TimeoutError) as error:
+        except (KafkaError, OSError) as error:
             await log.close()
             raise NotYet(f"Kafka stopped answering at {settings.kafka_bootstrap} ({error}).") from None
         return log
@@ -110,7 +110,7 @@ class KafkaLog:
                 producer = await asyncio.shield(self._get_producer())
                 sent = await producer.send(to_dead_topic(self._settings), entry.data, key, headers=headers)
                 await sent
-        except (KafkaError, OSError, TimeoutError) as error:
+        except (KafkaError, OSError) as error:
             logger.warning(
                 "a dead letter is in the table only", shard=shard, position=entry.position, error=repr(error)
             )
@@ -276,10 +276,10 @@ async def _ask(answer: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout(ASK_TIMEOUT_S):
             return await answer
-    except (KafkaError, OSError, TimeoutError) as error:
+    except (KafkaError, OSError) as error:
         raise Unavailable(f"The log does not answer ({str(error) or type(error).__name__}).", 2) from error
 
 
 def is_passing(error: Exception) -> bool:
     """Whether it is Kafka that fails, or the way there."""
-    return isinstance(error, (KafkaError, OSError, TimeoutError))
+    return isinstance(error, (KafkaError, OSError))

@@ -72,7 +72,7 @@ async def prepare_topics(settings: Settings, partitions: int) -> None:
     try:
         await admin.start()
         await _make_missing(admin, settings, partitions)
-    except (KafkaError, OSError, TimeoutError) as error:
+    except (KafkaError, OSError) as error:
         hint = "Is KITH_KAFKA_BOOTSTRAP right?"
         if settings.kafka_security_protocol.upper() != "PLAINTEXT":
             # The driver keeps the cause to its own log.

@@ -13,7 +13,7 @@ import stamina
 from kith.log.groups import Groups, Waiting
 from kith.log.port import READ_BYTES_MAX, Entry
 from kith.settings import Settings
-from kith.store.database import DISCONNECTED, Database
+from kith.store.database import UNANSWERED, Database
 from kith.store.listener import Listener
 from kith.store.queries import load_queries
 
@@ -95,7 +95,7 @@ class PostgresLog:
         async with asyncio.timeout_at(group[-1].deadline):
             try:
                 last = await self._append_once(shard, workspace_ids, entries)
-            except DISCONNECTED:
+            except UNANSWERED:
                 last = await self._append_again(shard, workspace_ids, entries)
         return last - len(group) + 1
 
@@ -106,7 +106,7 @@ class PostgresLog:
     async def _append_again(self, shard: int, workspace_ids: list[int], entries: list[bytes]) -> int:
         """A lost connection leaves open whether the group was appended: try until it surely is, or time is over."""
         async for attempt in stamina.retry_context(
-            on=DISCONNECTED, attempts=None, timeout=self._timeout_s, wait_initial=0.05, wait_max=0.5
+            on=UNANSWERED, attempts=None, timeout=self._timeout_s, wait_initial=0.05, wait_max=0.5
         ):
             with attempt:
                 return await self._append_once(shard, workspace_ids, entries)
@@ -115,4 +115,4 @@ class PostgresLog:
 
 def is_passing(error: Exception) -> bool:
     """Whether it is PostgreSQL that fails, or the way there."""
-    return isinstance(error, (*DISCONNECTED, asyncpg.PostgresError))
+    return isinstance(error, (*UNANSWERED, asyncpg.PostgresError))

@@ -155,7 +155,7 @@ class Trips:
                 async with asyncio.timeout(self._timeout_s):
                     await self._client.connection_pool.disconnect()
                     await self._load_scripts()
-            except (RedisError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            except (RedisError, OSError, asyncio.IncompleteReadError) as error:
                 self._fault = str(error) or type(error).__name__
                 continue
             self._fault = None
@@ -169,7 +169,7 @@ async def find_fault(url: str, timeout_ms: int) -> str | None:
     try:
         async with asyncio.timeout(timeout_ms / 1000), Redis.from_url(url, retry=Retry(NoBackoff(), 0)) as client:
             await client.execute_command("PING")  # type: ignore[no-untyped-call]
-    except (RedisError, OSError, TimeoutError, ValueError) as error:
+    except (RedisError, OSError, ValueError) as error:
         return str(error) or type(error).__name__
     return None
 

@@ -21,9 +21,9 @@ WATCH_S = 0.5
 # How long an operator's work waits for a table that somebody has locked.
 LOCK_TIMEOUT_MS = 10_000
 
-# Connection failures in all their forms: the server is gone, going, or not up yet.
-DISCONNECTED = (
-    OSError,
+# No answer, whether the server is gone, going, not up yet, or hangs.
+UNANSWERED = (
+    OSError,  # TimeoutError is one
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
@@ -34,9 +34,6 @@ DISCONNECTED = (
     asyncpg.InternalClientError,
     asyncpg.IdleSessionTimeoutError,
 )
-
-# No answer at all, whether the server is gone or hangs.
-UNANSWERED = (*DISCONNECTED, TimeoutError)
 
 if TYPE_CHECKING:
     Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]
@@ -133,7 +130,7 @@ class Database:
                 server_settings=make_server_settings(role, settings),
                 reset=_keep_as_it_is,
             )
-        except DISCONNECTED as error:
+        except UNANSWERED as error:
             raise make_unreachable(error) from error
         except asyncpg.InvalidAuthorizationSpecificationError as error:
             raise StartError(f"PostgreSQL refuses the connection: {error}. Check KITH_DATABASE_URL.") from error
@@ -241,7 +238,7 @@ class Database:
             await self.drop(self._idle.pop())
         try:
             await asyncio.wait_for(self.pool.close(), 2)
-        except (TimeoutError, *DISCONNECTED):
+        except UNANSWERED:
             self.pool.terminate()
 
 
@@ -255,7 +252,7 @@ async def open_connection(url: str, name: str = "kith") -> AsyncIterator[Connect
         raise StartError(f"PostgreSQL cannot be reached ({error}). Is KITH_DATABASE_URL right?") from error
     try:
         yield connection
-    except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError) as error:
+    except (*UNANSWERED, asyncpg.PostgresError) as error:
         raise StartError(
             f"PostgreSQL: {str(error) or type(error).__name__}. Run this again when that is mended."
         ) from error

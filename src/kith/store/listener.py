@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import asyncpg
 
-from kith.store.database import CONNECT_TIMEOUT_S, DISCONNECTED, Connection
+from kith.store.database import CONNECT_TIMEOUT_S, UNANSWERED, Connection
 
 RECONNECT_S = 0.25
 
@@ -38,7 +38,7 @@ class Listener:
         while True:
             try:
                 await self._listen()
-            except (*DISCONNECTED, asyncpg.PostgresError, TimeoutError):
+            except (*UNANSWERED, asyncpg.PostgresError):
                 await asyncio.sleep(RECONNECT_S)
 
     async def _listen(self) -> None:

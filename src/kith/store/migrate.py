@@ -10,7 +10,7 @@ import msgspec
 
 from kith.errors import NotYet, StartError
 from kith.model.system_properties import SYSTEM
-from kith.store.database import CONNECT_TIMEOUT_S, DISCONNECTED, Connection, make_unreachable
+from kith.store.database import CONNECT_TIMEOUT_S, UNANSWERED, Connection, make_unreachable
 from kith.store.queries import load_queries
 
 _PROPERTIES = load_queries("properties")
@@ -43,7 +43,7 @@ async def migrate(url: str, partitions: int = 16) -> list[Migration]:
     """
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
-    except (*DISCONNECTED, asyncpg.PostgresError) as error:
+    except (*UNANSWERED, asyncpg.PostgresError) as error:
         raise make_unreachable(error) from error
     try:
         server = connection.get_server_version()
