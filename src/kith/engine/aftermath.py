@@ -16,7 +16,6 @@ from kith.cql.compile import Candidates
 from kith.engine.decisions import Decided, Reached
 from kith.engine.dynamic_lists import ANY_TIME, DynamicList, DynamicLists, ListRow, understand
 from kith.engine.evaluation import (
-    SCHEMAS,
     WINDOW_FIRST,
     WINDOW_MAX,
     WINDOW_RELATED,
@@ -25,6 +24,7 @@ from kith.engine.evaluation import (
     load_last_id,
     size_window,
 )
+from kith.engine.schemas import SCHEMAS
 from kith.engine.surveys import convert_values, list_walks
 from kith.engine.tally import Tally
 from kith.engine.vocabularies import Vocabularies, make_vocabularies

@@ -68,7 +68,7 @@ async def load_installation(database: Database) -> Installation:
 
 @asynccontextmanager
 async def open_engine(settings: Settings, url: str, clock: Clock | None = None) -> AsyncIterator[Engine]:
-    """Open everything, foresee the writes that are on the log but not applied, and close it all at the end."""
+    """Open everything, and close it all at the end."""
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         database = await Database.open(url, settings, "reader")

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from kith.cql.ast import And, Comparison, Condition, Or, Query, Sort, conjoin
-from kith.cql.catalogue import COMPANY, CONTACT, Entity, Field
+from kith.cql.ast import Comparison, Condition, Or, Query, Sort, conjoin
+from kith.cql.catalogue import ENTITIES, Field
 from kith.cql.clauses import resolve_search, resolve_select, resolve_sort
 from kith.cql.compile import Source, Statement, compile_page, make_source
 from kith.cql.conditions import Context, list_named
@@ -24,7 +24,7 @@ from kith.cql.vocabulary import EntityName, Vocabulary
 from kith.engine.context import Engine
 from kith.engine.costs import Estimate, check_cost
 from kith.engine.evaluation import find_named
-from kith.engine.query import Count, Page, place_page, run_query
+from kith.engine.query import Count, Page, list_terms, place_page, run_query
 from kith.engine.vocabularies import Vocabularies
 from kith.errors import InvalidRequest
 from kith.model.workspaces import Workspace
@@ -33,7 +33,6 @@ RESOLVED_KEPT_MAX = 2048
 # Of a text that is longer than filters are, the tree may take a megabyte.
 KEPT_CHARACTERS_MAX = 1000
 LIMIT_MAX = 100
-_ENTITIES: dict[str, Entity] = {"contact": CONTACT, "company": COMPANY}
 _DEFAULT_SORT = (Sort("createdAt", True),)
 
 
@@ -195,7 +194,7 @@ def read_text(text: str, vocabulary: Vocabulary) -> Condition:
 
 def make_sources(entities: Sequence[EntityName], vocabularies: Vocabularies) -> list[Source]:
     """Each entity with its own fields: a property of both may lie in another place in each."""
-    return [make_source(_ENTITIES[entity], vocabularies.pick((entity,))) for entity in entities]
+    return [make_source(ENTITIES[entity], vocabularies.pick((entity,))) for entity in entities]
 
 
 async def make_context(engine: Engine, workspace: Workspace, where: Condition, vocabulary: Vocabulary) -> Context:
@@ -209,8 +208,7 @@ async def make_context(engine: Engine, workspace: Workspace, where: Condition, v
 
 def list_indexed(where: Condition, source: Source) -> list[str]:
     """The conditions, all of which have to hold, that an index serves."""
-    terms = where.terms if isinstance(where, And) else (where,)
-    return [to_text(term) for term in terms if is_indexed(term, source)]
+    return [to_text(term) for term in list_terms(where) if is_indexed(term, source)]
 
 
 def is_indexed(term: Condition, source: Source) -> bool:

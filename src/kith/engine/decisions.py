@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from kith.engine.dynamic_lists import DynamicLists
 from kith.engine.reach import Reach, find_reach
 from kith.engine.rows import RowMaker
+from kith.engine.schemas import SCHEMAS
 from kith.model.commands import Envelope, to_resource, to_type
 from kith.model.companies import Company
 from kith.model.contacts import Contact
@@ -33,7 +34,7 @@ class Placed(NamedTuple):
 # After so many commands the loop has a turn: it keeps PostgreSQL busy with the batch in front.
 STRIDE = 20
 # What the rows of contacts and companies are made with, whatever the commands are about.
-_SCHEMAS: Sequence[Identity] = (("schema", "CONTACT"), ("schema", "COMPANY"), ("schema", "CONTACT_COMPANY"))
+_SCHEMAS: Sequence[Identity] = [("schema", entity) for entity in SCHEMAS]
 
 
 class Keys(NamedTuple):

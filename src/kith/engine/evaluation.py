@@ -13,7 +13,7 @@ from kith.cql.catalogue import ENTITIES
 from kith.cql.compile import Candidates, Source, compile_difference, compile_evaluation, make_source
 from kith.cql.conditions import Context, list_named
 from kith.engine.dynamic_lists import DynamicList, DynamicLists, ListRow
-from kith.engine.schemas import Schemas
+from kith.engine.schemas import SCHEMAS, Schemas
 from kith.ids import NUMBER_DIGITS_MAX
 from kith.model.properties import Schema
 from kith.model.state import Ref
@@ -28,7 +28,6 @@ WINDOW_S = 1.0
 # A tag or a list that so few have is looked up whole where it is one of several alternatives.
 RARE_MAX = 1000
 KEPT_MAX = 5000
-SCHEMAS = ("CONTACT", "COMPANY", "CONTACT_COMPANY")
 _LISTS, _TAGS = load_queries("lists"), load_queries("tags")
 # The numbers of a filter keep their digits.
 _decode = msgspec.json.Decoder(ListRow, float_hook=Decimal).decode

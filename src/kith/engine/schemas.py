@@ -1,17 +1,19 @@
 """The properties that workspaces have defined, kept in memory: every write with properties is held against them."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import msgspec
 
-from kith.model.properties import Property, Schema, make_schema
+from kith.model.properties import Property, PropertyEntity, Schema, make_schema
 from kith.model.records import Record
 from kith.model.state import Ref
 from kith.store.batch import load_records
 from kith.store.database import Connection
 from kith.store.queries import load_queries
 
+# What each workspace has one of: of contacts, of companies, and of the link between the two.
+SCHEMAS: Sequence[PropertyEntity] = get_args(PropertyEntity)
 KEPT_MAX = 5000
 _SQL = load_queries("properties")
 _decode = msgspec.json.Decoder(list[Property]).decode

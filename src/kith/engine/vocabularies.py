@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable
 from operator import is_
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from kith.cql.vocabulary import CustomField, CustomFields, EntityName, Vocabulary, make_vocabulary
 from kith.engine.loading import Loader
-from kith.model.properties import PropertyEntity, Schema
+from kith.engine.schemas import SCHEMAS
+from kith.model.properties import Schema
 from kith.model.state import Ref
 from kith.model.workspaces import Workspace
 
 KEPT_MAX = 2000
-_REFS = [Ref("schema", "external_id", entity) for entity in get_args(PropertyEntity)]
+_REFS = [Ref("schema", "external_id", entity) for entity in SCHEMAS]
 
 
 class Vocabularies(NamedTuple):

@@ -1,7 +1,6 @@
 """Comparing the tables of two databases, for replays."""
 
 from collections.abc import Mapping
-from itertools import zip_longest
 
 import asyncpg
 
@@ -40,14 +39,9 @@ async def find_difference(one: Connection, other: Connection, table: str) -> str
 
 
 async def _list_apart(one: Connection, other: Connection, table: str) -> tuple[list[str], list[str]]:
-    """Rows as text that only one side has, found by walking both in order."""
-    only_one: list[str] = []
-    only_other: list[str] = []
-    rows = [[row[0] for row in await connection.fetch(_rows(table))] for connection in (one, other)]
-    for row, twin in zip_longest(sorted(set(rows[0]) - set(rows[1])), sorted(set(rows[1]) - set(rows[0]))):
-        only_one += [row] if row is not None else []
-        only_other += [twin] if twin is not None else []
-    return only_one, only_other
+    """Rows as text that only one side has, in order."""
+    here, there = [{row[0] for row in await connection.fetch(_rows(table))} for connection in (one, other)]
+    return sorted(here - there), sorted(there - here)
 
 
 def _rows(table: str) -> str:

@@ -123,7 +123,7 @@ FROM (
 WHERE shard = $1 AND workspace_id = row.of AND id = row.number;
 
 -- name: clear_contact_slot
--- A window of the records that have something in the slot $3, which no property has any more; how many there were.
+-- A window of the records that have something in the slot $3, which no property has any more; the last of them.
 WITH held AS MATERIALIZED (
   SELECT $2::int AS of, id FROM contacts
   WHERE shard = $1 AND workspace_id = $2 AND id > $4 AND CASE $3
@@ -218,7 +218,7 @@ FROM (
 WHERE shard = $1 AND workspace_id = row.of AND id = row.number;
 
 -- name: clear_company_slot
--- A window of the records that have something in the slot $3, which no property has any more; how many there were.
+-- A window of the records that have something in the slot $3, which no property has any more; the last of them.
 WITH held AS MATERIALIZED (
   SELECT $2::int AS of, id FROM companies
   WHERE shard = $1 AND workspace_id = $2 AND id > $4 AND CASE $3
