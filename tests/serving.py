@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx2
 
-from kith.store.embedded import find_embedded_url
+from kith.store.data_folder import find_embedded_url
 
 STOP_TIMEOUT_S = 15
 # API keys, keys for credentials, and what opens the fake of HubSpot and Mailchimp.

@@ -13,7 +13,8 @@ import httpx2
 import psutil
 import pytest
 
-from kith.store.embedded import EmbeddedPostgres, find_embedded_url
+from kith.store.data_folder import find_embedded_url
+from kith.store.embedded import EmbeddedPostgres
 from tests.serving import Served, run_kith, serving
 
 STOP_LIMIT_S = 10

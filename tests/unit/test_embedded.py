@@ -18,7 +18,8 @@ import pytest
 from kith.errors import StartError
 from kith.store import binaries
 from kith.store.binaries import Account, to_identity
-from kith.store.embedded import EmbeddedPostgres, find_embedded_url, to_options, to_socket_folder
+from kith.store.data_folder import find_embedded_url, to_socket_folder
+from kith.store.embedded import EmbeddedPostgres, to_options
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
 ROOT = os.geteuid() == 0

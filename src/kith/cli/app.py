@@ -23,8 +23,8 @@ from kith.processes.logs import configure_logs
 from kith.processes.supervise import check_port, raise_when_stopped
 from kith.processes.supervise import serve as supervise
 from kith.settings import Settings, load_settings
+from kith.store.data_folder import get_database_url
 from kith.store.database import Database
-from kith.store.embedded import get_database_url
 from kith.store.migrate import migrate
 
 app = typer.Typer(

@@ -11,8 +11,9 @@ import typer
 
 from kith.errors import StartError
 from kith.settings import Settings
+from kith.store.data_folder import find_embedded_url, get_database_url
 from kith.store.database import Connection
-from kith.store.embedded import EmbeddedPostgres, find_embedded_url, get_database_url
+from kith.store.embedded import EmbeddedPostgres
 from kith.store.migrate import check_schema
 
 Data = Annotated[str | None, typer.Option("--data", help="The data folder of the server.", metavar="FOLDER")]

@@ -19,9 +19,9 @@ from kith.clock import SystemClock
 from kith.engine.dead_letters import check_open, find_command, get_dead_letters, retry_dead_letters
 from kith.engine.workspaces import get_workspace
 from kith.settings import Settings, load_settings
+from kith.store.data_folder import get_database_url
 from kith.store.database import Connection, Database
 from kith.store.dead_letters import DeadLetter, list_dead_letters, load_dead_letters
-from kith.store.embedded import get_database_url
 from kith.store.migrate import check_schema
 from kith.store.queries import load_queries
 

@@ -15,7 +15,7 @@ from kith.cli.connect import Data
 from kith.cli.output import AsJson, print_json
 from kith.errors import StartError
 from kith.settings import Settings, load_settings
-from kith.store.embedded import get_database_url
+from kith.store.data_folder import get_database_url
 
 if TYPE_CHECKING:
     from kith.engine.context import Engine

@@ -11,7 +11,7 @@ from kith.engine.context import open_engine
 from kith.engine.foresight import rebuild_pending
 from kith.processes.parts import announce, open_patiently, tune_memory
 from kith.settings import Settings
-from kith.store.embedded import get_database_url
+from kith.store.data_folder import get_database_url
 
 # How many objects may be new before cycles are looked for.
 OBJECTS = 50_000

@@ -28,7 +28,8 @@ from kith.engine.keys import new_key_text
 from kith.errors import KithError, StartError
 from kith.integrations.vault import SECRETS_FILE, new_key
 from kith.settings import Settings, to_environment
-from kith.store.embedded import DataLock, EmbeddedPostgres, die_with_parent, open_data
+from kith.store.data_folder import DataLock, open_data
+from kith.store.embedded import EmbeddedPostgres, die_with_parent
 from kith.store.migrate import migrate
 
 TICK_S = 0.1

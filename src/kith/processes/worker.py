@@ -17,8 +17,8 @@ from kith.integrations.runner import Runner
 from kith.log.port import Log
 from kith.processes.parts import announce, listen_for_stop, open_database_and_log, open_patiently, tune_memory
 from kith.settings import Settings
+from kith.store.data_folder import get_database_url
 from kith.store.database import Database
-from kith.store.embedded import get_database_url
 
 CONNECTIONS_MAX = 10
 # How many objects may be new before cycles are looked for.

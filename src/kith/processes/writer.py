@@ -7,7 +7,7 @@ from kith.clock import SystemClock
 from kith.engine.apply import Writer
 from kith.processes.parts import announce, listen_for_stop, open_database_and_log, open_patiently, tune_memory
 from kith.settings import Settings
-from kith.store.embedded import get_database_url
+from kith.store.data_folder import get_database_url
 
 # How many objects may be new before cycles are looked for: these live as long as a batch, and make none.
 OBJECTS = 1_000_000

@@ -5,14 +5,11 @@ No other local user gets in: it listens on a Unix socket in a folder of mode 070
 # ruff: noqa: S603, PLW1509 - only PostgreSQL's own programs are started here, and preexec_fn only makes system calls
 
 import ctypes
-import fcntl
-import hashlib
 import os
 import re
 import shutil
 import signal
 import socket
-import stat
 import struct
 import subprocess
 import sys
@@ -21,140 +18,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote
 
 from kith.errors import StartError
-from kith.settings import Settings
-from kith.store.binaries import (
-    ENVIRONMENT,
-    Account,
-    find_account,
-    find_binaries,
-    find_version,
-    to_identity,
-    to_user_name,
-)
+from kith.store.binaries import ENVIRONMENT, find_account, find_binaries, find_version, to_identity
+from kith.store.data_folder import SOCKET_NAME, DataLock, Folder, make_unwritable, open_data, to_socket_folder, to_url
 
-SOCKET_NAME = ".s.PGSQL.5432"
-SOCKET_PATH_BYTES_MAX = 107
 LOG_BYTES_MAX = 16 * 1024 * 1024
 START_TIMEOUT_S = 300.0  # recovery after a crash reads up to max_wal_size of log
 LEFTOVER_TIMEOUT_S = 10.0
 PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class DataLock:
-    """Holds the data folder for this process; the system releases it, however the process ends."""
-
-    def __init__(self, data: Path) -> None:
-        path = data / "lock"
-        try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise _unwritable(data, error) from None
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(self._fd, 32).decode(errors="replace").strip()
-            os.close(self._fd)
-            raise StartError(
-                f"The data folder {data} is in use by process {holder or '(unknown)'}. "
-                "Stop that one, or choose another folder with --data."
-            ) from None
-        os.ftruncate(self._fd, 0)
-        os.write(self._fd, f"{os.getpid()}\n".encode())
-
-    def release(self) -> None:
-        os.close(self._fd)
-
-
-def open_data(data: Path) -> Path:
-    """Makes the data folder where it is missing (mode 0700) and answers its absolute path. Raises StartError."""
-    data = data.expanduser().absolute()
-    try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not os.access(data, os.W_OK | os.X_OK):
-            raise PermissionError(13, "permission denied")
-    except OSError as error:
-        raise _unwritable(data, error) from None
-    return data.resolve()
-
-
-def _unwritable(data: Path, error: OSError) -> StartError:
-    user = to_user_name(os.geteuid())
-    reason = (error.strerror or str(error)).lower()
-    return StartError(
-        f"The data folder {data} cannot be written by user {user!r} ({reason}). "
-        "Correct its owner, or choose another folder with --data."
-    )
-
-
-class _Folder:
-    """A folder of ours, mode 0700, held open.
-
-    Root opens it, and a child of another user reaches it through the descriptor: so nothing has to be changed about
-    the folders above, which may be private to root.
-    """
-
-    def __init__(self, path: Path, account: Account | None) -> None:
-        self.path = path
-        try:
-            path.mkdir(mode=0o700, exist_ok=True)
-            # Below the system's temporary folder anybody may have made it, as a link to anything.
-            self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            self.status = os.fstat(self.fd)
-            uid = account.uid if account else os.geteuid()
-            if self.status.st_uid not in (uid, os.geteuid()):
-                raise PermissionError(13, f"it belongs to user {to_user_name(self.status.st_uid)!r}")
-            if account and self.status.st_uid != uid:
-                os.fchown(self.fd, account.uid, account.gid)
-            if stat.S_IMODE(self.status.st_mode) != 0o700:
-                os.fchmod(self.fd, 0o700)
-        except OSError as error:
-            raise _unwritable(path, error) from None
-        self.name = f"/proc/self/fd/{self.fd}" if account else str(path)
-
-    def close(self) -> None:
-        os.close(self.fd)
-
-
-def to_socket_folder(data: Path) -> Path:
-    """Where the server of a data folder has its socket: in it, or below /tmp where a socket's path would not fit."""
-    folder = data / "run"
-    plain = re.fullmatch(r"[A-Za-z0-9 ._/@+~-]+", str(folder)) is not None
-    if plain and len(os.fsencode(folder / SOCKET_NAME)) <= SOCKET_PATH_BYTES_MAX:
-        return folder
-    return Path("/tmp", "kith-" + hashlib.sha256(os.fsencode(data)).hexdigest()[:24])  # noqa: S108 - checked in _Folder
-
-
-def to_url(folder: Path) -> str:
-    return f"postgresql://kith@/kith?host={quote(str(folder), safe='/')}&port=5432"
-
-
-def find_embedded_url(data: Path) -> str | None:
-    """The address of the server that runs in a data folder, None when none does."""
-    folder = to_socket_folder(data.expanduser().resolve())
-    try:
-        with socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(folder / SOCKET_NAME))
-    except PermissionError:
-        raise StartError(f"The server of the data folder {data} runs as another user; work as that user.") from None
-    except OSError:
-        return None
-    return to_url(folder)
-
-
-def get_database_url(settings: Settings) -> str:
-    """The database that is set, else that of the server which runs in the data folder. Raises StartError."""
-    url = settings.database_url or find_embedded_url(Path(settings.data))
-    if url is None:
-        raise StartError(
-            f"No server runs in the data folder {Path(settings.data).absolute()}. "
-            "Start one with `kith serve`, name its folder with --data, or set KITH_DATABASE_URL."
-        )
-    return url
 
 
 def die_with_parent(sign: signal.Signals) -> Callable[[], None]:
@@ -234,7 +108,7 @@ class EmbeddedPostgres:
         self._durable = durable
         self._owns_lock = lock is None
         self._lock = lock or DataLock(self._data)
-        self._folders: list[_Folder] = []
+        self._folders: list[Folder] = []
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self._prepare(bin_dir)
@@ -301,8 +175,8 @@ class EmbeddedPostgres:
             )
         self._socket_folder = self._open_folder(to_socket_folder(self._data))
 
-    def _open_folder(self, path: Path) -> _Folder:
-        folder = _Folder(path, self._account)
+    def _open_folder(self, path: Path) -> Folder:
+        folder = Folder(path, self._account)
         self._folders.append(folder)
         return folder
 
@@ -312,7 +186,7 @@ class EmbeddedPostgres:
         if unfinished.exists():
             end_leftovers(unfinished.stat())
             shutil.rmtree(unfinished, ignore_errors=True)
-        folder = _Folder(unfinished, self._account)
+        folder = Folder(unfinished, self._account)
         try:
             make = ["--username=kith", "--auth-local=trust", "--auth-host=reject", "--no-locale", "--encoding=UTF8"]
             make += ["--data-checksums", "--no-instructions"]
@@ -322,12 +196,12 @@ class EmbeddedPostgres:
             self._run(folder, "postgres", "--single", "-D", folder.name, "postgres", stdin=b"CREATE DATABASE kith\n")
             os.rename(unfinished, path)
         except OSError as error:
-            raise _unwritable(path, error) from None
+            raise make_unwritable(path, error) from None
         finally:
             folder.close()
             shutil.rmtree(unfinished, ignore_errors=True)
 
-    def _run(self, folder: _Folder, program: str, *arguments: str, stdin: bytes = b"") -> None:
+    def _run(self, folder: Folder, program: str, *arguments: str, stdin: bytes = b"") -> None:
         ran = subprocess.run(
             [self._bin_dir / program, *arguments],
             input=stdin,

@@ -1,0 +1,129 @@
+"""The data folder: its lock, the private folders in it, and where the server that runs in it is reached."""
+
+import fcntl
+import hashlib
+import os
+import re
+import socket
+import stat
+from pathlib import Path
+from urllib.parse import quote
+
+from kith.errors import StartError
+from kith.settings import Settings
+from kith.store.binaries import Account, to_user_name
+
+SOCKET_NAME = ".s.PGSQL.5432"
+SOCKET_PATH_BYTES_MAX = 107
+
+
+class DataLock:
+    """Holds the data folder for this process; the system releases it, however the process ends."""
+
+    def __init__(self, data: Path) -> None:
+        path = data / "lock"
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise make_unwritable(data, error) from None
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(self._fd, 32).decode(errors="replace").strip()
+            os.close(self._fd)
+            raise StartError(
+                f"The data folder {data} is in use by process {holder or '(unknown)'}. "
+                "Stop that one, or choose another folder with --data."
+            ) from None
+        os.ftruncate(self._fd, 0)
+        os.write(self._fd, f"{os.getpid()}\n".encode())
+
+    def release(self) -> None:
+        os.close(self._fd)
+
+
+def open_data(data: Path) -> Path:
+    """Makes the data folder where it is missing (mode 0700) and answers its absolute path. Raises StartError."""
+    data = data.expanduser().absolute()
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(data, os.W_OK | os.X_OK):
+            raise PermissionError(13, "permission denied")
+    except OSError as error:
+        raise make_unwritable(data, error) from None
+    return data.resolve()
+
+
+def make_unwritable(data: Path, error: OSError) -> StartError:
+    user = to_user_name(os.geteuid())
+    reason = (error.strerror or str(error)).lower()
+    return StartError(
+        f"The data folder {data} cannot be written by user {user!r} ({reason}). "
+        "Correct its owner, or choose another folder with --data."
+    )
+
+
+class Folder:
+    """A folder of ours, mode 0700, held open.
+
+    Root opens it, and a child of another user reaches it through the descriptor: so nothing has to be changed about
+    the folders above, which may be private to root.
+    """
+
+    def __init__(self, path: Path, account: Account | None) -> None:
+        self.path = path
+        try:
+            path.mkdir(mode=0o700, exist_ok=True)
+            # Below the system's temporary folder anybody may have made it, as a link to anything.
+            self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            self.status = os.fstat(self.fd)
+            uid = account.uid if account else os.geteuid()
+            if self.status.st_uid not in (uid, os.geteuid()):
+                raise PermissionError(13, f"it belongs to user {to_user_name(self.status.st_uid)!r}")
+            if account and self.status.st_uid != uid:
+                os.fchown(self.fd, account.uid, account.gid)
+            if stat.S_IMODE(self.status.st_mode) != 0o700:
+                os.fchmod(self.fd, 0o700)
+        except OSError as error:
+            raise make_unwritable(path, error) from None
+        self.name = f"/proc/self/fd/{self.fd}" if account else str(path)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+def to_socket_folder(data: Path) -> Path:
+    """Where the server of a data folder has its socket: in it, or below /tmp where a socket's path would not fit."""
+    folder = data / "run"
+    plain = re.fullmatch(r"[A-Za-z0-9 ._/@+~-]+", str(folder)) is not None
+    if plain and len(os.fsencode(folder / SOCKET_NAME)) <= SOCKET_PATH_BYTES_MAX:
+        return folder
+    return Path("/tmp", "kith-" + hashlib.sha256(os.fsencode(data)).hexdigest()[:24])  # noqa: S108 - checked in Folder
+
+
+def to_url(folder: Path) -> str:
+    return f"postgresql://kith@/kith?host={quote(str(folder), safe='/')}&port=5432"
+
+
+def find_embedded_url(data: Path) -> str | None:
+    """The address of the server that runs in a data folder, None when none does."""
+    folder = to_socket_folder(data.expanduser().resolve())
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(folder / SOCKET_NAME))
+    except PermissionError:
+        raise StartError(f"The server of the data folder {data} runs as another user; work as that user.") from None
+    except OSError:
+        return None
+    return to_url(folder)
+
+
+def get_database_url(settings: Settings) -> str:
+    """The database that is set, else that of the server which runs in the data folder. Raises StartError."""
+    url = settings.database_url or find_embedded_url(Path(settings.data))
+    if url is None:
+        raise StartError(
+            f"No server runs in the data folder {Path(settings.data).absolute()}. "
+            "Start one with `kith serve`, name its folder with --data, or set KITH_DATABASE_URL."
+        )
+    return url
