@@ -18,7 +18,7 @@ import pytest
 from kith.errors import StartError
 from kith.store import binaries
 from kith.store.binaries import Account, to_identity
-from kith.store.data_folder import find_embedded_url, to_socket_folder
+from kith.store.data_folder import Folder, find_embedded_url, to_socket_folder
 from kith.store.embedded import EmbeddedPostgres, to_options
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
@@ -158,6 +158,19 @@ def test_a_data_folder_that_is_a_file_is_refused(data: Path) -> None:
     data.write_text("not a folder")
     with pytest.raises(StartError, match=r"cannot be written by user .*--data"):
         EmbeddedPostgres.start(data)
+
+
+def test_a_folder_that_is_refused_is_not_left_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "not permitted")
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run").chmod(0o755)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(StartError, match="cannot be written"):
+        Folder(tmp_path / "run", None)
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_a_half_made_cluster_is_made_anew(data: Path) -> None:

@@ -70,6 +70,8 @@ class Folder:
     the folders above, which may be private to root.
     """
 
+    fd = -1
+
     def __init__(self, path: Path, account: Account | None) -> None:
         self.path = path
         try:
@@ -85,11 +87,13 @@ class Folder:
             if stat.S_IMODE(self.status.st_mode) != 0o700:
                 os.fchmod(self.fd, 0o700)
         except OSError as error:
+            self.close()
             raise make_unwritable(path, error) from None
         self.name = f"/proc/self/fd/{self.fd}" if account else str(path)
 
     def close(self) -> None:
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
 
 
 def to_socket_folder(data: Path) -> Path:
