@@ -1,5 +1,6 @@
 """A batch is decided while the one in front of it is stored: it sees what that will have changed, and falls with it."""
 
+import asyncio
 from typing import Any
 
 import asyncpg
@@ -61,3 +62,23 @@ async def test_what_stands_on_a_batch_that_failed_is_decided_again(
     await own_kit.drain()
     emails = await own_acts.fetch("SELECT email FROM contacts WHERE workspace_id = $1 ORDER BY id")
     assert [email for (email,) in emails] == ["0@example.com", "1@example.com", "2@example.com", "poison@example.com"]
+
+
+async def test_a_writer_that_is_stopped_leaves_nothing_at_work(
+    own_kit: Kit, own_acts: Acts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_kit.writer._batch_max = 1
+    await own_acts.append(*[own_acts.make_envelope(name=f"Eve {n}") for n in range(3)])
+    save, stop = store.save, asyncio.Event()
+
+    async def stop_and_save(connection: Any, shard: int, rows: dict[str, str]) -> None:
+        stop.set()
+        await save(connection, shard, rows)
+
+    monkeypatch.setattr(store, "save", stop_and_save)
+    before = asyncio.all_tasks()
+    await own_kit.writer.drain(stop)
+    assert asyncio.all_tasks() == before
+    monkeypatch.undo()
+    await own_kit.drain()
+    assert await own_acts.fetch("SELECT count(*) FROM contacts WHERE workspace_id = $1") == [(3,)]

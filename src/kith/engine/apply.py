@@ -80,13 +80,6 @@ class _Portion(NamedTuple):
     plan: _Plan | None
 
 
-class _Ahead(NamedTuple):
-    """A portion that is being made ready: behind which position of its shard."""
-
-    after: int
-    ready: asyncio.Task[_Portion]
-
-
 class Writer:
     """Applies the log of the shards that it owns. One for each partition; the cursor refuses a second."""
 
@@ -114,7 +107,8 @@ class Writer:
         self._schema_positions: dict[int, int] = {}
         self._schemas = Schemas()
         self._lists = ListCatalogue(self._schemas)
-        self._ahead: dict[int, _Ahead] = {}
+        # By shard, what is made ready behind the batch that is being stored.
+        self._ahead: dict[int, asyncio.Task[_Portion]] = {}
         self._not_tried = set_aside or {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -132,7 +126,6 @@ class Writer:
                 heads = await self._log.wait(self._poll_s)
             except Exception as error:
                 heads = None
-                self._forget_all_ahead()
                 if isinstance(error, ConflictingWriter) and self._log.is_shared_out:
                     logger.warning("another writer has the partition by now; going on with the rest", error=str(error))
                 elif is_passing(error):
@@ -164,11 +157,14 @@ class Writer:
             heads = await self._load_heads_again(heads)
         applied = 0
         behind = list(heads)
-        while behind := [shard for shard in behind if self._positions[shard] < heads[shard]]:
-            for shard in behind:
-                if stop and stop.is_set():
-                    return applied
-                applied += await self._apply_next(shard, heads[shard])
+        try:
+            while behind := [shard for shard in behind if self._positions[shard] < heads[shard]]:
+                for shard in behind:
+                    if stop and stop.is_set():
+                        return applied
+                    applied += await self._apply_next(shard, heads[shard])
+        finally:
+            await self._end_ahead()
         return applied
 
     async def _load_heads_again(self, heads: dict[int, int]) -> dict[int, int]:
@@ -195,7 +191,7 @@ class Writer:
         if plan is not None and plan.rows is not None and last < head:
             ready = asyncio.create_task(self._make_ready(shard, last, plan.decided))
             ready.add_done_callback(lambda done: done.cancelled() or done.exception())
-            self._ahead[shard] = _Ahead(last, ready)
+            self._ahead[shard] = ready
         try:
             await self._apply(shard, entries, plan)
         finally:
@@ -204,21 +200,21 @@ class Writer:
         return len(entries)
 
     async def _get_portion(self, shard: int) -> _Portion:
-        after = self._positions.get(shard, 0)
-        ahead = self._ahead.pop(shard, None)
-        if ahead is not None and ahead.after == after:
-            return await ahead.ready
-        return await self._make_ready(shard, after, None)
+        ready = self._ahead.pop(shard, None)
+        return await (ready or self._make_ready(shard, self._positions.get(shard, 0), None))
 
     def _forget_ahead(self, shard: int) -> None:
         """What was made ready stands on a batch that was not stored."""
-        ahead = self._ahead.pop(shard, None)
-        if ahead is not None:
-            ahead.ready.cancel()
+        ready = self._ahead.pop(shard, None)
+        if ready is not None:
+            ready.cancel()
 
-    def _forget_all_ahead(self) -> None:
+    async def _end_ahead(self) -> None:
+        """Nothing is made ready any more."""
+        making = list(self._ahead.values())
         for shard in list(self._ahead):
             self._forget_ahead(shard)
+        await asyncio.gather(*making, return_exceptions=True)
 
     async def _make_ready(self, shard: int, after: int, before: Decided | None) -> _Portion:
         """The portion behind a position, decided on top of ``before``, the batch that is being stored meanwhile."""
