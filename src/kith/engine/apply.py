@@ -1,33 +1,28 @@
 """The one way through: the writer takes batches from the log and applies each in one transaction."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import asyncpg
 import structlog
 
 from kith.clock import Clock
-from kith.engine.aftermath import Aftermath, stands_alone
-from kith.engine.decisions import Decided, Placed, decide_batch, list_keys, list_operations
-from kith.engine.dynamic_lists import DynamicLists
+from kith.engine.aftermath import Aftermath
+from kith.engine.batches import Batch, cut_batch, decode_entry, list_up_to
+from kith.engine.decisions import Decided, decide_batch, list_keys, list_operations
 from kith.engine.evaluation import ListCatalogue
 from kith.engine.poison import check_poison, keep_entry, know_retry, reject
 from kith.engine.schemas import Schemas
-from kith.engine.surveys import survey_values, to_walk
+from kith.engine.surveys import survey_batch
 from kith.engine.tally import EVERY_S, Tally
-from kith.errors import BrokenLog, ConflictingWriter, Internal, NewerLog, Unavailable
+from kith.errors import BrokenLog, ConflictingWriter, Internal, Unavailable
 from kith.log.port import Entry, Log
-from kith.model.codec import Newer, Undecodable, decode_envelope
-from kith.model.commands import AddMembers, Envelope, MergeContacts, RemoveMembers
-from kith.model.decide import touches
-from kith.model.records import Identity, Record
-from kith.model.rules.properties import find_surveyed
-from kith.model.state import State, Survey
+from kith.model.commands import Envelope
 from kith.settings import Settings
 from kith.store import batch as store
 from kith.store import dead_letters
-from kith.store.database import UNANSWERED, Connection, Database
+from kith.store.database import UNANSWERED, Database
 from kith.store.queries import load_queries
 
 TRIES_ALONE_MAX = 3
@@ -39,8 +34,6 @@ GATHER_S = 0.01
 READ_MIN = 16
 # What PostgreSQL may hold against an entry itself: its values, a constraint, a size. All else is the state of things.
 ENTRYS_FAULT = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
-# How many members of lists the commands of a batch may name before it ends: each is a record to load.
-MEMBERS_MAX = 5000
 _LOG = load_queries("log")
 logger = structlog.get_logger(__name__)
 
@@ -58,19 +51,6 @@ class _Plan(NamedTuple):
     poison: list[tuple[Entry, str]]
     tally: Tally | None
     retry: Envelope | None
-
-
-class _Batch(NamedTuple):
-    """Commands that are applied together, entries that cannot be decoded with the reason, the last of both.
-
-    ``alone``: all before must be stored first. ``has_aftermath``: more is done when its rows are there.
-    """
-
-    last: int
-    placed: list[Placed]
-    poison: list[tuple[Entry, str]]
-    alone: bool
-    has_aftermath: bool
 
 
 class _Portion(NamedTuple):
@@ -282,7 +262,7 @@ class Writer:
             return entries[middle:]
         return entries[len(list_up_to(plan.last, entries)) :]
 
-    async def _cut(self, shard: int, entries: Sequence[Entry]) -> _Batch:
+    async def _cut(self, shard: int, entries: Sequence[Entry]) -> Batch:
         """The first of the entries, as many as make a batch."""
         decoded = [(entry, decode_entry(entry)) for entry in entries]
         workspaces = {one.workspace_id for _, one in decoded if isinstance(one, Envelope)}
@@ -292,7 +272,7 @@ class Writer:
                 await self._lists.load(connection, shard, workspaces, stamp)
         return cut_batch(decoded, self._lists.get)
 
-    async def _make_plan(self, shard: int, batch: _Batch, before: Decided | None = None) -> _Plan:
+    async def _make_plan(self, shard: int, batch: Batch, before: Decided | None = None) -> _Plan:
         """Decide the batch on the committed state, with what ``before`` will have changed."""
         tally = Tally(self._database, shard, batch.placed[0], self._tally_every_s) if batch.alone else None
         try:
@@ -302,7 +282,7 @@ class Writer:
                 await tally.end()
             raise
 
-    async def _decide(self, shard: int, batch: _Batch, before: Decided | None, tally: Tally | None) -> _Plan:
+    async def _decide(self, shard: int, batch: Batch, before: Decided | None, tally: Tally | None) -> _Plan:
         placed = batch.placed
         async with self._database.acquire() as connection:
             ids = list_operations(placed) if placed else None
@@ -373,70 +353,6 @@ class Writer:
         if kept:
             await self._log.bury(shard, entry, reason)
             logger.error("an entry was set aside", shard=shard, position=entry.position, reason=reason)
-
-
-def decode_entry(entry: Entry) -> Envelope | str:
-    """The command, or why it cannot be read. Raises NewerLog for one that a newer program reads."""
-    try:
-        return decode_envelope(entry.data)
-    except Newer as error:
-        raise NewerLog(
-            f"{error} It is at {entry.position}. Start a writer of the newer version: this one stops."
-        ) from None
-    except Undecodable as error:
-        return str(error)
-
-
-def cut_batch(decoded: Sequence[tuple[Entry, Envelope | str]], find_lists: Callable[[int], DynamicLists]) -> _Batch:
-    """The first of the entries, as many as make a batch.
-
-    A merge ends its batch: what it moves must not depend on how the log is cut into batches. So do commands that
-    together name too many members of lists. What is about all records stands alone, and so does a retry.
-    """
-    members = 0
-    placed: list[Placed] = []
-    poison: list[tuple[Entry, str]] = []
-    alone = has_aftermath = False
-    for entry, envelope in decoded:
-        if isinstance(envelope, str):
-            poison.append((entry, envelope))
-            continue
-        command, lists = envelope.command, find_lists(envelope.workspace_id)
-        alone = stands_alone(command, lists) or envelope.retry_of is not None
-        if alone and (placed or poison):
-            alone = False
-            break
-        placed.append(Placed(entry.position, envelope))
-        has_aftermath = has_aftermath or alone or lists.has_wide
-        if alone or isinstance(command, MergeContacts):
-            break
-        if isinstance(command, (AddMembers, RemoveMembers)):
-            members += len(command.record_ids)
-            if members > MEMBERS_MAX:
-                break
-    last = max([one.position for one in placed[-1:]] + [entry.position for entry, _ in poison[-1:]])
-    return _Batch(last, placed, poison, alone, has_aftermath)
-
-
-async def survey_batch(
-    connection: Connection, shard: int, placed: Sequence[Placed], records: Sequence[tuple[int, Record]], tally: Tally
-) -> dict[tuple[int, Identity], Survey]:
-    """What the values that records hold say of the property that the command changes, where that decides on it."""
-    (_, envelope), *_ = placed
-    state = State()
-    state.know(record for _, record in records)
-    state.know_absent(touches(envelope.command))
-    surveyed = find_surveyed(state, envelope.command)
-    if surveyed is None:
-        return {}
-    # What is surveyed is converted then, where it may be.
-    tally.expect([to_walk(surveyed.after)] * 2)
-    survey = await survey_values(connection, shard, envelope.workspace_id, surveyed, tally)
-    return {(envelope.workspace_id, surveyed.after.identity): survey}
-
-
-def list_up_to(position: int, entries: Sequence[Entry]) -> list[Entry]:
-    return [entry for entry in entries if entry.position <= position]
 
 
 def is_passing(error: Exception) -> bool:

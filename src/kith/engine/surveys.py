@@ -1,17 +1,20 @@
 """The values that records hold under a property's key: surveyed before its type changes, converted when it does,
 and copied to where an index has them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
 
+from kith.engine.decisions import Placed
 from kith.engine.tally import Tally, Walk
+from kith.model.decide import touches
 from kith.model.properties import Property
-from kith.model.rules.properties import Surveyed
+from kith.model.records import Identity, Record
+from kith.model.rules.properties import Surveyed, find_surveyed
 from kith.model.slots import has_index, to_copy, to_marks, to_prefix
-from kith.model.state import Survey
+from kith.model.state import State, Survey
 from kith.model.typed_values import convert_value, fits, show_value
 from kith.model.values import same_json
 from kith.store.batch import to_documents
@@ -53,6 +56,23 @@ async def survey_values(
 ) -> Survey:
     """How the values under the property's key fit it. Changes nothing."""
     return await _walk(connection, shard, workspace_id, surveyed, None, tally)
+
+
+async def survey_batch(
+    connection: Connection, shard: int, placed: Sequence[Placed], records: Sequence[tuple[int, Record]], tally: Tally
+) -> dict[tuple[int, Identity], Survey]:
+    """What the values that records hold say of the property that the command changes, where that decides on it."""
+    (_, envelope), *_ = placed
+    state = State()
+    state.know(record for _, record in records)
+    state.know_absent(touches(envelope.command))
+    surveyed = find_surveyed(state, envelope.command)
+    if surveyed is None:
+        return {}
+    # What is surveyed is converted then, where it may be.
+    tally.expect([to_walk(surveyed.after)] * 2)
+    survey = await survey_values(connection, shard, envelope.workspace_id, surveyed, tally)
+    return {(envelope.workspace_id, surveyed.after.identity): survey}
 
 
 def list_walks(before: Property | None, one: Property) -> list[Walk]:
