@@ -1,5 +1,6 @@
 """Moving the log between PostgreSQL and Kafka: positions go on, nothing is lost, and no process takes the wrong log."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -9,9 +10,11 @@ from kith.engine import log_move
 from kith.engine.log_move import move_log
 from kith.engine.operations import get_operation, wait_until_readable
 from kith.engine.replay import replay_check
-from kith.errors import StartError, Unavailable
+from kith.errors import NotYet, StartError, Unavailable
+from kith.log.kafka import KafkaLog
 from kith.model.workspaces import Workspace
 from kith.settings import Settings
+from kith.store.database import Database
 from kith.store.migrate import migrate
 from kith.store.queries import load_queries
 from tests.engine.acts import Acts
@@ -149,6 +152,34 @@ async def test_a_database_that_fails_is_told_of_in_one_line_and_nothing_was_move
     with pytest.raises(StartError, match="PostgreSQL cannot be reached"):
         await move_log("postgresql://nobody@127.0.0.1:1/none", settings, True, Said())
     assert (await move_log(database_url, settings, True, Said())).applied == 0
+
+
+async def test_kafka_is_let_go_of_where_the_database_cannot_be_opened(
+    database_url: str, kafka: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = kafka.make_settings(SETTINGS)
+    await move_log(database_url, settings, True, Said())
+    opened, closed = [], []
+    open_log, close = KafkaLog.open, KafkaLog.close
+
+    async def open_noted(*given: Any) -> KafkaLog:
+        opened.append(await open_log(*given))
+        return opened[-1]
+
+    async def close_noted(log: KafkaLog) -> None:
+        closed.append(log)
+        await close(log)
+
+    async def refuse(*_: object, **__: object) -> Database:
+        await asyncio.sleep(0)
+        raise NotYet("PostgreSQL does not answer")
+
+    monkeypatch.setattr(KafkaLog, "open", open_noted)
+    monkeypatch.setattr(KafkaLog, "close", close_noted)
+    monkeypatch.setattr(Database, "open", refuse)
+    with pytest.raises(NotYet):
+        await move_log(database_url, settings, False, Said())
+    assert closed == opened != []
 
 
 async def test_two_do_not_move_it_at_once(database_url: str, kafka: Broker) -> None:

@@ -86,8 +86,8 @@ async def _move_to_kafka(connection: Connection, url: str, settings: Settings, p
             " `kith migrate-log --to postgresql`."
         )
     await _check_empty(settings, await load_bases(connection))
-    async with _open_table(url, settings) as (database, log):
-        applied = await _apply_all(database, log, settings, tell)
+    async with _open_database(url, settings) as database:
+        applied = await _apply_all(database, PostgresLog(database, url, settings), settings, tell)
 
     async def move() -> None:
         if behind := await log_place.list_behind(connection):
@@ -117,31 +117,27 @@ async def _move_to_table(connection: Connection, url: str, settings: Settings, p
         raise StartError(f"The log is {describe(str(place))}. Set KITH_KAFKA_TOPIC to it.")
     bases = await load_bases(connection)
     log = await KafkaLog.open(settings, len(bases), bases)
-    database = await Database.open(url, settings, "writer", connections_max=4)
+
+    async def move() -> None:
+        cursors = {row["shard"]: row["position"] for row in await connection.fetch(_LOG["load_cursors"])}
+        if cursors != await log.load_heads():
+            raise StartError("The log in Kafka was written to meanwhile. Stop whoever did, and run this again.")
+        await log_place.move_to_table(connection)
+
     try:
-        applied = await _apply_all(database, log, settings, tell)
-        await database.close()
-
-        async def move() -> None:
-            cursors = {row["shard"]: row["position"] for row in await connection.fetch(_LOG["load_cursors"])}
-            if cursors != await log.load_heads():
-                raise StartError("The log in Kafka was written to meanwhile. Stop whoever did, and run this again.")
-            await log_place.move_to_table(connection)
-
+        async with _open_database(url, settings) as database:
+            applied = await _apply_all(database, log, settings, tell)
         await _commit_alone(connection, move, tell)
     finally:
-        await database.close()
         await log.close()
     return applied
 
 
 @asynccontextmanager
-async def _open_table(url: str, settings: Settings) -> AsyncIterator[tuple[Database, Log]]:
+async def _open_database(url: str, settings: Settings) -> AsyncIterator[Database]:
     database = await Database.open(url, settings, "writer", connections_max=4)
     try:
-        log = PostgresLog(database, url, settings)
-        yield database, log
-        await log.close()
+        yield database
     finally:
         await database.close()
 
