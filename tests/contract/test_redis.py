@@ -410,3 +410,23 @@ async def test_a_server_that_refuses_scripts_is_as_one_that_is_away(own_redis: R
     await until(lambda: trips.fault is None)
     assert await trips.call("count", ["full"], 1000) == 1
     await trips.close()
+
+
+async def test_a_failure_of_any_kind_does_not_end_the_looking_for_redis(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kith.pending.trips.PROBE_S", 0)
+    load_scripts, failures = Trips._load_scripts, [RuntimeError("no reply of Redis"), ValueError("nor is this")]
+
+    async def fail_first(self: Trips) -> None:
+        if failures:
+            raise failures.pop()
+        await load_scripts(self)
+
+    monkeypatch.setattr(Trips, "_load_scripts", fail_first)
+    trips = Trips(own_redis.url, 1000)
+    with pytest.raises(Unreachable, match="nor is this"):
+        await trips.call("count", ["one"], 1000)
+    await until(lambda: trips.fault is None or (trips._probing is not None and trips._probing.done()))
+    assert await trips.call("count", ["one"], 1000) == 1
+    await trips.close()

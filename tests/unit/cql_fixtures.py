@@ -1,8 +1,7 @@
 """Pairs of lines: a query, and below it what becomes of it; and the vocabularies that they are asked of."""
 
-import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -98,7 +97,3 @@ def tell(notation: str, query: str, vocabulary: Vocabulary) -> str:
         place = error.details and error.details.get("path", error.details.get("position"))
         return f"! {error.code} @{place}: {error.message}"
     return to_text(tree).replace("\n", "␤") or "(everything)"
-
-
-def to_line(document: Any) -> str:
-    return json.dumps(document, ensure_ascii=False)

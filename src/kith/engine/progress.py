@@ -35,7 +35,7 @@ class Progress:
         return self._applied.get(shard, 0)
 
     def get_schema_position(self, shard: int) -> int:
-        """The position of the last applied command that changed properties of the shard's workspaces."""
+        """The position of the last applied batch that changed properties of the shard, or filters of lists."""
         return self._schemas.get(shard, 0)
 
     async def wait(self, shard: int, position: int, timeout_s: float) -> bool:

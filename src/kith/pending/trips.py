@@ -155,7 +155,7 @@ class Trips:
                 async with asyncio.timeout(self._timeout_s):
                     await self._client.connection_pool.disconnect()
                     await self._load_scripts()
-            except (RedisError, OSError, asyncio.IncompleteReadError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is asked again
                 self._fault = str(error) or type(error).__name__
                 continue
             self._fault = None

@@ -175,15 +175,11 @@ def _raise_stopped(_sign: int, _frame: FrameType | None) -> NoReturn:
 def stop(children: list[Child], postgres: EmbeddedPostgres | None) -> None:
     """First those who take work in, then those who do it, then the database under them."""
     deadline = time.monotonic() + STOP_S
-    api, others = children[:1], children[1:]
-    for child in api:
-        child.ask_to_stop()
-    for child in api:
-        child.wait(deadline - 4.5)
-    for child in others:
-        child.ask_to_stop()
-    for child in others:
-        child.wait(deadline - 2.5)
+    for some, spare_s in ((children[:1], 4.5), (children[1:], 2.5)):
+        for child in some:
+            child.ask_to_stop()
+        for child in some:
+            child.wait(deadline - spare_s)
     if postgres:
         postgres.stop(max(1.0, deadline - 1.0 - time.monotonic()))
 
