@@ -24,7 +24,7 @@ from kith.cql.compile import Statement, compile_beginnings, compile_get, compile
 from kith.engine.contacts import ContactListing, make_condition
 from kith.engine.context import Engine
 from kith.engine.cql import Asked, resolve_asked
-from kith.engine.evaluation import find_named
+from kith.engine.named import find_named
 from kith.engine.operations import Operation
 from kith.engine.submit import Written
 from kith.ids import new_id

@@ -11,7 +11,7 @@ from kith.clock import Clock
 from kith.engine.aftermath import Aftermath
 from kith.engine.batches import Batch, cut_batch, decode_entry, list_up_to
 from kith.engine.decisions import Decided, decide_batch, list_keys, list_operations
-from kith.engine.evaluation import ListCatalogue
+from kith.engine.list_catalogue import ListCatalogue
 from kith.engine.poison import check_poison, keep_entry, know_retry, reject
 from kith.engine.schemas import Schemas
 from kith.engine.surveys import survey_batch

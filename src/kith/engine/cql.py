@@ -23,7 +23,7 @@ from kith.cql.resolve import resolve
 from kith.cql.vocabulary import EntityName, Vocabulary
 from kith.engine.context import Engine
 from kith.engine.costs import Estimate, check_cost
-from kith.engine.evaluation import find_named
+from kith.engine.named import find_named
 from kith.engine.query import Count, Page, list_terms, place_page, run_query
 from kith.engine.vocabularies import Vocabularies
 from kith.errors import InvalidRequest

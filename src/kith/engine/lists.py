@@ -15,8 +15,8 @@ from kith.cql.resolve import resolve
 from kith.cql.vocabulary import EntityName
 from kith.engine.contacts import make_status
 from kith.engine.context import Engine
-from kith.engine.evaluation import find_lists
 from kith.engine.listing import Listing, list_page
+from kith.engine.named import find_lists
 from kith.engine.query import Page
 from kith.engine.records import Found, get_record, get_target, parse_body_id, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written

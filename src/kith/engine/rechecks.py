@@ -7,7 +7,8 @@ import structlog
 
 from kith.clock import Clock
 from kith.engine.dynamic_lists import DynamicList
-from kith.engine.evaluation import differs, load_dynamic_lists
+from kith.engine.evaluation import differs
+from kith.engine.list_catalogue import load_dynamic_lists
 from kith.engine.schemas import Schemas
 from kith.ids import new_id
 from kith.log.port import Log

@@ -1,0 +1,54 @@
+"""The tags and lists that a filter names, as they are in the database."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import asyncpg
+
+from kith.cql.ast import Condition
+from kith.cql.conditions import list_named
+from kith.ids import NUMBER_DIGITS_MAX
+from kith.store.database import Connection
+from kith.store.queries import load_queries
+
+# A tag or a list that so few have is looked up whole where it is one of several alternatives.
+RARE_MAX = 1000
+_LISTS, _TAGS = load_queries("lists"), load_queries("tags")
+
+
+class Named(NamedTuple):
+    """The ids of the tags by key, and of the lists by number and external id, that a filter names.
+
+    ``rare`` are those that at most ``RARE_MAX`` records have.
+    """
+
+    tags: dict[str, int]
+    lists: dict[str, int]
+    rare: frozenset[tuple[str, int]]
+
+
+async def find_named(connection: Connection, shard: int, workspace_id: int, where: Condition) -> Named:
+    """Those that there are."""
+    keys = list(dict.fromkeys(list_named(where, "tags")))
+    names = list(dict.fromkeys(list_named(where, "lists")))
+    tags: dict[str, int] = {}
+    lists: dict[str, int] = {}
+    rare: set[tuple[str, int]] = set()
+    if keys:
+        rows = await connection.fetch(_TAGS["find_tag_ids"], shard, workspace_id, keys)
+        tags = {row["key"]: row["id"] for row in rows}
+        rare |= {("tags", row["id"]) for row in rows if row["member_count"] <= RARE_MAX}
+    if names:
+        rows = await find_lists(connection, shard, workspace_id, names)
+        lists = {name: row["id"] for row in rows for name in (str(row["id"]), row["external_id"])}
+        rare |= {("lists", row["id"]) for row in rows if row["member_count"] <= RARE_MAX}
+    return Named(tags, lists, frozenset(rare))
+
+
+async def find_lists(
+    connection: Connection, shard: int, workspace_id: int, names: Sequence[str]
+) -> list[asyncpg.Record]:
+    """Those that there are, by number or external id: ``id``, ``external_id``, ``is_dynamic``, ``member_count``."""
+    numbers = [int(name) for name in names if name.isascii() and name.isdecimal() and len(name) <= NUMBER_DIGITS_MAX]
+    found: list[asyncpg.Record] = await connection.fetch(_LISTS["find_lists"], shard, workspace_id, numbers, names)
+    return found
