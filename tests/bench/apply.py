@@ -24,6 +24,7 @@ from kith.store.queries import load_queries
 from tests.bench.figures import Figure
 from tests.bench.installation import Installation, drain, find_heads
 from tests.bench.people import make_person
+from tests.engine.crowd import find_nothing_defined
 
 ROUNDS = 5
 BATCH = Settings().batch_commands_max
@@ -79,7 +80,7 @@ def time_backlog(kith: Installation, commands: Sequence[Command]) -> tuple[float
 
 def time_insert(kith: Installation, first: int, count: int) -> float:
     """Seconds for the same rows, in batches as large as the writer's, each a transaction; texts made before."""
-    maker = RowMaker()
+    maker = RowMaker(find_nothing_defined)
     for n in range(first, first + count):
         maker.add(OTHER_WORKSPACE_ID, None, make_contact(n))
     rows = maker.rows["insert_contacts"]

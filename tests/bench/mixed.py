@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from kith.engine.decisions import Placed, decide_batch
+from kith.engine.schemas import SCHEMAS
 from kith.ids import new_id
 from kith.model.commands import (
     AssignTag,
@@ -26,7 +27,6 @@ from tests.bench.queries import find_schema
 from tests.bench.scale import connected
 
 ROUNDS = 3
-SCHEMAS = ("CONTACT", "COMPANY", "CONTACT_COMPANY")
 
 
 def bench_mixed(kith: Installation, commands: int, people_from: int) -> Figure:

@@ -97,12 +97,12 @@ def fill(kith: Installation, size: int, lists: int) -> None:
 async def save_definitions(kith: Installation) -> None:
     """Two properties with a slot, a tag and a list."""
     workspace = kith.workspace
-    maker = RowMaker()
+    maker = RowMaker(find_schema)
     for record in (MRR, PLAN, TAG, LIST):
         maker.add(workspace.id, None, record)
+    # Numbers go on behind theirs.
+    maker.rows["save_counters"] = [make_counter(workspace.id, {"tag": 2, "list": 2, "property": 1002}, 1)]
     async with connected(kith) as connection:
-        # Numbers go on behind theirs.
-        maker.rows["save_counters"] = [make_counter(workspace.id, {"tag": 2, "list": 2, "property": 1002}, 1)]
         await save(connection, workspace.shard, {name: to_documents(rows) for name, rows in maker.rows.items()})
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from kith.engine.context import Engine
-from kith.engine.rows import RowMaker, find_nothing_defined
+from kith.engine.rows import RowMaker
 from kith.ids import derive_id
 from kith.model.contacts import Contact
-from kith.model.properties import Schema
+from kith.model.properties import Schema, make_schema
 from kith.model.records import Record
 from kith.model.workspaces import Workspace
 from kith.store import batch as store
@@ -102,6 +102,11 @@ def make_contact(workspace_id: int, number: int, chance: random.Random) -> Conta
         updated_at=created_at,
         version=1,
     )
+
+
+def find_nothing_defined(_: int, entity: str) -> Schema:
+    """The schema where nothing is defined."""
+    return make_schema(entity, ())
 
 
 async def save(

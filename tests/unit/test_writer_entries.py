@@ -7,7 +7,8 @@ from typing import Any
 
 from kith.clock import SystemClock
 from kith.engine.apply import Writer
-from kith.engine.decisions import Decided, find_no_lists
+from kith.engine.decisions import Decided
+from kith.engine.dynamic_lists import DynamicLists
 from kith.log.port import Entry
 from kith.settings import Settings
 
@@ -42,7 +43,7 @@ def test_a_batch_that_is_stored_is_gone_at_once() -> None:
     """Cycles are looked for seldom in the writer: a batch that is in one stays in memory for long."""
     gc.disable()
     try:
-        decided = Decided((), {}, SystemClock().now(), {}, find_no_lists)
+        decided = Decided((), {}, SystemClock().now(), {}, lambda _: DynamicLists((), ()))
         gone = weakref.ref(decided)
         del decided
         assert gone() is None

@@ -70,23 +70,15 @@ def list_operations(batch: Iterable[Placed]) -> tuple[list[tuple[int, str]], dat
     return ids, first, last + timedelta(days=1)
 
 
-def find_no_lists(_: int) -> DynamicLists:
-    """Where there are none."""
-    return _NO_LISTS
-
-
-_NO_LISTS = DynamicLists((), ())
-
-
 async def decide_batch(
     batch: Sequence[Placed],
     records: Iterable[tuple[int, Record]],
     counters: Mapping[int, CounterRow],
     known: set[tuple[int, str]],
     applied_at: datetime,
-    before: "Decided | None" = None,
-    surveys: Mapping[tuple[int, Identity], Survey] | None = None,
-    find_lists: Callable[[int], DynamicLists] = find_no_lists,
+    before: "Decided | None",
+    surveys: Mapping[tuple[int, Identity], Survey] | None,
+    find_lists: Callable[[int], DynamicLists],
 ) -> "Decided":
     """Decide each command that is not ``known`` to be applied, and fold what it does.
 

@@ -11,7 +11,7 @@ from kith.model.activities import Activity
 from kith.model.companies import Company
 from kith.model.contacts import Contact
 from kith.model.lists import List
-from kith.model.properties import Property, Schema, make_schema
+from kith.model.properties import Property, Schema
 from kith.model.records import Claim, Record
 from kith.model.search import to_company_lexemes, to_lexemes, to_name_key
 from kith.model.slots import to_options, to_slots
@@ -77,18 +77,13 @@ class MovedRow(msgspec.Struct, frozen=True, kw_only=True):
     moved: Mapping[str, Any]
 
 
-def find_nothing_defined(_: int, entity: str) -> Schema:
-    """The schema where nothing is defined."""
-    return make_schema(entity, ())
-
-
 class RowMaker:
     """Collects the rows of a batch by the statement that saves them. Each changed record comes once.
 
     ``find_schema`` knows the properties of a workspace's entity.
     """
 
-    def __init__(self, find_schema: Callable[[int, str], Schema] = find_nothing_defined) -> None:
+    def __init__(self, find_schema: Callable[[int, str], Schema]) -> None:
         self._find_schema = find_schema
         self.rows: Rows = defaultdict(list)
         self._totals: Counter[tuple[int, str, str, str]] = Counter()
