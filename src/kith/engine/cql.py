@@ -1,4 +1,4 @@
-"""The verbs of the query language: run a query, explain it, list what it may name."""
+"""The verbs of the query language: run a query, group what fits, explain it."""
 
 from collections.abc import Sequence
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Making, listing and revoking API keys: an operator's work. Who may come in with one is decided in ``access``."""
+"""Making and revoking API keys: an operator's work. Who may come in with one is decided in ``access``."""
 
 import hashlib
 import secrets

@@ -1,5 +1,5 @@
-"""What the worker does by the clock: partitions made ahead; old operations, applied commands and what deleted
-integrations had let go."""
+"""What the worker does by the clock: partitions made ahead, what is old or deleted let go, the planner told, lists
+looked at."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Making, listing and changing workspaces: an operator's work, so not by commands on the log."""
+"""Making, finding and changing workspaces: an operator's work, so not by commands on the log."""
 
 import unicodedata
 

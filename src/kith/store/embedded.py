@@ -1,4 +1,4 @@
-"""PostgreSQL inside the data folder: made, started, watched and stopped as a child of this process.
+"""PostgreSQL inside the data folder: made, started and stopped as a child of this process.
 
 No other local user gets in: it listens on a Unix socket in a folder of mode 0700, and on nothing else.
 """
