@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from kith.engine.decisions import Placed, decide_batch
+from kith.engine.dynamic_lists import DynamicLists
 from kith.engine.schemas import SCHEMAS
 from kith.ids import new_id
 from kith.model.commands import (
@@ -103,7 +104,8 @@ async def make_documents(
         ]
         known = [*records.values(), *(find_schema(OTHER_WORKSPACE_ID, entity) for entity in SCHEMAS)]
         counters = {OTHER_WORKSPACE_ID: make_counter(OTHER_WORKSPACE_ID, numbers, 1)}
-        decided = await decide_batch(batch, [(OTHER_WORKSPACE_ID, one) for one in known], counters, set(), now())
+        loaded = [(OTHER_WORKSPACE_ID, one) for one in known]
+        decided = await decide_batch(batch, loaded, counters, set(), now(), None, None, lambda _: DynamicLists((), ()))
         rows = await decided.make_record_rows()
         made.append({name: rows[name] for name in SAVES if name in rows})
         for _, events in decided.list_accepted():
