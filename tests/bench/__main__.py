@@ -35,9 +35,8 @@ from tests.bench.page import write_page
 from tests.bench.profiling import PROFILED, profile
 from tests.bench.queries import bench_language
 from tests.bench.reads import bench_rates, bench_reads
-from tests.bench.sizes import bench_sizes
+from tests.bench.sizes import SMOKE, WHOLE, bench_sizes
 
-SIZES = (10_000, 100_000, 1_000_000)
 # What is measured at each size too: by themselves they are quick, on an installation that is new.
 BY_THEMSELVES = ("accept", "apply", "reads")
 Bench = Callable[[Installation, bool], Sequence[Figure]]
@@ -55,11 +54,7 @@ BENCHES: dict[str, Bench] = {
         bench_activities(kith, count=20_000 if smoke else 1_000_000, seconds=0.1 if smoke else 2)
     ],
     "lists": lambda kith, smoke: bench_lists(kith, 20 if smoke else 1000, 2_000 if smoke else 10_000),
-    "sizes": lambda _, smoke: (
-        bench_sizes((2_000, 20_000), (20_000,), lists=20, commands=1_000, seconds=0.1)
-        if smoke
-        else bench_sizes(SIZES, SIZES, lists=1_000, commands=10_000, seconds=1)
-    ),
+    "sizes": lambda _, smoke: bench_sizes(SMOKE if smoke else WHOLE),
     "kafka": lambda _, smoke: bench_kafka(
         seconds=1 if smoke else 5, writes=100 if smoke else 500, backlog=10_000 if smoke else 200_000
     ),

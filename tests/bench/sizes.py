@@ -56,32 +56,46 @@ class Place:
         return self.people - count
 
 
-def bench_sizes(
-    sizes: Sequence[int], next_to_floors: Sequence[int], lists: int, commands: int, seconds: float
-) -> list[Figure]:
-    """All sizes next to each other, then each of ``next_to_floors`` by itself.
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured: ``sizes`` next to each other, then each of ``by_themselves``.
 
     ``commands`` make a backlog; ``seconds`` last a round of reads, and twice as long one of writes.
     """
+
+    sizes: Sequence[int]
+    by_themselves: Sequence[int]
+    lists: int
+    commands: int
+    seconds: float
+    shapes: Sequence[str]
+
+
+WHOLE = Extent((10_000, 100_000, 1_000_000), (10_000, 100_000, 1_000_000), 1_000, 10_000, 1, tuple(QUERIES))
+# Of the shapes of queries those whose plan does not depend on how many contacts there are.
+SMOKE = Extent((2_000, 20_000), (20_000,), 20, 1_000, 0.1, ("equality on a property", "sort by a property"))
+
+
+def bench_sizes(extent: Extent) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="kith-bench-") as name:
-        places = [Place(Path(name) / str(size), size) for size in sizes]
+        places = [Place(Path(name) / str(size), size) for size in extent.sizes]
         with ExitStack() as stack:
             kiths = {}
             for place in places:
                 kiths[place.size] = kith = stack.enter_context(installed(place.folder))
                 place.key = kith.key
-                fill(kith, place.size, lists)
-            figures = bench_scale(kiths, seconds)
+                fill(kith, place.size, extent.lists)
+            figures = bench_scale(kiths, extent.seconds)
         for place in places:
-            if place.size in next_to_floors:
-                figures += bench_place(place, commands, seconds)
+            if place.size in extent.by_themselves:
+                figures += bench_place(place, extent)
             shutil.rmtree(place.folder)
         return figures
 
 
-def bench_place(place: Place, commands: int, seconds: float) -> list[Figure]:
+def bench_place(place: Place, extent: Extent) -> list[Figure]:
     with EmbeddedPostgres.start(place.folder) as server, Client() as client:
-        figures = bench_log("PostgreSQL", server, client, Settings(), place, commands, seconds)
+        figures = bench_log("PostgreSQL", server, client, Settings(), place, extent)
         try:
             find_classpath()
         except pytest.skip.Exception as missing:
@@ -90,11 +104,11 @@ def bench_place(place: Place, commands: int, seconds: float) -> list[Figure]:
         with running_broker(place.folder / "kafka") as broker:
             settings = broker.make_settings(Settings())
             asyncio.run(move_log(server.url, settings, to_kafka=True, tell=lambda _: None))
-            return figures + bench_log("Kafka", server, client, settings, place, commands, seconds)
+            return figures + bench_log("Kafka", server, client, settings, place, extent)
 
 
 def bench_log(
-    log: str, server: EmbeddedPostgres, client: Client, settings: Settings, place: Place, commands: int, seconds: float
+    log: str, server: EmbeddedPostgres, client: Client, settings: Settings, place: Place, extent: Extent
 ) -> list[Figure]:
     """All figures of one size on one log: first what dynamic lists take, then the rest, without them."""
 
@@ -107,15 +121,16 @@ def bench_log(
             yield kith
             place.created = kith.created
 
+    commands = extent.commands
     with started(SHOW_LISTS) as kith:
         time_apply(kith, place.take(commands), commands // 2)
         with_lists = time_apply(kith, place.take(commands), commands)
     with started(HIDE_LISTS) as kith:
-        figures = bench_by_hand(kith, place.size, seconds)
+        figures = bench_by_hand(kith, place.size, extent)
         time_apply(kith, place.take(commands), commands // 2)
         without = time_apply(kith, place.take(commands), commands)
         figures += [
-            bench_accept(kith, 2 * seconds, target=0.45 if log == "PostgreSQL" else 0.4),
+            bench_accept(kith, 2 * extent.seconds, target=0.45 if log == "PostgreSQL" else 0.4),
             bench_apply(kith, 5 * commands, place.take(5 * commands)),
             bench_burst(kith, 2 * commands, place.take(2 * commands)),
             bench_mixed(kith, 3 * commands, place.take(6 * commands)),
@@ -125,8 +140,9 @@ def bench_log(
     return [msgspec.structs.replace(figure, log=log, contacts=place.size) for figure in figures]
 
 
-def bench_by_hand(kith: Installation, size: int, seconds: float) -> list[Figure]:
+def bench_by_hand(kith: Installation, size: int, extent: Extent) -> list[Figure]:
     """Each read ÷ the same SQL by hand."""
+    seconds = extent.seconds
     figures = bench_reads(kith, seconds)
     deep, searches = find_deep(kith, size), list_searches(size)
     pairs = {
@@ -155,6 +171,7 @@ def bench_by_hand(kith: Installation, size: int, seconds: float) -> list[Figure]
             ROUNDS,
         )
         for number, (name, shape) in enumerate(QUERIES.items())
+        if name in extent.shapes
     ]
 
 
