@@ -27,7 +27,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "FORBIDDEN": (403, "The API key is of another kind, or lacks the scope."),
     "NOT_FOUND": (404, "Nothing is there in this workspace."),
     "METHOD_NOT_ALLOWED": (405, "The path exists, but not with this method."),
-    "REQUEST_TIMEOUT": (408, "The body did not arrive within the time that it has."),
+    "REQUEST_TIMEOUT": (408, "The head or the body did not arrive within the time that it has."),
     "CONTACT_EMAIL_EXISTS": (409, "A contact with this email already exists."),
     "COMPANY_DOMAIN_EXISTS": (409, "A company with this domain already exists."),
     "TAG_KEY_EXISTS": (409, "A tag with this key already exists."),

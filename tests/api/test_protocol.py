@@ -256,3 +256,20 @@ async def test_a_body_that_stops_arriving_is_refused(database_url: str, sent: by
             await wire.send(make_head(POST, b"Authorization: Bearer " + key, b"Content-Length: 50") + sent)
             error = await check_refused(wire, 408, "REQUEST_TIMEOUT")
     assert error["details"] == {"timeoutMs": 100}
+
+
+@pytest.mark.parametrize("before", [b"", make_head(b"GET /healthz HTTP/1.1")], ids=["first", "second"])
+async def test_a_head_that_stops_arriving_is_refused(kit: Kit, monkeypatch: pytest.MonkeyPatch, before: bytes) -> None:
+    monkeypatch.setattr("kith.api.protocol.HEAD_TIMEOUT_S", 0.1)
+    async with open_wire(kit.app) as wire:
+        if before:
+            await wire.send(before)
+            assert (await wire.receive()).status == 200
+        await wire.send(b"GET /healthz HTTP/1.1\r\nHost: ki")
+        await check_refused(wire, 408, "REQUEST_TIMEOUT")
+
+
+async def test_a_connection_on_which_nothing_comes_is_closed(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kith.api.protocol.HEAD_TIMEOUT_S", 0.1)
+    async with open_wire(kit.app) as wire:
+        assert await wire.is_closed()

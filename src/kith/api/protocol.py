@@ -5,6 +5,7 @@ parser cannot take is answered in the one shape of error.
 """
 
 import sys
+from asyncio import TimerHandle
 from typing import Any
 
 import httptools
@@ -16,6 +17,7 @@ from kith.errors import Exposed, InvalidRequest
 
 HEAD_BYTES_MAX = 65_536
 HEADERS_MAX = 100
+HEAD_TIMEOUT_S = 30
 LINGER_S = 2
 CLOSE: Header = (b"connection", b"close")
 
@@ -31,8 +33,17 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self.head_open = True
         self.head_bytes = 0
+        self.head_timer: TimerHandle | None = None
         self.refusal: Exposed | None = None
         self.refused = False
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.drop_head_timer()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self.refused:
@@ -42,10 +53,31 @@ class GuardedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self.head_open and self.head_bytes > HEAD_BYTES_MAX and not self.refused:
             self.refuse(make_too_large())
+        # Only a head that is not whole at once costs a timer; a body has a time of its own.
+        if self.head_open and self.head_bytes and self.head_timer is None and not self.refused:
+            if self.cycle is None or not self.cycle.more_body:
+                self.expect_head()
+
+    def expect_head(self) -> None:
+        self.head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.give_head_up)
+
+    def drop_head_timer(self) -> None:
+        if self.head_timer is not None:
+            self.head_timer.cancel()
+            self.head_timer = None
+
+    def give_head_up(self) -> None:
+        """Whoever has begun a request is told; a connection without a byte is closed."""
+        self.head_timer = None
+        if self.head_bytes:
+            self.refuse(make_too_slow())
+        elif not self.transport.is_closing():
+            self.transport.close()
 
     def on_headers_complete(self) -> None:
         came, self.head_bytes = self.head_bytes, 0
         self.head_open = False
+        self.drop_head_timer()
         # A large read may be a small head and the beginning of its body: only then it is worth while to measure.
         if came > HEAD_BYTES_MAX and self.measure_head() > HEAD_BYTES_MAX:
             self.refusal = make_too_large()
@@ -86,6 +118,7 @@ class GuardedProtocol(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         self.refused = True
+        self.drop_head_timer()
         self.transport.write(self.make_answer(error))
         # To close with bytes unread would take the answer from a client that still sends.
         if self.transport.can_write_eof():
@@ -116,6 +149,11 @@ def make_refusal(error: BaseException | None, fallback: str) -> Exposed:
 def make_too_large() -> Exposed:
     message = f"The path and the headers are together larger than {HEAD_BYTES_MAX} bytes."
     return Exposed("HEADERS_TOO_LARGE", message, {"bytesMax": HEAD_BYTES_MAX})
+
+
+def make_too_slow() -> Exposed:
+    message = f"The head of the request did not arrive within {HEAD_TIMEOUT_S} seconds."
+    return Exposed("REQUEST_TIMEOUT", message, {"timeoutMs": HEAD_TIMEOUT_S * 1000})
 
 
 def make_too_many(count: int) -> Exposed:
