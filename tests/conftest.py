@@ -21,7 +21,7 @@ from tests.kafka import Broker, running_broker
 from tests.kit import SETTINGS, Kit, open_kit
 from tests.postgres import REQUIRED, TEMPLATE, Cluster, start_server, to_url
 from tests.redis_server import RedisServer, running_redis
-from tests.serving import Served, serving
+from tests.serving import Served, check_logged, serving
 from tests.together import Together
 
 hypothesis.settings.register_profile("default", deadline=None)
@@ -73,8 +73,13 @@ def list_forbidden_skips(reporter: pytest.TerminalReporter) -> list[pytest.TestR
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """The log of a server that a failed test has used belongs to its report."""
+    """The log of a server that a failed test has used belongs to its report; a passed one logs no secret."""
     report = yield
+    if report.passed:
+        try:
+            check_logged(f"what was logged by {item.nodeid}", report.capstdout + report.capstderr + report.caplog)
+        except AssertionError as error:
+            report.outcome, report.longrepr = "failed", str(error)
     served = getattr(item, "funcargs", {}).get("serve")
     if report.failed and isinstance(served, Served):
         report.sections.append(("kith serve", served.log.read_text()))

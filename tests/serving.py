@@ -14,8 +14,12 @@ import httpx2
 from kith.store.data_folder import find_embedded_url
 
 STOP_TIMEOUT_S = 15
-# API keys, keys for credentials, and what opens the fake of HubSpot and Mailchimp.
-SECRET = re.compile(r"kith_(?:srv|snd|pub)_[\w-]{20}|[\w-]{43}=|fake-hubspot-token|fake-mailchimp-key|fake-refresh")
+# API keys, keys for credentials, passwords in URLs, and what opens or signs for the fake of HubSpot and Mailchimp.
+SECRET = re.compile(
+    r"kith_(?:srv|snd|pub)_[\w-]{20}|[\w-]{43}=|://[^\s/:@\"]*:[^\s/@\"]+@"
+    r"|fake-hubspot-token|fake-mailchimp-key|fake-refresh|fake-client-secret|(?:refresh|secret)-[0-9a-f]{32}"
+    r"|pat-na1-very-secret|the-apps-own"
+)
 
 
 @dataclass
@@ -99,8 +103,12 @@ def start(folder: Path, **settings: str) -> Served:
 
 def check_log(path: Path) -> None:
     """Nothing of a key or of credentials may stand in what a process has logged."""
-    found = SECRET.search(path.read_text()) if path.exists() else None
-    assert found is None, f"{path.name} has a secret: …{found.string[max(0, found.start() - 200) : found.end()]}…"
+    check_logged(path.name, path.read_text() if path.exists() else "")
+
+
+def check_logged(name: str, text: str) -> None:
+    found = SECRET.search(text)
+    assert found is None, f"{name} has a secret: …{text[max(0, found.start() - 200) : found.end()]}…"
 
 
 @contextmanager
