@@ -66,3 +66,25 @@ async def test_the_others_cursor_is_none(
     assert (await client.get(f"/crm/contacts?limit=1&cursor={cursor}")).status_code == 200
     foreign = await other_client.get(f"/crm/contacts?limit=1&cursor={cursor}")
     assert (foreign.status_code, foreign.json()["error"]["code"]) == (400, "INVALID_CURSOR")
+
+
+async def test_the_others_idempotency_keys_are_free(
+    client: httpx2.AsyncClient, other_client: httpx2.AsyncClient, drain: Drain
+) -> None:
+    for _ in range(2):
+        made = [
+            (await each.post("/crm/contacts", json={"name": name}, headers={"Idempotency-Key": "same"})).json()["data"]
+            for each, name in ((client, "Alice"), (other_client, "Bob"))
+        ]
+        assert [one["name"] for one in made] == ["Alice", "Bob"]
+        assert made[0]["externalId"] != made[1]["externalId"]
+        await drain()
+
+
+async def test_the_others_positions_say_nothing_of_it(
+    client: httpx2.AsyncClient, other_client: httpx2.AsyncClient, drain: Drain
+) -> None:
+    written = (await client.post("/crm/contacts", json={"name": "Alice"})).json()["operation"]
+    await drain()
+    answer = await other_client.get("/crm/contacts", headers={"X-Read-After": written["position"]})
+    assert "Alice" not in answer.text
