@@ -1,7 +1,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run cluster test test-faults test-cluster bench bench-smoke lint format docs lock clean
+.PHONY: help setup run cluster test test-faults test-cluster bench bench-smoke lint format docs lock audit clean
 
 bin := .venv/bin
 # Tests run side by side, each process with a PostgreSQL of its own; more than this only wait for each other's disk.
@@ -55,6 +55,12 @@ docs: setup ## renew the pages that are written from the program, and build the 
 
 lock: ## renew the lock files (for maintainers; needs uv)
 	@tools/lock
+
+audit: ## ask PyPI for known holes in what the lock files name; fails also for what it could not ask
+	@python3 -m venv build/audit && build/audit/bin/pip -q install pip-audit
+	@for file in requirements.lock requirements-dev.lock; do \
+	    build/audit/bin/pip-audit --strict -s pypi --require-hashes --disable-pip -r $$file; \
+	done
 
 clean: ## remove .venv, caches and results; data folders stay
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist bench-results
