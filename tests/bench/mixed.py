@@ -21,7 +21,7 @@ from kith.model.commands import (
 from kith.model.records import Record
 from kith.store.batch import KINDS, SAVES, make_counter, save
 from kith.store.database import Connection
-from tests.bench.apply import BATCH, OTHER_WORKSPACE_ID, make_command, make_envelope, now, time_backlog
+from tests.bench.apply import BATCH, BY_HAND_FROM, make_command, make_envelope, now, time_backlog
 from tests.bench.figures import Figure
 from tests.bench.installation import Installation
 from tests.bench.queries import find_schema
@@ -39,7 +39,7 @@ def bench_mixed(kith: Installation, commands: int, people_from: int) -> Figure:
     applied_s = inserted_s = 0.0
     for n in range(ROUNDS):
         first = people_from + n * 2 * each
-        inserted_s += asyncio.run(time_saves(kith, *make_backlog(first, each), first))
+        inserted_s += asyncio.run(time_saves(kith, BY_HAND_FROM + first, each))
         before, mixed = make_backlog(first, each)
         time_backlog(kith, before)
         applied_s += time_backlog(kith, mixed)[0]
@@ -80,12 +80,13 @@ def make_mixed(
             return AssociateCompany(contact_id=contact_id, company_id=company.company_id, role="CTO")
 
 
-async def time_saves(kith: Installation, before: Sequence[Command], mixed: Sequence[Command], first: int) -> float:
+async def time_saves(kith: Installation, first: int, count: int) -> float:
     """Seconds to save what comes of the mixed commands, in batches as large as the writer's, with texts made before."""
+    before, mixed = make_backlog(first, count)
     records: dict[tuple[str, str], Record] = {}
     numbers = dict.fromkeys(KINDS, first)
-    earlier = await make_documents(before, records, numbers)
-    documents = await make_documents(mixed, records, numbers)
+    earlier = await make_documents(kith.workspace.id, before, records, numbers)
+    documents = await make_documents(kith.workspace.id, mixed, records, numbers)
     async with connected(kith) as connection:
         await save_each(connection, kith.workspace.shard, earlier)
         began_s = time.monotonic()
@@ -94,23 +95,21 @@ async def time_saves(kith: Installation, before: Sequence[Command], mixed: Seque
 
 
 async def make_documents(
-    commands: Sequence[Command], records: dict[tuple[str, str], Record], numbers: dict[str, int]
+    workspace: int, commands: Sequence[Command], records: dict[tuple[str, str], Record], numbers: dict[str, int]
 ) -> list[dict[str, str]]:
     """The rows of each batch by statement; ``records`` and ``numbers`` are moved on to what they leave."""
     made = []
     for start in range(0, len(commands), BATCH):
-        batch = [
-            Placed(n, make_envelope(OTHER_WORKSPACE_ID, one)) for n, one in enumerate(commands[start : start + BATCH])
-        ]
-        known = [*records.values(), *(find_schema(OTHER_WORKSPACE_ID, entity) for entity in SCHEMAS)]
-        counters = {OTHER_WORKSPACE_ID: make_counter(OTHER_WORKSPACE_ID, numbers, 1)}
-        loaded = [(OTHER_WORKSPACE_ID, one) for one in known]
+        batch = [Placed(n, make_envelope(workspace, one)) for n, one in enumerate(commands[start : start + BATCH])]
+        known = [*records.values(), *(find_schema(workspace, entity) for entity in SCHEMAS)]
+        counters = {workspace: make_counter(workspace, numbers, 1)}
+        loaded = [(workspace, one) for one in known]
         decided = await decide_batch(batch, loaded, counters, set(), now(), None, None, lambda _: DynamicLists((), ()))
         rows = await decided.make_record_rows()
         made.append({name: rows[name] for name in SAVES if name in rows})
         for _, events in decided.list_accepted():
             records.update({one.identity: one for event in events for one in (event.record, *event.also)})
-        state, _ = decided.get_end(OTHER_WORKSPACE_ID)
+        state, _ = decided.get_end(workspace)
         assert state is not None and state.numbers is not None
         numbers.update(state.numbers)
         assert len(decided.list_accepted()) == len(batch), "a command was refused, or changed nothing"
