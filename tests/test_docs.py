@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -23,8 +24,8 @@ from tests.steps import BLOCK, hold_against, need_programs, open_shell, read_ste
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 # Whose blocks are run: by the test below, or by one of their own in tests/e2e.
-SHOWN = (ROOT / "README.md", ROOT / "docs" / "tour.md", ROOT / "docs" / "cql.md")
-RUN = {"README.md", "docs/tour.md", "docs/cql.md", "docs/integrations.md", "docs/operations.md"}
+SHOWN = ("README.md", "docs/tour.md", "docs/properties.md", "docs/lists.md", "docs/cql.md")
+RUN = {*SHOWN, "docs/integrations.md", "docs/operations.md"}
 LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)(?:#[^)]*)?\)")
 
 
@@ -131,11 +132,11 @@ def test_what_the_runbook_quotes_is_said_somewhere_in_the_program() -> None:
     assert [quote for quote in quoted if not any(quote in text for text in texts)] == []
 
 
-@pytest.mark.parametrize("path", SHOWN, ids=name)
-def test_what_a_document_shows_is_what_happens(path: Path, serve: Served) -> None:
+@pytest.mark.parametrize("page", SHOWN)
+def test_what_a_document_shows_is_what_happens(page: str, serve: Served) -> None:
     need_programs("curl")
     with open_shell(serve.data.parent) as shell, serve.open_client() as reader:
-        for step in read_steps(path):
+        for step in read_steps(ROOT / page):
             script = step.script.replace("http://127.0.0.1:8000", serve.url)
             output = run_step(shell, script.replace(".venv/bin/kith", f"{sys.executable} -m kith"))
             hold_against(step, output)
@@ -149,9 +150,13 @@ def test_every_block_of_a_document_is_run_or_read(path: Path) -> None:
     """``sh`` is run, and ``json`` or ``http`` behind it is what comes; ``console`` is read; ``text`` is a picture."""
     if name(path).removeprefix("docs/") in PAGES:
         return
-    for kind, text in BLOCK.findall(path.read_text()):
+    blocks = BLOCK.findall(path.read_text())
+    fences = re.findall(r"^ *(?:```|~~~).*", path.read_text(), re.MULTILINE)
+    assert len(fences) == 2 * len(blocks), f"a block begins with ``` and one word, at the line's start: {fences}"
+    for (before, _), (kind, text) in pairwise([("", ""), *blocks]):
         assert kind in ("sh", "json", "http", "console", "text"), f"say what this block is:\n{text}"
-        assert kind not in ("sh", "json", "http") or name(path) in RUN, f"no test runs {name(path)}:\n{text}"
+        assert kind not in ("json", "http") or before == "sh", f"nothing is held against this:\n{text}"
+        assert kind not in ("sh", "json", "http") or name(path) in RUN, f"no test runs {name(path)} (see RUN):\n{text}"
         if kind == "console":
             for line in text.splitlines():
                 check_command(shlex.split(line, comments=True))
