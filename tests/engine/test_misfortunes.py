@@ -39,6 +39,44 @@ async def test_a_schema_that_does_not_fit_is_no_fault_of_the_commands(own_kit: K
     assert {(await own_acts.get_operation(one.operation.id)).status for one in written} == {"APPLIED"}
 
 
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [("53100", asyncpg.DiskFullError), ("40P01", asyncpg.DeadlockDetectedError)],
+    ids=["a full disk", "a deadlock"],
+)
+async def test_what_postgresql_cannot_do_just_now_is_no_fault_of_the_commands(
+    own_kit: Kit, own_acts: Acts, code: str, error: type[Exception]
+) -> None:
+    written = [await own_acts.create(name=f"Ada {n}") for n in range(5)]
+    await execute(own_kit, *fail_on("contacts", code))
+    with pytest.raises(error):
+        await own_kit.writer.drain()
+    await execute(own_kit, "DROP FUNCTION fail CASCADE")
+    await own_kit.drain()
+    assert {(await own_acts.get_operation(one.operation.id)).status for one in written} == {"APPLIED"}
+
+
+async def test_a_log_whose_disk_is_full_refuses_writes_and_takes_them_when_there_is_room(
+    own_kit: Kit, own_acts: Acts
+) -> None:
+    await execute(own_kit, *fail_on("command_log", "53100"))
+    with pytest.raises(Unavailable):
+        await own_acts.create(email="ada@example.com")
+    await execute(own_kit, "DROP FUNCTION fail CASCADE")
+    await own_acts.create(email="ada@example.com")
+    await own_kit.drain()
+    assert await own_acts.fetch(CONTACTS) == [(1,)]
+
+
+def fail_on(table: str, code: str) -> tuple[str, str]:
+    """Statements that have every insert into the table fail as PostgreSQL itself would."""
+    body = f"BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '{code}'; END"
+    return (
+        f"CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $${body}$$",
+        f"CREATE TRIGGER fail BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION fail()",
+    )
+
+
 async def test_when_everything_is_poison_the_writer_stops(
     own_kit: Kit, own_acts: Acts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
