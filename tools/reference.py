@@ -17,6 +17,8 @@ from kith.cli.app import app
 from kith.cql.catalogue import COMPANY, CONTACT
 from kith.cql.syntax import NAMES_OF_OPERATORS, SPELLINGS, list_spellings
 from kith.cql.vocabulary import OPERATORS
+from kith.engine.costs import TIER_COSTS_MAX
+from kith.engine.key_cache import TIER_RATES
 from kith.errors import CODES
 from kith.settings import SETTINGS
 
@@ -70,15 +72,22 @@ endpoint names.
 answer has `X-Correlation-Id`, and under `/crm` the state of the key's rate limit (`X-RateLimit-Limit`,
 `-Remaining`, `-Reset`, and the fields `RateLimit` and `RateLimit-Policy`).
 
-**Ids.** A path takes a record's number (`id`) or its external id (`ctc_…`, `cmp_…`, `tag_…`, `act_…`); a contact's also
-its email address, a company's also its domain. A body takes numbers and external ids.
+**Ids.** A path takes a record's number (`id`) or its external id (`ctc_…`, `cmp_…`, `tag_…`, `act_…`, `lst_…`, `prp_…`,
+`int_…`); a contact's also its email address, a company's also its domain. A body takes numbers and external ids.
 
 **Writes** answer 202 with a provisional record as soon as the command is on disk. `Prefer: wait=N` (at most 30 s)
 waits until it is applied: 201 for what was made, 200 for the rest. `Idempotency-Key` makes a retry safe for 24
 hours. `If-Match: "<version>"` on PATCH and DELETE refuses with 412 when the record has moved on.
 
 **Reads** of one record fold in what is accepted and not yet applied. Lists and searches show what is applied;
-`X-Read-After: <position or operation id>` makes any read wait for a write.
+`X-Read-After: <position or operation id>` makes any read wait for a write: 5 s, or what `Prefer: wait=N` says, and
+then 504 `READ_AFTER_TIMEOUT`.
+
+**Limits** are those of the key's tier, by second, unless the key has figures of its own: requests, batch calls
+(members of lists), and how much a query may [cost](cql.md#what-it-costs). Beyond, 429 with `Retry-After`, or 422
+`QUERY_TOO_EXPENSIVE`.
+
+%s
 """
 
 
@@ -145,7 +154,8 @@ def make_option_row(option: Any) -> tuple[str, ...]:
     elif isinstance(option.show_default, str):
         default = option.show_default
     else:
-        default = "" if option.default is None or option.default is False else f"`{option.default}`"
+        value = getattr(option.default, "value", option.default)
+        default = "" if value is None or value is False or value == "" else f"`{value}`"
     choices = find_choices(option)
     return names, default, (option.help or "") + (f" One of {', '.join(choices)}." if choices else "")
 
@@ -169,7 +179,18 @@ def make_api_page() -> str:
         ]
         sections.append(f"## [{tag['name']}]({page})\n\n{tag['description']}")
         sections.append(make_table(("Endpoint", ""), rows))
-    return make_page("HTTP interface", API_PAGE, *sections)
+    return make_page("HTTP interface", API_PAGE % make_tier_table(), *sections)
+
+
+def make_tier_table() -> str:
+    def show(limit: int | None) -> str:
+        return f"{limit:,}" if limit else "no limit"
+
+    rows = [
+        (f"`{tier}`", *map(show, (requests, batches, TIER_COSTS_MAX.get(tier))))
+        for tier, (requests, batches) in TIER_RATES.items()
+    ]
+    return make_table(("Tier", "Requests each second", "Batch calls", "`estimatedCost`"), rows)
 
 
 def make_tag_page(name: str) -> str:
