@@ -26,7 +26,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 # Whose blocks are run: by the test below, or by one of their own in tests/e2e.
 SHOWN = ("README.md", "docs/tour.md", "docs/properties.md", "docs/lists.md", "docs/cql.md")
 RUN = {*SHOWN, "docs/integrations.md", "docs/operations.md"}
-LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\[[^\]]*\]\(([^)#]*)(?:#([^)]*))?\)")
 
 
 def name(path: Path) -> str:
@@ -40,8 +40,19 @@ def test_a_reference_page_is_what_the_program_says(page: str) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
 def test_every_link_between_documents_leads_somewhere(path: Path) -> None:
-    links = [link for link in LINK.findall(path.read_text()) if not link.startswith("http")]
-    assert [link for link in links if not (path.parent / link).exists()] == []
+    wrong = []
+    for link, anchor in LINK.findall(path.read_text()):
+        if not link.startswith("http"):
+            place = path.parent / link if link else path
+            if not place.exists() or (anchor and anchor not in list_anchors(place)):
+                wrong.append(f"{link}#{anchor}")
+    assert wrong == []
+
+
+def list_anchors(path: Path) -> set[str]:
+    """How a link names each heading."""
+    titles = re.findall(r"^#+ (.*)$", BLOCK.sub("", path.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
