@@ -160,7 +160,7 @@ def test_what_a_document_shows_is_what_happens(page: str, serve: Served) -> None
 def test_every_block_of_a_document_is_run_or_read(path: Path) -> None:
     """``sh`` is run, and ``json`` or ``http`` behind it is what comes; ``console`` is read; ``text`` is a picture."""
     if name(path).removeprefix("docs/") in PAGES:
-        return
+        return  # it is what the program says, and tests/api/test_documentation.py sends its examples
     blocks = BLOCK.findall(path.read_text())
     fences = re.findall(r"^ *(?:```|~~~).*", path.read_text(), re.MULTILINE)
     assert len(fences) == 2 * len(blocks), f"a block begins with ``` and one word, at the line's start: {fences}"

@@ -3,6 +3,7 @@
 ``make docs`` runs it; ``tests/test_docs.py`` fails while a page is not what it would write.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,8 @@ from kith.errors import CODES
 from kith.settings import SETTINGS
 
 DOCS = Path(__file__).parent.parent / "docs"
+# The pages that say more of a noun.
+GUIDES = {"Lists": "lists.md", "Properties": "properties.md", "Queries": "cql.md", "Integrations": "integrations.md"}
 NOTICE = "<!-- Written by `make docs` from the program itself. -->"
 
 
@@ -63,7 +66,7 @@ CURRENCY is NUMBER, MULTI_SELECT is SET.
 
 API_PAGE = """
 The same as `/openapi.json` (OpenAPI 3.1, with every schema, status and header) and `/docs` of a running server, in
-short.
+short. The bodies that the pages of the nouns show are its examples; each is sent as it stands by a test.
 
 **Key.** Under `/crm`: `Authorization: Bearer <key>` or `X-API-Key: <key>`, a server key with the scope that the
 endpoint names.
@@ -197,7 +200,9 @@ def make_tag_page(name: str) -> str:
     """The endpoints of a noun."""
     document = make_document(TABLE)
     sections = [make_endpoint_section(entry.method, entry.path, document) for entry in list_entries(name)]
-    return make_page(name, f"{TAGS[name]} What all endpoints share is in [HTTP interface](../api.md).", *sections)
+    shared = "What all endpoints share is in [HTTP interface](../api.md)."
+    guide = f" [Here](../{GUIDES[name]}) they are explained by example." if name in GUIDES else ""
+    return make_page(name, f"{TAGS[name]} {shared}{guide}", *sections)
 
 
 def list_entries(tag: str) -> list[Route]:
@@ -220,6 +225,7 @@ def make_endpoint_section(method: str, path: str, document: Mapping[str, Any]) -
         [(_, body)] = operation["requestBody"]["content"].items()
         fields = resolve(body["schema"], document)["properties"]
         parts.append(f"Body: {', '.join(f'`{name}`' for name in fields)}.")
+        parts.append(f"```json\n{json.dumps(body['example'], ensure_ascii=False)}\n```")
     parts.append(f"Answers {', '.join(sorted(operation['responses']))}.")
     return "\n\n".join(parts)
 
