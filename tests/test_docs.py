@@ -88,9 +88,9 @@ def test_every_path_that_a_document_names_is_served(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
-def test_every_make_target_that_a_document_names_exists(path: Path) -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", path.read_text(), re.MULTILINE)) - targets == set()
+def test_every_command_with_options_that_a_text_names_takes_them(path: Path) -> None:
+    for command in re.findall(r"`((?:\.venv/bin/)?kith [^`]*--[^`]*|make [^`]*)`", path.read_text()):
+        check_command(shlex.split(command))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
@@ -181,7 +181,10 @@ def check_command(words: list[str]) -> None:
         del words[0]
     match words:
         case ["make", *targets]:
-            assert set(targets) <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+            known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+            assert {target for target in targets if not target.startswith("ARGS=")} <= known
+        case ["kith", option] if option.startswith("--"):
+            assert any(option in known.opts for known in get_tree().params)
         case ["kith" | ".venv/bin/kith", *arguments]:
             command = get_tree()
             while hasattr(command, "commands"):
