@@ -132,6 +132,6 @@ async def test_a_page_does_not_fail_for_a_total_that_takes_too_long(
 async def test_a_page_that_takes_too_long_is_a_timeout(
     free_client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kith.engine.query.compile_page", compile_endless)
+    monkeypatch.setattr("kith.engine.cql.compile_page", compile_endless)
     answer = await free_client.post("/crm/query", json={"entity": "contact", "where": "name contains n"})
     assert find_code(answer) == (504, "QUERY_TIMEOUT")

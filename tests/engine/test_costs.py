@@ -1,7 +1,11 @@
-"""What a query is expected to cost is asked of the planner once a minute."""
+"""What is kept of a query that comes again: what it is expected to cost, and its statement where that lasts."""
+
+import msgspec
 
 from kith.clock import FixedClock
 from kith.cql.compile import Statement
+from kith.engine.cql import Asked, run_cql
+from tests.engine.acts import Acts
 from tests.kit import Kit
 
 
@@ -17,3 +21,15 @@ async def test_an_estimate_is_kept_for_a_minute_for_its_query_alone(timed_kit: K
         clock.advance(seconds)
         assert (await costs.estimate(key, make_statement)).cost == 1
         assert len(asked) == times
+
+
+async def test_a_relative_time_is_of_now_each_time_that_it_is_asked(timed_kit: Kit, clock: FixedClock) -> None:
+    acts = Acts(timed_kit.engine, await timed_kit.make_workspace())
+    await acts.create(name="Ada")
+    await timed_kit.drain()
+    asked = Asked(entities=("contact",), filter="createdAt > now-1h")
+    found = []
+    for seconds in (0, 3_000, 3_000):
+        clock.advance(seconds)
+        found.append(len(msgspec.json.decode((await run_cql(timed_kit.engine, acts.workspace, asked)).data)))
+    assert found == [1, 1, 0]

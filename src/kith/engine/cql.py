@@ -1,9 +1,10 @@
 """The verbs of the query language: run a query, group what fits, explain it."""
 
 from collections.abc import Sequence
+from datetime import tzinfo
 from functools import lru_cache
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -18,13 +19,13 @@ from kith.cql.json_form import read_json
 from kith.cql.legacy_form import parse_legacy
 from kith.cql.parser import parse
 from kith.cql.printer import to_json, to_text
-from kith.cql.reads import add_default_status
+from kith.cql.reads import add_default_status, has_relative
 from kith.cql.resolve import resolve
 from kith.cql.vocabulary import EntityName, Vocabulary
 from kith.engine.context import Engine
 from kith.engine.costs import Estimate, check_cost
 from kith.engine.named import find_named
-from kith.engine.query import Count, Page, list_terms, place_page, run_query
+from kith.engine.query import STATEMENTS_KEPT_MAX, Count, Page, Prepared, list_terms, place_page, run_query
 from kith.engine.vocabularies import Vocabularies
 from kith.errors import InvalidRequest
 from kith.model.workspaces import Workspace
@@ -60,12 +61,16 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resolved(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked, understood: its sources, its first page as a query, and what that means here and now."""
+    """What was asked, understood: its sources, its first page as a query, and what that means here and now.
+
+    ``lasts_with``: a statement of it is the same as long as there are these vocabularies.
+    """
 
     sources: list[Source]
     tree: Condition
     query: Query
     context: Context
+    lasts_with: Vocabularies | None
 
     @property
     def sorted_by(self) -> list[str]:
@@ -87,8 +92,10 @@ async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
     """A page of what fits. Raises the refusals of the language, QUERY_TOO_EXPENSIVE, INVALID_CURSOR, InvalidRequest."""
     resolved = await resolve_asked(engine, workspace, asked)
     query = place_page(engine, workspace, resolved.query, asked.page, asked.cursor, resolved.sorted_by)
-    cost, is_general = await _estimate(engine, workspace, resolved, query)
+    statement = compile_asked(workspace, resolved, query)
+    cost, is_general = await _estimate(engine, workspace, resolved, query, statement)
     check_cost(cost, asked.tier)
+    prepared = Prepared(statement, engine.general if is_general and not query.offset else engine.queries)
     number = None if asked.cursor is not None else asked.page or 1
     began_s = perf_counter()
     page = await run_query(
@@ -96,11 +103,11 @@ async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
         workspace,
         resolved.sources,
         query,
+        prepared,
         asked.count,
         number,
         resolved.context,
         resolved.sorted_by,
-        is_general=is_general and not query.offset,
     )
     took_ms = round((perf_counter() - began_s) * 1000)
     return Page(page.data, page.meta | {"queryTimeMs": took_ms, "estimatedCost": cost})
@@ -140,7 +147,8 @@ async def explain_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Exp
     if asked.has_groups:
         cost, _ = await _estimate_groups(engine, workspace, asked, resolved)
     else:
-        cost, _ = await _estimate(engine, workspace, resolved, resolved.query)
+        statement = compile_asked(workspace, resolved, resolved.query)
+        cost, _ = await _estimate(engine, workspace, resolved, resolved.query, statement)
     return Explanation(
         canonical=to_text(resolved.tree),
         ast=to_json(resolved.tree),
@@ -168,12 +176,35 @@ async def resolve_asked(engine: Engine, workspace: Workspace, asked: Asked) -> R
         limit=asked.limit,
         select=resolve_select(asked.select, vocabulary) if asked.select is not None else None,
     )
+    context = await make_context(engine, workspace, where, vocabulary)
+    lasts = is_short(asked) and not has_relative(where) and not names_links(where)
     return Resolved(
         sources=make_sources(asked.entities, vocabularies),
         tree=tree,
         query=query,
-        context=await make_context(engine, workspace, where, vocabulary),
+        context=context,
+        lasts_with=vocabularies if lasts else None,
     )
+
+
+def is_short(asked: Asked) -> bool:
+    """Whether the filter is short enough for what comes of it to be kept."""
+    return asked.dsl is None and isinstance(asked.filter or "", str) and len(asked.filter or "") <= KEPT_CHARACTERS_MAX
+
+
+def compile_asked(workspace: Workspace, resolved: Resolved, query: Query) -> Statement:
+    """The statement of the query, at whichever page."""
+    if resolved.lasts_with is not None and query.after is None:
+        return _compile_lasting(query, workspace.shard, workspace.id, resolved.lasts_with, resolved.context.zone)
+    return compile_page(resolved.sources, query, workspace.shard, workspace.id, resolved.context)
+
+
+@lru_cache(STATEMENTS_KEPT_MAX)
+def _compile_lasting(
+    query: Query, shard: int, workspace_id: int, vocabularies: Vocabularies, zone: tzinfo
+) -> Statement:
+    entities = cast("Sequence[EntityName]", query.entities)
+    return compile_page(make_sources(entities, vocabularies), query, shard, workspace_id, Context(zone=zone))
 
 
 def read_filter(asked: Asked, vocabulary: Vocabulary) -> Condition:
@@ -182,7 +213,7 @@ def read_filter(asked: Asked, vocabulary: Vocabulary) -> Condition:
         return resolve(parse_legacy(asked.dsl), vocabulary)
     if isinstance(asked.filter, str) or asked.filter is None:
         text = asked.filter or ""
-        return read_text(text, vocabulary) if len(text) <= KEPT_CHARACTERS_MAX else resolve(parse(text), vocabulary)
+        return read_text(text, vocabulary) if is_short(asked) else resolve(parse(text), vocabulary)
     return resolve(read_json(asked.filter, asked.filter_name), vocabulary)
 
 
@@ -199,11 +230,16 @@ def make_sources(entities: Sequence[EntityName], vocabularies: Vocabularies) -> 
 
 async def make_context(engine: Engine, workspace: Workspace, where: Condition, vocabulary: Vocabulary) -> Context:
     """What the filter means now, with the ids of the tags and lists that it names."""
-    if not (any(list_named(where, "tags")) or any(list_named(where, "lists"))):
+    if not names_links(where):
         return Context(now=engine.clock.now(), zone=vocabulary.zone)
     async with engine.database.acquire() as connection:
         named = await find_named(connection, workspace.shard, workspace.id, where)
     return Context(now=engine.clock.now(), zone=vocabulary.zone, tags=named.tags, lists=named.lists, rare=named.rare)
+
+
+def names_links(where: Condition) -> bool:
+    """Whether the filter names tags or lists."""
+    return any(list_named(where, "tags")) or any(list_named(where, "lists"))
 
 
 def list_indexed(where: Condition, source: Source) -> list[str]:
@@ -233,10 +269,11 @@ def is_served(field: Field, operator: str) -> bool:
     return field.key is not None or field.name in ("id", "externalId")
 
 
-async def _estimate(engine: Engine, workspace: Workspace, resolved: Resolved, query: Query) -> Estimate:
+async def _estimate(
+    engine: Engine, workspace: Workspace, resolved: Resolved, query: Query, statement: Statement
+) -> Estimate:
     """Pages by number are taken for the first, and those behind a cursor for the first such."""
-    query = query if query.after is not None else resolved.query
+    if query.offset:
+        query, statement = resolved.query, compile_asked(workspace, resolved, resolved.query)
     key = (workspace.id, query.entities, query.where, query.sort, query.limit, query.after is None)
-    return await engine.costs.estimate(
-        key, lambda: compile_page(resolved.sources, query, workspace.shard, workspace.id, resolved.context)
-    )
+    return await engine.costs.estimate(key, lambda: statement)

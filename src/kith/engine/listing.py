@@ -10,7 +10,7 @@ from kith.cql.ast import And, Comparison, Condition, Query, Search, Sort
 from kith.cql.catalogue import Entity
 from kith.cql.compile import compile_beginnings, compile_words, make_source
 from kith.engine.context import Engine
-from kith.engine.query import Count, Page, place_page, run_query
+from kith.engine.query import Count, Page, place_page, prepare_plain, run_query
 from kith.errors import InvalidRequest
 from kith.model.workspaces import Workspace
 
@@ -38,7 +38,8 @@ async def list_page(engine: Engine, workspace: Workspace, entity: Entity, where:
     )
     query = place_page(engine, workspace, query, listing.page, listing.cursor)
     page = None if listing.cursor is not None else listing.page or 1
-    return await run_query(engine, workspace, [make_source(entity)], query, listing.count, page)
+    prepared = prepare_plain(engine, workspace, query)
+    return await run_query(engine, workspace, [make_source(entity)], query, prepared, listing.count, page)
 
 
 async def type_ahead(engine: Engine, workspace: Workspace, entity: Entity, q: str, limit: int) -> Page:

@@ -5,8 +5,8 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any, Literal
+from functools import lru_cache, partial
+from typing import Any, Literal, NamedTuple
 
 import asyncpg
 import msgspec
@@ -27,6 +27,7 @@ from kith.engine.context import Engine
 from kith.errors import Exposed, InvalidRequest
 from kith.model.records import LIVE
 from kith.model.workspaces import Workspace
+from kith.store.database import Database
 from kith.store.queries import load_queries
 
 Count = Literal["default", "exact", "none"]
@@ -43,34 +44,33 @@ class Page(msgspec.Struct, frozen=True):
     meta: dict[str, Any]
 
 
+class Prepared(NamedTuple):
+    """The statement of a page, and the connections that plan it as it should be."""
+
+    statement: Statement
+    database: Database
+
+
 async def run_query(
     engine: Engine,
     workspace: Workspace,
     sources: Sequence[Source],
     query: Query,
+    prepared: Prepared,
     count: Count,
     page: int | None,
     context: Context = PLAIN,
     kinds: Sequence[str] = (),
-    *,
-    is_general: bool = False,
 ) -> Page:
-    """The page and its meta; ``page`` is None where a cursor led here. ``kinds`` as in ``make_cursor``.
-
-    What a client's own filter fits is fetched and counted side by side. One that ``is_general`` is not planned anew.
-    """
-    counted = engine, workspace, sources, query.where, count, context
-    if context is PLAIN:
-        row = await _fetch_plain(engine, workspace, sources[0], query)
-        total = await _count_if_asked(*counted)
+    """The page and its meta; ``page`` is None where a cursor led here. ``kinds`` as in ``make_cursor``."""
+    fetching = prepared.database.fetchrow(prepared.statement.sql, *prepared.statement.values)
+    counting = partial(_count_if_asked, engine, workspace, sources, query.where, count, context)
+    row: Any
+    if count == "none" or context is PLAIN:
+        row, total = await fetching, await counting()
     else:
-        statement = compile_page(sources, query, workspace.shard, workspace.id, context)
-        database = engine.general if is_general else engine.queries
-        fetching = database.fetchrow(statement.sql, *statement.values)
-        # Two tasks would be a seventh of the request's time where there is nothing to count.
-        row, total = (
-            (await fetching, None) if count == "none" else await asyncio.gather(fetching, _count_if_asked(*counted))
-        )
+        # What a client's own filter fits takes time to count. For less, two tasks would be a seventh of the request's.
+        row, total = await asyncio.gather(fetching, counting())
     meta: dict[str, Any] = {"page": page, "limit": query.limit}
     if total is not None:
         # An estimate may be anything, but not less than what is seen of the rows.
@@ -255,10 +255,8 @@ def _compile(entity: str, query: Query, shard: int, workspace_id: int) -> Statem
     return compile_page([make_source(ENTITIES[entity])], query, shard, workspace_id)
 
 
-async def _fetch_plain(engine: Engine, workspace: Workspace, source: Source, query: Query) -> Any:
-    statement = _compile(source.entity.name, query, workspace.shard, workspace.id)
-    # A page without conditions of the client's own has the same good plan for every tenant: it is planned once.
-    terms = list_terms(query.where)
-    plain = all(isinstance(term, Comparison) and term.field == "status" for term in terms)
-    database = engine.database if plain and not query.offset else engine.queries
-    return await database.fetchrow(statement.sql, *statement.values)
+def prepare_plain(engine: Engine, workspace: Workspace, query: Query) -> Prepared:
+    """A page without conditions of the client's own has the same good plan for every tenant: it is planned once."""
+    statement = _compile(query.entities[0], query, workspace.shard, workspace.id)
+    plain = all(isinstance(term, Comparison) and term.field == "status" for term in list_terms(query.where))
+    return Prepared(statement, engine.database if plain and not query.offset else engine.queries)
