@@ -59,7 +59,7 @@ lock: ## renew the lock files (for maintainers; needs uv)
 audit: ## ask PyPI for known holes in what the lock files name; fails also for what it could not ask
 	@python3 -m venv build/audit && build/audit/bin/pip -q install pip-audit
 	@for file in requirements.lock requirements-dev.lock; do \
-	    build/audit/bin/pip-audit --strict -s pypi --require-hashes --disable-pip -r $$file; \
+	    build/audit/bin/pip-audit --strict -s pypi --require-hashes --disable-pip -r $$file || exit 1; \
 	done
 
 clean: ## remove .venv, caches and results; data folders stay
