@@ -10,7 +10,7 @@ import pytest
 from kith.engine.contacts import ContactListing, list_contacts, search_contacts
 from kith.engine.query import Page
 from kith.model.contacts import Contact
-from kith.model.search import list_words, to_name_key
+from kith.model.search import to_name_key, weigh_words
 from tests.engine.crowd import EPOCH, Crowd
 
 SORTS: dict[str, Callable[[Contact], Any]] = {
@@ -117,7 +117,7 @@ FILTERS: dict[str, tuple[dict[str, Any], Callable[[Contact], bool]]] = {
 
 
 def has_words(contact: Contact, *beginnings: str) -> bool:
-    words = list_words(contact)
+    words = weigh_words(contact)
     return all(any(word.startswith(beginning) for word in words) for beginning in beginnings)
 
 

@@ -16,10 +16,10 @@ from kith.model.search import (
     WORD_CHARACTERS_MAX,
     fold_letters,
     list_terms,
-    list_words,
     to_lexemes,
     to_name_key,
     to_tsquery,
+    weigh_words,
 )
 from kith.model.values import to_e164
 
@@ -52,7 +52,7 @@ def make_contact(**fields: Any) -> Contact:
 
 def finds(query: str, contact: Contact) -> bool:
     """What the tsquery does: of each term, one alternative of which each word begins some word."""
-    words = list_words(contact)
+    words = weigh_words(contact)
     terms = list_terms(query)
     return bool(terms) and all(
         any(all(any(word.startswith(begun) for word in words) for begun in alternative) for alternative in term)
@@ -146,13 +146,13 @@ def test_a_phone_is_found_with_and_without_its_country(typed: str) -> None:
 def test_any_phone_has_words(phone: str) -> None:
     contact = make_contact(phone=phone, phone_e164=to_e164(phone))
     assert finds(phone, contact) or len(phone) < 3
-    assert all(word.isdigit() for word in list_words(contact))
+    assert all(word.isdigit() for word in weigh_words(contact))
 
 
 @given(names, st.emails() | st.none())
 def test_words_are_short_enough_to_be_stored(name: str, email: str | None) -> None:
     contact = make_contact(name=name * 40, given_name="x" * 1000, email=email)
-    assert all(0 < len(word) <= max(WORD_CHARACTERS_MAX, 64) for word in list_words(contact))
+    assert all(0 < len(word) <= max(WORD_CHARACTERS_MAX, 64) for word in weigh_words(contact))
 
 
 def test_every_lexeme_begins_with_its_workspace_and_is_quoted() -> None:

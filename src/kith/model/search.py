@@ -50,18 +50,8 @@ def to_name_key(name: str | None) -> str | None:
     return lower_case(name)[:KEY_CHARACTERS_MAX] if name is not None else None
 
 
-def list_words(contact: Contact) -> set[str]:
-    """The words of name, email and phone that a search may begin with."""
-    return set(weigh_words(contact))
-
-
-def list_company_words(company: Company) -> set[str]:
-    """The words of name, domain and phone that a search may begin with."""
-    return set(weigh_company_words(company))
-
-
 def weigh_words(contact: Contact) -> dict[str, str]:
-    """The words, each with the weights of the fields that it is from."""
+    """The words that a search may begin with, each with the weights of the fields that it is from."""
     weighed: dict[str, str] = {}
     if contact.name:
         _add(weighed, _split(contact.name), "A")
