@@ -14,7 +14,7 @@ from kith.cql.catalogue import Field
 from kith.cql.literals import read_value
 from kith.cql.moments import make_relative
 from kith.cql.predicate import Row, make_row
-from kith.cql.vocabulary import Vocabulary
+from kith.cql.vocabulary import OPERATORS, Vocabulary
 from tests.unit.cql_fixtures import VOCABULARIES
 
 NOW = datetime(2026, 3, 29, 12, 0, tzinfo=UTC)
@@ -80,23 +80,18 @@ def make_comparisons(
 ) -> st.SearchStrategy[Condition]:
     values = find_values(field, vocabulary)
     many = st.lists(values, min_size=1, max_size=4, unique=True).map(tuple)
-    forms: list[st.SearchStrategy[Condition]] = [st.just(Comparison(field.name, "is_null"))]
-
-    def add(operators: list[str], operands: st.SearchStrategy[Any]) -> None:
-        forms.append(st.builds(Comparison, st.just(field.name), st.sampled_from(operators), operands))
-
-    if field.kind == "SET":
-        add(["has_any", "has_all"], many)
-        return st.one_of(forms)
-    add(["eq"], values)
-    if field.kind in ("TEXT", "EMAIL"):
-        add(["contains", "starts_with", "ends_with"], values)
-    if field.kind in ("TEXT", "EMAIL", "ENUM", "NUMBER"):
-        add(["in"], many)
-    if field.kind in ("NUMBER", "DATE", "DATETIME"):
-        add(["gt", "gte", "lt", "lte"], values)
-        add(["between"], st.tuples(values, values))
-    return st.one_of(forms)
+    operands = {
+        "is_null": st.none(),
+        "between": st.tuples(values, values),
+        "in": many,
+        "has_any": many,
+        "has_all": many,
+    }
+    # On a SET, contains is has_any of one: no typed tree has it.
+    operators = [one for one in OPERATORS[field.kind] if (field.kind, one) != ("SET", "contains")]
+    return st.sampled_from(operators).flatmap(
+        lambda operator: st.builds(Comparison, st.just(field.name), st.just(operator), operands.get(operator, values))
+    )
 
 
 def make_trees(vocabulary: Vocabulary, find_values: FindValues = make_values) -> st.SearchStrategy[Condition]:
