@@ -109,6 +109,16 @@ async def test_a_form_that_is_no_id_is_refused(client: httpx2.AsyncClient, form:
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "INVALID_ID"), answer.text
 
 
+@pytest.mark.parametrize("path", ["contacts/a%00@example.com", "companies/a%00@example.com"])
+async def test_an_id_with_a_nul_character_is_refused_by_what_an_id_may_be(
+    client: httpx2.AsyncClient, path: str
+) -> None:
+    answer = await client.get(f"/crm/{path}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "INVALID_ID"), answer.text
+    message = answer.json()["error"]["message"]
+    assert "'a\\x00" in message and "external id" in message
+
+
 @pytest.mark.parametrize("form", ["7", "999999999999999999", "nobody@example.com", "ctc_01jrfz3x8mfvv8t3n2m6k0q4sb"])
 async def test_an_id_that_nothing_has_is_not_found(client: httpx2.AsyncClient, form: str) -> None:
     for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/restore")):

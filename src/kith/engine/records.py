@@ -91,7 +91,7 @@ def parse_ref(kind: str, text: str) -> Ref:
     parsed = parse_id(text)
     if parsed and parsed[0] == noun.prefix:
         return Ref(kind, "external_id", text)
-    if noun.claim is not None and noun.normalise is not None and noun.marks in text:
+    if noun.claim is not None and noun.normalise is not None and noun.marks in text and "\x00" not in text:
         try:
             value = noun.normalise(text)
         except ValueError as error:
