@@ -32,7 +32,7 @@ test-faults: setup ## kill processes under load, 30 times (`make test` does it 6
 test-cluster: setup ## kill, pause, stop and flush parts of a cluster under load, 50 times (`make test`: 11 times)
 	@KITH_FAULT_KILLS=$${KITH_FAULT_KILLS:-50} $(bin)/pytest tests/faults/test_cluster.py $(ARGS)
 
-bench: setup ## measure ratios against bare PostgreSQL and a bare endpoint, and write the page of them (25 minutes)
+bench: setup ## measure ratios against bare PostgreSQL and a bare endpoint, and write the page of them (40 minutes)
 	@$(bin)/python -m tests.bench $(ARGS)
 
 bench-smoke: setup ## the same, small and short; fails where a ratio is far off

@@ -40,7 +40,6 @@ from tests.bench.sizes import SMOKE, WHOLE, bench_sizes
 # What is measured at each size too: by themselves they are quick, on an installation that is new.
 BY_THEMSELVES = ("accept", "apply", "reads")
 Bench = Callable[[Installation, bool], Sequence[Figure]]
-# Memory comes last: it is what is left after all the others.
 BENCHES: dict[str, Bench] = {
     "language": lambda _, __: [bench_language()],
     "client": lambda _, smoke: [bench_client(seconds=0.5 if smoke else 3)],
@@ -59,7 +58,7 @@ BENCHES: dict[str, Bench] = {
         seconds=1 if smoke else 5, writes=100 if smoke else 500, backlog=10_000 if smoke else 200_000
     ),
     "outage": lambda _, smoke: bench_outage(seconds=0.5 if smoke else 4),
-    "memory": lambda kith, smoke: bench_memory(kith, creates=20_000 if smoke else 1_000_000),
+    "memory": lambda _, smoke: bench_memory(creates=20_000 if smoke else 1_000_000),
 }
 
 

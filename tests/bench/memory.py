@@ -1,24 +1,28 @@
 """What the processes hold in memory after many creates came through them."""
 
+import tempfile
+from pathlib import Path
+
 import psutil
 
 from tests.bench.figures import Figure
-from tests.bench.installation import Installation, drain
+from tests.bench.installation import drain, installed
 
 MB = 1_000_000
 TARGET_MB = 120
 
 
-def bench_memory(kith: Installation, creates: int) -> list[Figure]:
-    """Resident size of the API and the writer after so many creates over HTTP."""
-    accepted = kith.create_many(creates)
-    assert set(accepted.statuses) == {"202"}, accepted.statuses
-    _, drained_s = drain(kith)
-    applied_per_s = creates / (drained_s - accepted.began_s)
-    return [
-        measure_memory(name, kith.parts[name], {"creates": creates, "applied/s": applied_per_s})
-        for name in ("api", "writer")
-    ]
+def bench_memory(creates: int) -> list[Figure]:
+    """Resident size of the API and the writer after so many creates over HTTP, on an installation that is new."""
+    with tempfile.TemporaryDirectory(prefix="kith-bench-") as name, installed(Path(name)) as kith:
+        accepted = kith.create_many(creates)
+        assert set(accepted.statuses) == {"202"}, accepted.statuses
+        _, drained_s = drain(kith)
+        applied_per_s = creates / (drained_s - accepted.began_s)
+        return [
+            measure_memory(part, kith.parts[part], {"creates": creates, "applied/s": applied_per_s})
+            for part in ("api", "writer")
+        ]
 
 
 def measure_memory(name: str, process: psutil.Process, parts: dict[str, float]) -> Figure:

@@ -1,6 +1,7 @@
 """The page of the figures: what a whole run puts between two marks in ``docs/benchmarks.md``.
 
-``python -m tests.bench.page build/bench.json`` puts a kept run there.
+``python -m tests.bench.page build/bench.json`` puts a kept run there; of several, the later figures take the place of
+the earlier ones.
 """
 
 import sys
@@ -16,19 +17,21 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- a run of `make bench` -->\n", "<!-- its end -->\n"
 
 
-def write_page(report: Report, page: Path = PAGE) -> None:
-    """Put the run in the place of the one that is there."""
+def write_page(*reports: Report, page: Path = PAGE) -> None:
+    """Put the run, or several as one, in the place of what is there."""
     before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     assert after, f"{page} has no place for a run"
-    page.write_text(f"{before}{BEGIN}{to_markdown(report)}{END}{after}")
+    page.write_text(f"{before}{BEGIN}{to_markdown(reports)}{END}{after}")
 
 
-def to_markdown(report: Report) -> str:
+def to_markdown(reports: Sequence[Report]) -> str:
     """Where and when, then a table of what was measured at several sizes, then one of the rest."""
-    placed = [figure for figure in report.figures if figure.contacts is not None]
-    alone = [figure for figure in report.figures if figure.contacts is None]
-    lines = [describe_run(report), *list_sizes(placed), *list_figures(alone)]
+    found = {(one.name, one.log, one.contacts): one for report in reports for one in report.figures}
+    placed = [figure for figure in found.values() if figure.contacts is not None]
+    alone = [figure for figure in found.values() if figure.contacts is None]
+    again = [describe_again(report) for report in reports[1:]]
+    lines = [describe_run(reports[0]), *again, *list_sizes(placed), *list_figures(alone)]
     return "\n".join(lines) + "\n"
 
 
@@ -39,6 +42,11 @@ def describe_run(report: Report) -> str:
         f"\n{report.date[:16].replace('T', ' ')} UTC, {machine.processor}, {machine.cores} cores,"
         f" {machine.memory_gb:.0f} GB, {machine.system}, {versions}. The run took {report.seconds / 60:.0f} minutes.\n"
     )
+
+
+def describe_again(report: Report) -> str:
+    names = ", ".join(dict.fromkeys(figure.name for figure in report.figures))
+    return f"Of a run of its own on the same machine, at {report.date[:16].replace('T', ' ')} UTC: {names}.\n"
 
 
 def list_sizes(figures: Sequence[Figure]) -> Iterator[str]:
@@ -76,4 +84,4 @@ def list_figures(figures: Sequence[Figure]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    write_page(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Report))
+    write_page(*(msgspec.json.decode(Path(name).read_bytes(), type=Report) for name in sys.argv[1:]))

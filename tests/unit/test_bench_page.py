@@ -40,8 +40,25 @@ def test_a_run_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     page = tmp_path / "benchmarks.md"
     page.write_text(f"before\n{BEGIN}an earlier run\n{END}after\n")
     for _ in range(2):
-        write_page(REPORT, page)
+        write_page(REPORT, page=page)
         assert page.read_text() == f"before\n{BEGIN}{SHOWN}{END}after\n"
+
+
+def test_the_figures_of_a_later_run_take_the_place_of_the_earlier_ones(tmp_path: Path) -> None:
+    page = tmp_path / "benchmarks.md"
+    page.write_text(f"{BEGIN}{END}after")
+    again = Report(
+        date="2026-01-03T00:00:00+00:00",
+        smoke=False,
+        seconds=1,
+        machine=MACHINE,
+        figures=[Figure(name="rate", value=4000, unit="/s")],
+    )
+    write_page(REPORT, again, page=page)
+    text = page.read_text()
+    assert "Of a run of its own on the same machine, at 2026-01-03 00:00 UTC: rate.\n" in text
+    assert "| rate | 4,000 /s |" in text
+    assert "3,051" not in text
 
 
 def test_the_page_has_a_place_for_a_run() -> None:
