@@ -41,6 +41,9 @@ def bench_kafka(seconds: float, writes: int, backlog: int) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="kith-bench-") as name, running_broker(Path(name) / "kafka") as broker:
         settings = broker.make_settings(Settings())
         with installed(Path(name) / "postgres", settings) as kith:
+            # A broker that has just started is slow.
+            kith.create(seconds=2 * seconds)
+            drain(kith)
             figures = [
                 bench_pace(kith, seconds),
                 bench_visible(kith, writes),
