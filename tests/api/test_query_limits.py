@@ -70,6 +70,9 @@ async def test_what_is_kept_of_a_query_is_small_however_large_it_is(client: http
         body = {"entity": "contact", "filter": {"logic": logic, "conditions": [condition] * 5}}
         assert (await client.post("/crm/query", json=body)).status_code == 200
     assert all(isinstance(key, bytes) and len(key) <= 32 for key in engine.costs._kept)
+    outlines = [one for key, (_, found) in engine.costs._outlines.items() for one in (key, found)]
+    assert outlines
+    assert all(isinstance(one, bytes) and len(one) <= 32 for one in outlines)
 
 
 async def test_a_cursor_does_not_outlive_the_type_of_what_it_sorts_by(client: httpx2.AsyncClient, drain: Drain) -> None:

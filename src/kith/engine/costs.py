@@ -41,7 +41,7 @@ class Costs:
         self._general = general
         self._clock = clock
         self._kept: dict[bytes, tuple[datetime, Estimate]] = {}
-        self._outlines: dict[bytes, tuple[datetime, Outline]] = {}
+        self._outlines: dict[bytes, tuple[datetime, bytes]] = {}
 
     async def estimate(self, key: Any, make_statement: Callable[[], Statement]) -> Estimate:
         """In units, at least 1. ``key`` says which query of which workspace it is."""
@@ -55,10 +55,10 @@ class Costs:
         plan = msgspec.json.decode(await self._queries.fetchval(planning.sql, *planning.values))
         top = find_innermost(plan[0]["Plan"])
         cost = max(1, round((float(top["Total Cost"]) - find_excess(top)) / UNIT))
-        return Estimate(cost, outline(top) == await self._outline_general(statement))
+        return Estimate(cost, digest(outline(top)) == await self._outline_general(statement))
 
-    async def _outline_general(self, statement: Statement) -> Outline:
-        """Of the plan for whatever values."""
+    async def _outline_general(self, statement: Statement) -> bytes:
+        """The digest of that of the plan for whatever values."""
         key = hashlib.sha256(statement.sql.encode()).digest()
         kept = self._find(self._outlines, key)
         if kept is not None:
@@ -69,7 +69,7 @@ class Costs:
             values = f" ({nothing})" if nothing else ""
             plan = msgspec.json.decode(await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE kith_general{values}"))
             await connection.execute("DEALLOCATE kith_general")
-        return self._keep(self._outlines, key, outline(find_innermost(plan[0]["Plan"])))
+        return self._keep(self._outlines, key, digest(outline(find_innermost(plan[0]["Plan"]))))
 
     def _find(self, kept: dict[bytes, tuple[datetime, T]], key: bytes) -> T | None:
         at, one = kept.get(key, (None, None))
@@ -90,6 +90,11 @@ def outline(plan: Mapping[str, Any]) -> Outline:
         "Filter" in plan,
         *map(outline, plan.get("Plans", ())),
     )
+
+
+def digest(found: Outline) -> bytes:
+    """An outline is as large as its filter; what is kept of it is not."""
+    return hashlib.sha256(msgspec.json.encode(found)).digest()
 
 
 def find_innermost(plan: dict[str, Any]) -> dict[str, Any]:
