@@ -114,7 +114,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("kafka_certificate_file", "The certificate that the brokers ask for, in PEM; with its key or without."),
     Setting("kafka_key_file", "The private key of the certificate, in PEM, where it is a file of its own."),
     Setting("redis_url", "Redis or Valkey, as a URL, for several API processes. Empty: one API process, in memory."),
-    Setting("redis_prefix", "What the names of keys in Redis begin with; every installation on it needs its own."),
+    Setting("redis_prefix", "What the names of keys in Redis begin with; an id of the installation follows."),
     Setting("redis_timeout_ms", "How long Redis is waited for before requests go on without it.", 1),
     Setting("log_retention_h", "Hours that an applied command stays in the log in PostgreSQL.", 1),
     Setting("operation_retention_d", "Days that an operation can be asked for.", 1),

@@ -14,6 +14,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 ADA: Identity = ("contact", "ctc_ada")
 EVE: Identity = ("contact", "ctc_eve")
 EMAIL: Claim = ("email", "ada@example.com")
+SECRET = b"the secret of this installation"
 Found = TypeVar("Found")
 
 

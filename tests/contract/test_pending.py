@@ -9,12 +9,14 @@ import pytest
 from kith.pending.memory import MemoryPending
 from kith.pending.port import Pending
 from kith.pending.redis import RedisPending
+from kith.pending.seal import Seal
 from kith.pending.trips import Trips
 from kith.settings import Settings
 from tests.contract.overlays import (
     ADA,
     EMAIL,
     EVE,
+    SECRET,
     accept,
     find_holder,
     find_operation,
@@ -46,7 +48,7 @@ async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
     server: RedisServer = request.getfixturevalue("redis")
     settings = server.make_settings(Settings())
     trips = [Trips(settings.redis_url, settings.redis_timeout_ms) for _ in range(2)]
-    overlays = [RedisPending(one, settings.redis_prefix, 3000, 5000) for one in trips]
+    overlays = [RedisPending(one, settings.redis_prefix, Seal(SECRET), 3000, 5000) for one in trips]
     yield Pair(overlays[0], overlays[0] if request.param == "redis" else overlays[1])
     for one in trips:
         assert one.fault is None

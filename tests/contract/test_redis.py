@@ -17,8 +17,9 @@ from kith.model.properties import Option, Property, make_schema
 from kith.model.records import CompanyLink, ListLink, Record, TagLink
 from kith.model.tags import Tag
 from kith.pending.counts import SharedCounts
-from kith.pending.opening import open_pending
+from kith.pending.opening import make_prefix, open_pending
 from kith.pending.redis import GRACE_SPARE_MS, LEASE_SPARE_MS, LIFE_MS, RedisPending
+from kith.pending.seal import Seal
 from kith.pending.trips import Trips, Unreachable
 from kith.settings import Settings
 from tests.contract.overlays import (
@@ -26,6 +27,7 @@ from tests.contract.overlays import (
     AT,
     EMAIL,
     EVE,
+    SECRET,
     accept,
     ask,
     find_holder,
@@ -38,6 +40,7 @@ from tests.redis_server import RedisServer, running_redis
 
 APPEND_MS = Settings().append_timeout_ms
 READ_MS = Settings().read_timeout_ms
+SEAL = Seal(SECRET)
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +56,8 @@ def settings(redis: RedisServer) -> Settings:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[RedisPending]:
-    async with open_pending(settings) as (overlay, _):
+async def opened(settings: Settings, secret: bytes = SECRET) -> AsyncIterator[RedisPending]:
+    async with open_pending(settings, secret) as (overlay, _):
         assert isinstance(overlay, RedisPending)
         yield overlay
 
@@ -210,7 +213,7 @@ async def test_keys_are_those_of_a_workspace_and_do_not_stay(
     redis: RedisServer, settings: Settings, one: RedisPending
 ) -> None:
     await accept(one, make_write("op_1", workspace_id=7))
-    prefix = f"{settings.redis_prefix}:{{7}}:"
+    prefix = f"{make_prefix(settings, SEAL)}:{{7}}:"
     expected = ["c:email:ada@example.com", "n", "o:op_1", "r:contact:ctc_ada"]
     assert redis.list_keys(settings) == [prefix + name for name in expected]
     with redis.open_client() as client:
@@ -227,13 +230,13 @@ async def test_keys_are_those_of_a_workspace_and_do_not_stay(
 async def test_writes_that_are_gone_leave_the_sets_of_their_records(
     redis: RedisServer, settings: Settings, one: RedisPending
 ) -> None:
-    key = f"{settings.redis_prefix}:{{1}}:r:contact:ctc_ada"
+    key = f"{make_prefix(settings, SEAL)}:{{1}}:r:contact:ctc_ada"
     with redis.open_client() as client:
         for n in range(1, 30):
             await accept(one, make_write(f"op_{n}", records={ADA: make_contact(ADA, n)}, holders={}), n)
             one.drop_applied(0, n)
             await find_record(one, EVE)
-            client.delete(f"{settings.redis_prefix}:{{1}}:o:op_{n}")
+            client.delete(f"{make_prefix(settings, SEAL)}:{{1}}:o:op_{n}")
         assert client.zcard(key) <= 2
 
 
@@ -305,7 +308,7 @@ async def test_what_another_version_has_written_is_not_foreseen(
 ) -> None:
     await accept(one, make_write(), 1)
     with redis.open_client() as client:
-        key = f"{settings.redis_prefix}:{{1}}:o:op_1"
+        key = f"{make_prefix(settings, SEAL)}:{{1}}:o:op_1"
         client.hset(key, mapping={"head": b"\x93\x01", "r:contact:ctc_ada": b'{"new": "form"}'})
     assert await find_record(other) == (False, None)
     assert await find_operation(other) is None

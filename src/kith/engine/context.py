@@ -28,7 +28,7 @@ _LOG = load_queries("log")
 
 
 class Installation(msgspec.Struct, frozen=True):
-    """What was fixed when the installation was made. ``secret`` signs cursors."""
+    """What was fixed when the installation was made. ``secret`` signs cursors, and values in Redis."""
 
     partitions: int
     secret: bytes
@@ -79,7 +79,7 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
         general = await Database.open(url, settings, "general", compiled_max)
         stack.push_async_callback(general.close)
         installation = await load_installation(database)
-        pending, counts = await stack.enter_async_context(open_pending(settings))
+        pending, counts = await stack.enter_async_context(open_pending(settings, installation.secret))
         log = await stack.enter_async_context(open_log(settings, database, url, installation.partitions))
         pressure = Pressure(settings, clock)
 

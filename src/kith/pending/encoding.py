@@ -1,5 +1,7 @@
-"""How a pending write stands in Redis: its head, what it makes of each record and claim, and one that is in doubt.
+"""How a pending write stands in Redis: its head, its position, what it makes of each record and claim, and its doubt.
 
+Every value is sealed for its workspace, operation and field (``kith.pending.seal``). Functions that read one raise
+ValueError where the seal does not fit, where it is another's, or where another version wrote it.
 The form is that of the processes of one version: while processes of two versions run, what one cannot read is not
 foreseen by it.
 """
@@ -18,9 +20,12 @@ from kith.model.properties import Property, Schema
 from kith.model.records import Claim, Identity, Record
 from kith.model.tags import Tag
 from kith.pending.port import PendingWrite
+from kith.pending.seal import Seal
 
 # Claims and records, as the names of their keys begin. In a record's kind and a claim's name there is no colon.
 RECORD, CLAIM = "r", "c"
+# The other fields that are sealed.
+HEAD, POSITION, DOUBT = "head", "position", "doubt"
 Key = tuple[str, tuple[str, str]]
 _KINDS: tuple[type[Record], ...] = (Activity, Company, Contact, List, Property, Schema, Tag)
 _DECODERS: Mapping[str, msgspec.json.Decoder[Record]] = {
@@ -63,13 +68,23 @@ def from_suffix(suffix: str) -> Key:
     return group, (name, value)
 
 
-def encode_head(write: PendingWrite) -> bytes:
-    return msgspec.msgpack.encode(_to_head(write))
+def encode_head(seal: Seal, write: PendingWrite) -> bytes:
+    return seal.close(write.workspace_id, write.operation_id, HEAD, msgspec.msgpack.encode(_to_head(write)))
 
 
-def decode_head(data: bytes) -> PendingWrite:
-    """The write, without what it moves. Raises ValueError where another version wrote it."""
-    return _from_head(_decode_head(data), [])
+def decode_head(seal: Seal, workspace_id: int, operation_id: str, sealed: bytes) -> PendingWrite:
+    """The write, without what it moves."""
+    head = _decode_head(seal.open(workspace_id, operation_id, HEAD, sealed))
+    return _from_head(_check(head, workspace_id, operation_id), [])
+
+
+def encode_position(seal: Seal, workspace_id: int, operation_id: str, position: int) -> bytes:
+    return seal.close(workspace_id, operation_id, POSITION, b"%d" % position)
+
+
+def decode_position(seal: Seal, workspace_id: int, operation_id: str, sealed: bytes) -> int | None:
+    """None for a write that the log has not acknowledged."""
+    return int(seal.open(workspace_id, operation_id, POSITION, sealed)) if sealed else None
 
 
 def encode_moves(write: PendingWrite) -> list[tuple[Key, bytes]]:
@@ -85,8 +100,16 @@ def encode_moves(write: PendingWrite) -> list[tuple[Key, bytes]]:
     return moves
 
 
+def seal_moves(seal: Seal, write: PendingWrite) -> dict[Key, bytes]:
+    """Each of ``encode_moves`` for its field in Redis."""
+    return {
+        key: seal.close(write.workspace_id, write.operation_id, to_suffix(key), value)
+        for key, value in encode_moves(write)
+    }
+
+
 def decode_record(identity: Identity, data: bytes) -> Record | None:
-    """Raises ValueError where another version wrote it."""
+    """Of a value that was opened. Raises ValueError where another version wrote it."""
     if not data:
         return None
     if (decoder := _DECODERS.get(identity[0])) is None:
@@ -101,16 +124,27 @@ def decode_holder(data: bytes) -> Identity | None:
     return kind, external_id
 
 
-def encode_doubt(write: PendingWrite, entry: bytes) -> bytes:
+def encode_doubt(seal: Seal, write: PendingWrite, entry: bytes) -> bytes:
     """A write of which the log did not say whether it took it, and the entry that it may have."""
     moves = [(to_suffix(key), value) for key, value in encode_moves(write)]
-    return msgspec.msgpack.encode(_Doubt(_to_head(write), moves, entry))
+    doubt = msgspec.msgpack.encode(_Doubt(_to_head(write), moves, entry))
+    return seal.close(write.workspace_id, write.operation_id, DOUBT, doubt)
 
 
-def decode_doubt(data: bytes) -> tuple[PendingWrite, bytes]:
-    """Raises ValueError where another version wrote it."""
-    doubt = _decode_doubt(data)
-    return _from_head(doubt.head, doubt.moves), doubt.entry
+def decode_doubt(
+    seal: Seal, workspace_id: int, shard: int, operation_id: str, sealed: bytes
+) -> tuple[PendingWrite, bytes]:
+    doubt = _decode_doubt(seal.open(workspace_id, operation_id, DOUBT, sealed))
+    head = _check(doubt.head, workspace_id, operation_id)
+    if head.shard != shard:
+        raise ValueError(f"the write is of shard {head.shard}")
+    return _from_head(head, doubt.moves), doubt.entry
+
+
+def _check(head: _Head, workspace_id: int, operation_id: str) -> _Head:
+    if (head.workspace_id, head.operation_id) != (workspace_id, operation_id):
+        raise ValueError(f"the write is {head.operation_id} of workspace {head.workspace_id}")
+    return head
 
 
 def _to_head(write: PendingWrite) -> _Head:

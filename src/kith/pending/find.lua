@@ -3,6 +3,8 @@
 local prefix, applied = ARGV[1], ARGV[2]
 -- A key of a record or a claim orders the writes on it: by position, unacknowledged ones behind, as they came.
 local UNACKNOWLEDGED = 4000000000000000
+-- The bytes of a seal, which stands before a value.
+local MAC_BYTES = 16
 
 -- The last write that the key has up to a score, and that is not gone.
 local function find(key, ceiling)
@@ -44,7 +46,8 @@ local function show_all(keys, first)
     all[#all + 1] = shown
     if string.sub(suffix, 1, 2) == 'c:' then
       for place = 4, #shown, 3 do
-        if shown[place] ~= '' then all[#all + 1] = show('r:' .. shown[place]) end
+        local holder = string.sub(shown[place], MAC_BYTES + 1)
+        if holder ~= '' then all[#all + 1] = show('r:' .. holder) end
       end
     end
   end

@@ -7,21 +7,30 @@ from kith.pending.counts import SharedCounts
 from kith.pending.memory import MemoryPending
 from kith.pending.port import Pending
 from kith.pending.redis import RedisPending
+from kith.pending.seal import Seal
 from kith.pending.trips import Trips
 from kith.settings import Settings
 
 
 @asynccontextmanager
-async def open_pending(settings: Settings) -> AsyncIterator[tuple[Pending, SharedCounts | None]]:
-    """The overlay, and counts where processes share them. Raises StartError; a Redis that is down is no error."""
+async def open_pending(settings: Settings, secret: bytes) -> AsyncIterator[tuple[Pending, SharedCounts | None]]:
+    """The overlay, and counts where processes share them. Raises StartError; a Redis that is down is no error.
+
+    ``secret`` is the installation's: it authenticates values in Redis, and two installations on one Redis do not meet.
+    """
     if not settings.redis_url:
         yield MemoryPending(), None
         return
-    trips = Trips(settings.redis_url, settings.redis_timeout_ms)
+    trips, seal = Trips(settings.redis_url, settings.redis_timeout_ms), Seal(secret)
+    prefix = make_prefix(settings, seal)
     try:
         yield (
-            RedisPending(trips, settings.redis_prefix, settings.append_timeout_ms, settings.read_timeout_ms),
-            SharedCounts(trips, settings.redis_prefix),
+            RedisPending(trips, prefix, seal, settings.append_timeout_ms, settings.read_timeout_ms),
+            SharedCounts(trips, prefix),
         )
     finally:
         await trips.close()
+
+
+def make_prefix(settings: Settings, seal: Seal) -> str:
+    return f"{settings.redis_prefix}:{seal.installation}"

@@ -19,13 +19,16 @@ from kith.pending.encoding import (
     Key,
     decode_doubt,
     decode_head,
+    decode_position,
     encode_doubt,
     encode_head,
-    encode_moves,
+    encode_position,
+    seal_moves,
     to_suffix,
 )
 from kith.pending.memory import MemoryPending
 from kith.pending.port import PendingWrite, Snapshot
+from kith.pending.seal import Seal
 from kith.pending.snapshot import SharedSnapshot
 from kith.pending.trips import Trips, Unreachable
 
@@ -44,9 +47,10 @@ RESTORED_MAX = 2000
 class RedisPending:
     """See ``kith.pending.port.Pending``."""
 
-    def __init__(self, trips: Trips, prefix: str, append_timeout_ms: int, read_timeout_ms: int) -> None:
+    def __init__(self, trips: Trips, prefix: str, seal: Seal, append_timeout_ms: int, read_timeout_ms: int) -> None:
         self._trips = trips
         self._prefix = prefix
+        self._seal = seal
         self._lease_ms = append_timeout_ms + LEASE_SPARE_MS
         self._grace_ms = read_timeout_ms + append_timeout_ms + GRACE_SPARE_MS
         self._own = MemoryPending()
@@ -75,7 +79,7 @@ class RedisPending:
     @contextmanager
     def reading(self) -> Iterator[SharedSnapshot]:
         with self._own.reading():
-            yield SharedSnapshot(self._own, dict(self._applied), self._look)
+            yield SharedSnapshot(self._own, self._seal, dict(self._applied), self._look)
 
     def find_operation(self, workspace_id: int, operation_id: str) -> tuple[PendingWrite, int | None] | None:
         """Of this process's own writes."""
@@ -95,8 +99,10 @@ class RedisPending:
                 _, operations = await self._trips.call("look", [], prefix, 0, operation_id)
                 if not operations or not operations[0][2]:
                     return None
-                if operations[0][1]:
-                    return decode_head(operations[0][2]), int(operations[0][1])
+                _, position, head, _ = operations[0]
+                number = decode_position(self._seal, workspace_id, operation_id, position)
+                if number is not None:
+                    return decode_head(self._seal, workspace_id, operation_id, head), number
             except (Unreachable, ValueError):
                 return None
             # An unacknowledged write that is never settled goes with its lease.
@@ -169,7 +175,8 @@ class RedisPending:
             return
         moved = [(RECORD, one) for one in write.records] + [(CLAIM, one) for one in write.holders]
         keys = [*self._name_write(write.workspace_id, operation_id), *self._name_keys(write.workspace_id, moved)]
-        settled = self._trips.send("acknowledge", keys, operation_id, position, LIFE_MS)
+        sealed = encode_position(self._seal, write.workspace_id, operation_id, position)
+        settled = self._trips.send("acknowledge", keys, operation_id, position, LIFE_MS, sealed)
         self._acknowledged[write.shard].append((position, write.workspace_id, operation_id))
         try:
             if not await settled:
@@ -190,7 +197,7 @@ class RedisPending:
         if write is not None:
             self._own.doubt(operation_id, entry)
             keys = self._name_write(write.workspace_id, operation_id)
-            self._trips.send("doubt", keys, encode_doubt(write, entry), LIFE_MS)
+            self._trips.send("doubt", keys, encode_doubt(self._seal, write, entry), LIFE_MS)
 
     def find_doubted(self, workspace_id: int, operation_id: str) -> tuple[PendingWrite, bytes] | None:
         return self._own.find_doubted(workspace_id, operation_id)
@@ -222,7 +229,7 @@ class RedisPending:
             if head:
                 news = seen.tell_operation(operation_id.decode(), position, head) or news
             else:
-                self._keep_doubted(doubt)
+                self._keep_doubted(seen, operation_id.decode(), doubt)
         return news
 
     async def _wait_for_others(self, seen: SharedSnapshot) -> bool:
@@ -258,17 +265,18 @@ class RedisPending:
         self, write: PendingWrite, seen: SharedSnapshot | None, position: int | None = None
     ) -> "asyncio.Future[Any]":
         """Put the claim on its way. A write that has a position already is on the log."""
-        moves = dict(encode_moves(write))
+        moves = seal_moves(self._seal, write)
         keys = [*moves, *(key for key in (seen.asked if seen is not None else ()) if key not in moves)]
         arguments: list[str | bytes | int] = [
             self._name(write.workspace_id),
             seen.applied.get(write.shard, 0) if seen is not None else 0,
             write.operation_id,
             "" if position is None else position,
-            encode_head(write),
+            encode_head(self._seal, write),
             self._lease_ms if position is None else LIFE_MS,
             LIFE_MS,
             "0" if seen is None else "1",
+            b"" if position is None else encode_position(self._seal, write.workspace_id, write.operation_id, position),
         ]
         for key in keys:
             accepted = seen.list_accepted(key) if seen is not None else ("", "")
@@ -295,9 +303,10 @@ class RedisPending:
         for keys in gone.values():
             self._trips.send("expire", keys, self._grace_ms)
 
-    def _keep_doubted(self, doubt: bytes) -> None:
+    def _keep_doubted(self, seen: SharedSnapshot, operation_id: str, doubt: bytes) -> None:
         try:
-            self._own.keep_doubted(*decode_doubt(doubt))
+            kept = decode_doubt(self._seal, seen.workspace_id, seen.shard, operation_id, doubt)
+            self._own.keep_doubted(*kept)
         except ValueError:
             return
 

@@ -5,9 +5,20 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from kith.model.records import Claim, Identity, Record
-from kith.pending.encoding import CLAIM, RECORD, Key, decode_head, decode_holder, decode_record, from_suffix
+from kith.pending.encoding import (
+    CLAIM,
+    RECORD,
+    Key,
+    decode_head,
+    decode_holder,
+    decode_position,
+    decode_record,
+    from_suffix,
+    to_suffix,
+)
 from kith.pending.memory import MemoryPending
 from kith.pending.port import PendingWrite
+from kith.pending.seal import Seal
 
 
 class Seen(NamedTuple):
@@ -23,10 +34,14 @@ class Seen(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What Redis said of a key: the last write on it, and the last one that is acknowledged."""
+    """What Redis said of a key: the last write on it, and the last one that is acknowledged.
+
+    ``last_name`` is the last write in Redis, also where its value was not written by this installation.
+    """
 
     last: Seen | None = None
     acknowledged: Seen | None = None
+    last_name: bytes = b""
 
 
 class SharedSnapshot:
@@ -39,6 +54,7 @@ class SharedSnapshot:
     def __init__(
         self,
         own: MemoryPending,
+        seal: Seal,
         applied: Mapping[int, int],
         look: Callable[["SharedSnapshot"], Awaitable[bool]],
     ) -> None:
@@ -50,6 +66,7 @@ class SharedSnapshot:
         # How often a claim was refused, and how long it has waited for other processes' appends.
         self.refusals = 0
         self.waited_s = 0.0
+        self._seal = seal
         self._look = look
         # What was looked for, with the writes that it was answered by.
         self.asked: dict[Key, tuple[str | None, str | None]] = {}
@@ -124,13 +141,15 @@ class SharedSnapshot:
         """The writes that answered what was looked for."""
         return frozenset(name for answered in self.asked.values() for name in answered if name is not None)
 
-    def list_accepted(self, key: Key) -> tuple[str, str]:
+    def list_accepted(self, key: Key) -> tuple[str, str | bytes]:
         """The writes of which one has to be the last on the key in Redis, or what was foreseen is not so; '' for none.
 
         A write that is on the log stays foreseen where Redis has lost it.
         """
         last, told = self.find_write(key), self._told.get(key)
         accepted = _name(last) or ""
+        if told is not None and told.last is None and told.last_name:
+            return accepted, told.last_name
         if told is None or last is None or last.position is None:
             return accepted, accepted
         return accepted, _name(told.last) or ""
@@ -141,9 +160,24 @@ class SharedSnapshot:
     def tell(self, shown: Iterable[list[bytes]]) -> None:
         """Take in what Redis shows of keys."""
         for suffix, *writes in shown:
-            found = [Seen(*_decode_seen(writes[at : at + 3])) for at in range(0, len(writes), 3)]
+            key = from_suffix(suffix.decode())
+            parts = [writes[at : at + 3] for at in range(0, len(writes), 3)]
+            found = [one for one in (self._open_seen(key, *three) for three in parts) if one is not None]
             acknowledged = next((one for one in found if one.position is not None), None)
-            self._told[from_suffix(suffix.decode())] = Told(found[0] if found else None, acknowledged)
+            last_name = parts[0][0] if parts else b""
+            self._told[key] = Told(found[0] if found else None, acknowledged, last_name)
+
+    def _open_seen(self, key: Key, name: bytes, position: bytes, value: bytes) -> Seen | None:
+        """None where this installation did not write it, or it is applied."""
+        try:
+            operation_id = name.decode()
+            number = decode_position(self._seal, self.workspace_id, operation_id, position)
+            opened = self._seal.open(self.workspace_id, operation_id, to_suffix(key), value)
+        except ValueError:
+            return None
+        if number is not None and number <= self.applied.get(self.shard, 0):
+            return None
+        return Seen(operation_id, number, opened)
 
     def has_moved(self) -> bool:
         """Whether something that was looked for would be answered by another write now, of whichever process."""
@@ -156,10 +190,12 @@ class SharedSnapshot:
     def tell_operation(self, operation_id: str, position: bytes, head: bytes) -> bool:
         """Take in an operation that Redis has. Whether it can be read, and the database has it not."""
         try:
-            write = decode_head(head)
+            write = decode_head(self._seal, self.workspace_id, operation_id, head)
+            number = decode_position(self._seal, self.workspace_id, operation_id, position)
         except ValueError:
             return False
-        number = int(position) if position else None
+        if write.shard != self.shard:
+            return False
         if number is not None and number <= self.applied.get(write.shard, 0):
             return False
         self.operations[operation_id] = (write, number)
@@ -184,8 +220,3 @@ class SharedSnapshot:
 
 def _name(seen: Seen | None) -> str | None:
     return seen.operation_id if seen is not None else None
-
-
-def _decode_seen(parts: list[bytes]) -> tuple[str, int | None, bytes]:
-    operation_id, position, value = parts
-    return operation_id.decode(), int(position) if position else None, value
