@@ -412,3 +412,51 @@ async def test_a_hostile_body_is_refused_and_merges_nothing(
 async def test_a_winner_that_is_none_is_refused(client: httpx2.AsyncClient, form: str) -> None:
     assert to_refusal(await merge(client, form, 1)) == (400, "INVALID_ID")
     assert (await client.get("/crm/contacts/1/merge")).status_code == 405
+
+
+async def test_every_answer_of_a_merged_contact_names_the_last_of_its_chain(
+    client: httpx2.AsyncClient, drain: Drain
+) -> None:
+    """In rows by status, of queries and of lists; all other contacts have null, pending ones too."""
+    winners = {"first": None, "second": None, "third": None}
+    ids = {name: await make(client, name) for name in winners}
+    provisional = (await client.post("/crm/contacts", json={"name": "fourth"})).json()["data"]
+    assert provisional["mergedInto"] is None
+    await drain()
+    merged = {"logic": "AND", "conditions": [{"field": "status", "operator": "in", "value": ["MERGED", "ACTIVE"]}]}
+    made = {"name": "All", "entityType": "CONTACT", "isDynamic": True, "filterCriteria": merged}
+    assert (await client.post("/crm/lists", json=made)).status_code == 202
+    for winner, loser in (("second", "first"), ("third", "second")):
+        answer = await merge(client, ids[winner], ids[loser])
+        assert answer.json()["data"]["mergedInto"] is None
+        await drain()
+    expected = {"first": ids["third"], "second": ids["third"], "third": None, "fourth": None}
+    for path, body in (
+        ("/crm/contacts?status=MERGED", None),
+        ("/crm/contacts", None),
+        ("/crm/lists/1/members", None),
+        ("/crm/query", {"entity": "contact", "where": "status in (MERGED, ACTIVE)"}),
+        ("/crm/query", {"entity": "contact", "where": "status = MERGED", "select": ["name", "mergedInto"]}),
+    ):
+        answer = await (client.get(path) if body is None else client.post(path, json=body))
+        rows = {row["name"]: row["mergedInto"] for row in answer.json()["data"]}
+        assert rows
+        assert rows == {name: into for name, into in expected.items() if name in rows}, (path, body)
+    for name, contact in ids.items():
+        shown = await get(client, contact)
+        assert (shown["name"], shown["mergedInto"]) == ("third", None), name
+    refused = await client.post("/crm/query", json={"entity": "contact", "where": "mergedInto = x"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "UNKNOWN_FIELD")
+    assert "can be selected" in refused.json()["error"]["message"]
+
+
+async def test_contacts_of_a_company_and_members_of_a_list_show_what_they_were_merged_into(
+    client: httpx2.AsyncClient, drain: Drain
+) -> None:
+    contact = await make(client, "Ann")
+    company = (await client.post("/crm/companies", json={"name": "Acme"})).json()["data"]["externalId"]
+    await client.post(f"/crm/contacts/{contact}/companies", json={"companyId": company})
+    await drain()
+    (row,) = (await client.get(f"/crm/companies/{company}/contacts")).json()["data"]
+    assert row["mergedInto"] is None
+    assert "mergedInto" not in (await client.get(f"/crm/companies/{company}")).json()["data"]

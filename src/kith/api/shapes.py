@@ -34,6 +34,10 @@ class ContactFields(msgspec.Struct, rename="camel", kw_only=True):
     created_at: Time
     updated_at: Time
     version: Annotated[int, Meta(description="One more for each applied write to the record.", examples=[1])]
+    merged_into: Annotated[
+        str | None,
+        Meta(description="Of a MERGED contact the external id of the contact that it is part of now.", examples=[None]),
+    ]
 
 
 class ContactRow(ContactFields, rename="camel", kw_only=True):

@@ -22,7 +22,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
     ``key`` holds the beginning of a text, lower-cased; ``is_lower``: the column itself is lower-case, and ``key`` all
     of it. ``finds_missing``: the index on ``key`` has the records without a value too. ``option_prefix`` marks a
-    property's options in the index that all such properties share.
+    property's options in the index that all such properties share. ``only_shown``: records show it, and filters and
+    orders cannot name it.
     """
 
     name: str
@@ -38,10 +39,11 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     is_lower: bool = False
     finds_missing: bool = False
     option_prefix: str | None = None
+    only_shown: bool = False
 
     @property
     def filterable(self) -> bool:
-        return self.kind != "JSON"
+        return self.kind != "JSON" and not self.only_shown
 
     @property
     def sortable(self) -> bool:
@@ -141,6 +143,9 @@ _CONTACT_FIELDS = (
     Field(name="createdAt", kind="DATETIME", label="Created at", column="c.created_at", key="c.created_at"),
     Field(name="updatedAt", kind="DATETIME", label="Updated at", column="c.updated_at"),
     Field(name="version", kind="NUMBER", label="Version", column="c.version"),
+    Field(
+        name="mergedInto", kind="TEXT", label="Merged into", column="c.merged_into", nullable=True, only_shown=True
+    ),
     Field(name="tags", kind="SET", label="Tags", shown=False),
     Field(name="lists", kind="SET", label="Lists", shown=False),
 )

@@ -47,8 +47,8 @@ def resolve_select(names: Any, vocabulary: Vocabulary, path: str = "select") -> 
         raise refuse("QUERY_SYNTAX", f"{path} is {show(names)}; it is a list of names of fields.", path)
     selected = dict.fromkeys(ALWAYS_SELECTED)
     for number, name in enumerate(names):
-        shown = name if name == "properties" else _get_field(name, f"{path}[{number}]", vocabulary).name
-        selected[shown] = None
+        is_shown = isinstance(name, str) and name in vocabulary.only_shown
+        selected[name if is_shown else _get_field(name, f"{path}[{number}]", vocabulary).name] = None
     return tuple(selected)
 
 

@@ -133,8 +133,8 @@ def _read_moment(field: Field, value: Any, zone: tzinfo) -> Moment:
 def _read_member(field: Field, value: Any, _: tzinfo) -> str:
     if field.options or field.name not in ("tags", "lists"):
         return read_option(field.name, field.options, value)
-    if field.name == "lists" and isinstance(value, int) and not isinstance(value, bool):
-        value = str(_find_number(value))
+    if field.name == "lists" and not isinstance(value, str) and (number := _find_number(value)) is not None:
+        value = write_number(number)
     if not isinstance(value, str) or not value.strip():
         what = "the key of a tag, such as vip" if field.name == "tags" else "the number or the external id of a list"
         raise WrongValue(f"{show(value)} is none of the {field.name}: it takes {what}.")

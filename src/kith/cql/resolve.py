@@ -175,6 +175,9 @@ def refuse_field(name: str, place: Place, text: str, vocabulary: Vocabulary, way
     if name in vocabulary.archived:
         message = f"The property {show(name)} of {noun} is archived; restore it to filter by it."
         return refuse("UNKNOWN_FIELD", message, place, text)
+    if name in vocabulary.only_shown and f"{name}." != PROPERTIES:
+        message = f"{name} of {noun} can be selected, but no filter, order or group can name it."
+        return refuse("UNKNOWN_FIELD", message, place, text)
     if name in vocabulary.relations:
         message = f"{name} is a relation of {noun}: name a field of it, as in {name}.name, or filter in {name}(…)."
         return refuse("UNKNOWN_FIELD", message, place, text, suggestion=f"{name}.name")

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from kith.cql.catalogue import COMPANY, CONTACT, Field, Kind
+from kith.cql.catalogue import COMPANY, CONTACT, Entity, Field, Kind
 
 CustomType = Literal[
     "TEXT", "TEXTAREA", "PHONE", "URL", "EMAIL", "NUMBER", "CURRENCY", "BOOLEAN", "DATE", "DATETIME", "SELECT",
@@ -45,6 +45,7 @@ _LINK_FIELDS = (
     Field(name="role", kind="TEXT", label="Role", column="a.role", nullable=True),
     Field(name="isPrimary", kind="BOOLEAN", label="Is primary", column="a.is_primary"),
 )
+_ENTITIES: Mapping[EntityName, Entity] = {"contact": CONTACT, "company": COMPANY}
 _PLURALS = {"contact": "contacts", "company": "companies"}
 OTHERS: Mapping[EntityName, EntityName] = {"contact": "company", "company": "contact"}
 
@@ -80,6 +81,7 @@ class Vocabulary(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     ``fields`` by canonical name; ``names`` also by bare key of a property; ``archived`` are names of properties that no
     filter may use. ``relations`` lead to the vocabulary of the other side, which has the link's fields too.
+    ``only_shown`` are names of what a record shows and no filter may use.
     """
 
     entities: tuple[EntityName, ...]
@@ -89,6 +91,7 @@ class Vocabulary(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     archived: frozenset[str]
     relations: Mapping[str, "Vocabulary"]
     counts_activities: bool
+    only_shown: frozenset[str] = frozenset()
 
     @property
     def noun(self) -> str:
@@ -150,11 +153,12 @@ def _make(
         archived=frozenset(archived - names.keys()),
         relations=relations,
         counts_activities=entity == "contact" and not with_link,
+        only_shown=frozenset(field.name for field in _ENTITIES[entity].fields if not field.filterable),
     )
 
 
 def _list_system(entity: EntityName) -> list[Field]:
-    return [field for field in (CONTACT if entity == "contact" else COMPANY).fields if field.filterable]
+    return [field for field in _ENTITIES[entity].fields if field.filterable]
 
 
 def _to_field(prefix: str, custom: CustomField) -> Field:
@@ -193,6 +197,7 @@ def _share(one: Vocabulary, other: Vocabulary) -> Vocabulary:
         archived=one.archived & other.archived,
         relations={},
         counts_activities=False,
+        only_shown=one.only_shown & other.only_shown,
     )
 
 

@@ -120,6 +120,7 @@ class ContactView(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     created_at: str
     updated_at: str
     version: int
+    merged_into: str | None
     companies: tuple[dict[str, Any], ...]
     tags: tuple[dict[str, Any], ...]
     pending: bool = False
@@ -146,6 +147,7 @@ def to_view(contact: Contact, *, pending: bool) -> ContactView:
         created_at=to_iso(contact.created_at),
         updated_at=to_iso(contact.updated_at),
         version=contact.version,
+        merged_into=contact.merged_into,
         companies=tuple(to_company_view(link) for link in sort_companies(contact)) if contact.companies else (),
         tags=tuple(to_tag_view(tag) for tag in contact.tags) if contact.tags else (),
         pending=pending,

@@ -113,7 +113,7 @@ async def list_members(call: ReadCall, list_id: str, query: MembersQuery) -> Ans
 
     As rows of contacts or of companies, in the order in which these were made; deleted ones are not shown.
     """
-    listing = Listing(**msgspec.structs.asdict(query), sort_by="createdAt", sort_order="asc")
+    listing = Listing(**msgspec.structs.asdict(query), sort_by="createdAt", sort_order="desc")
     return make_page_answer(await lists.list_members(call.engine, call.workspace, list_id, listing))
 
 
