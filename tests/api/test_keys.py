@@ -1,6 +1,7 @@
 """Keys over HTTP: who is let in, and who is told what is missing."""
 
-from datetime import timedelta
+import json
+from datetime import datetime, timedelta
 
 import httpx2
 import pytest
@@ -86,13 +87,88 @@ async def test_a_missing_scope_is_named(kit: Kit, workspace: Workspace) -> None:
         for answer, scope in (
             (await reader.post("/crm/contacts", json={"name": "A"}), "crm:write"),
             (await reader.delete("/crm/contacts/1"), "crm:write"),
-            (await writer.get("/crm/contacts"), "crm:read"),
-            (await writer.get(created.headers["operation-location"]), "crm:read"),
+            (await writer.post("/crm/properties", json={}), "crm:admin"),
         ):
             assert read_error(answer) == (403, "FORBIDDEN")
             assert answer.json()["error"]["details"]["scope"] == scope
             assert scope in answer.json()["error"]["message"]
             assert f'scope="{scope}"' in answer.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize(
+    ("scope", "allowed"),
+    [("crm:read", [200, 403, 403]), ("crm:write", [200, 202, 403]), ("crm:admin", [200, 202, 202])],
+)
+async def test_a_wider_scope_includes_the_narrower_ones(
+    kit: Kit, workspace: Workspace, scope: str, allowed: list[int]
+) -> None:
+    definition = {"key": "a", "entity": "CONTACT", "type": "TEXT"}
+    async with kit.open_client(await kit.make_key(workspace, [scope])) as client:
+        answers = [
+            await client.get("/crm/contacts"),
+            await client.post("/crm/contacts", json={"name": "A"}),
+            await client.post("/crm/properties", json=definition),
+        ]
+    assert [answer.status_code for answer in answers] == allowed
+
+
+async def test_operations_and_events_show_the_key_that_sent_a_write(kit: Kit, workspace: Workspace) -> None:
+    async with (
+        kit.open_client(await kit.make_key(workspace, name="Website")) as website,
+        kit.open_client(await kit.make_key(workspace)) as nameless,
+    ):
+        operations = []
+        for client in (website, nameless):
+            made = await client.post("/crm/contacts", json={"name": "A"})
+            operations.append(made.headers["operation-location"])
+        rejected = await website.post("/crm/contacts", json={"email": "a@example.com"})
+        pending = [(await website.get(path)).json()["data"]["actor"] for path in operations]
+        await kit.drain()
+        applied = [(await website.get(path)).json()["data"]["actor"] for path in operations]
+    assert rejected.status_code == 202
+    numbers = [actor["id"] for actor in applied]
+    assert applied == pending
+    assert applied == [
+        {"kind": "key", "id": numbers[0], "name": "Website"},
+        {"kind": "key", "id": numbers[1], "name": None},
+    ]
+    rows = await kit.engine.database.fetch(
+        "SELECT actor::text AS actor FROM events WHERE workspace_id = $1 ORDER BY sequence", workspace.id
+    )
+    assert [json.loads(row["actor"]) for row in rows] == [*applied, applied[0]]
+
+
+async def test_the_last_use_of_a_key_is_saved_once_a_minute(timed_kit: Kit, clock: FixedClock) -> None:
+    workspace, uses = await timed_kit.make_workspace(), timed_kit.engine.key_uses
+    key = await timed_kit.make_key(workspace)
+
+    async def use() -> datetime | None:
+        async with timed_kit.open_client(key) as client:
+            assert (await client.get("/crm/contacts")).status_code == 200
+        await uses.save()
+        used: datetime | None = await timed_kit.engine.database.fetchval("SELECT last_used_at FROM api_keys")
+        return used
+
+    first = clock.now()
+    assert await use() == first
+    clock.advance(59)
+    assert await use() == first
+    clock.advance(6)
+    assert await use() == first + timedelta(seconds=65)
+
+
+async def test_a_refused_use_of_a_key_is_no_use(timed_kit: Kit, clock: FixedClock) -> None:
+    workspace = await timed_kit.make_workspace()
+    keys = [await timed_kit.make_key(workspace), await timed_kit.make_key(workspace, expires_in=timedelta(seconds=1))]
+    async with timed_kit.engine.database.acquire() as connection:
+        await revoke_key(connection, clock, 1)
+    clock.advance(1)
+    for key in keys:
+        async with timed_kit.open_client(key) as client:
+            assert (await client.get("/crm/contacts")).status_code == 401
+    await timed_kit.engine.key_uses.save()
+    rows = await timed_kit.engine.database.fetch("SELECT last_used_at FROM api_keys")
+    assert [row["last_used_at"] for row in rows] == [None, None]
 
 
 async def test_a_key_expires_to_the_millisecond(timed_kit: Kit, clock: FixedClock) -> None:

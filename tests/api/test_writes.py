@@ -170,10 +170,12 @@ async def test_an_operation_tells_what_became_of_a_write(client: httpx2.AsyncCli
     pending = (await client.get(path)).json()["data"]
     await drain()
     applied = (await client.get(path)).json()["data"]
-    shown = {"id", "status", "type", "position", "resource", "error", "result", "progress", "createdAt", "appliedAt"}
+    shown = {"id", "status", "type", "position", "resource", "actor", "error", "result", "progress"}
+    shown |= {"createdAt", "appliedAt"}
     assert pending.keys() == shown
     assert pending == {**created.json()["operation"], "type": "CreateContact", "error": None, "result": None} | {
         "progress": None,
+        "actor": {"kind": "key", "id": pending["actor"]["id"], "name": None},
         "resource": created.headers["location"],
         "createdAt": created.json()["data"]["createdAt"],
         "appliedAt": None,

@@ -91,13 +91,35 @@ async def test_only_the_hash_of_a_key_is_kept(connection: asyncpg.Connection, ki
 
 async def test_keys_are_listed_by_workspace_and_stay_listed_when_revoked(connection: asyncpg.Connection) -> None:
     first, second = [await create_workspace(connection, CLOCK, name) for name in ("first", "second")]
-    _, one = await create_key(connection, CLOCK, first, scopes=["crm:admin", "crm:read", "crm:read"])
+    _, one = await create_key(connection, CLOCK, first, scopes=["crm:admin"])
     _, two = await create_key(connection, CLOCK, second)
-    assert (one.id, two.id, one.scopes) == (1, 2, ("crm:read", "crm:admin"))
+    assert (one.id, two.id, one.scopes) == (1, 2, ("crm:read", "crm:write", "crm:admin"))
     await revoke_key(connection, CLOCK, two.id)
     await revoke_key(connection, FixedClock(CLOCK.now() + timedelta(days=1)), two.id)
     assert [(key.id, key.revoked_at) for key in await keys.list_keys(connection, None)] == [(1, None), (2, CLOCK.now())]
     assert [key.id for key in await keys.list_keys(connection, second)] == [2]
+
+
+async def test_a_key_has_a_name_that_can_be_printed(connection: asyncpg.Connection) -> None:
+    workspace = await create_workspace(connection, CLOCK, "default")
+    await create_key(connection, CLOCK, workspace, name="Website")
+    await create_key(connection, CLOCK, workspace)
+    assert [key.name for key in await keys.list_keys(connection, workspace)] == ["Website", None]
+    for wrong in ("", " a", "a" * 101, "a\x1b[31m"):
+        with pytest.raises(InvalidRequest, match="A key's name"):
+            await create_key(connection, CLOCK, workspace, name=wrong)
+
+
+async def test_the_last_use_of_a_key_is_written_once_a_minute_by_all_processes(
+    connection: asyncpg.Connection,
+) -> None:
+    workspace = await create_workspace(connection, CLOCK, "default")
+    _, key = await create_key(connection, CLOCK, workspace)
+    minute, at = timedelta(minutes=1), CLOCK.now()
+    for later, written in ((0, 0), (59, 0), (60, 60), (30, 60)):
+        await keys.note_used(connection, {key.id: at + timedelta(seconds=later)}, minute)
+        (listed,) = await keys.list_keys(connection, workspace)
+        assert listed.last_used_at == at + timedelta(seconds=written)
 
 
 @pytest.mark.parametrize("number", [0, 7, -1, 2**63])
@@ -126,5 +148,5 @@ async def test_a_new_installation_gets_one_workspace_and_one_admin_key_however_o
     assert not await make_first(connection, CLOCK, new_key_text("server"))
     assert [workspace.name for workspace in await workspaces.list_workspaces(connection)] == ["default"]
     (key,) = await keys.list_keys(connection, None)
-    assert (key.kind, key.tier, key.rate_per_s, key.batch_per_s) == ("server", "enterprise", 0, 0)
+    assert (key.name, key.kind, key.tier, key.rate_per_s, key.batch_per_s) == ("admin", "server", "enterprise", 0, 0)
     assert key.scopes == ("crm:read", "crm:write", "crm:admin")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kith.cli import main
+from kith.engine.keys import SCOPES
 from kith.settings import SETTINGS
 from tests.postgres import Cluster
 from tests.serving import Served, make_environment, run_kith
@@ -148,15 +149,17 @@ def test_a_key_is_printed_once_in_the_documented_form(terminal: Terminal) -> Non
     terminal.run("workspaces", "create", "acme")
     before = datetime.now(UTC)
     made = terminal.run(
-        *("keys", "create", "-w", "acme", "--scope", "crm:read", "--scope", "crm:admin"),
+        *("keys", "create", "-w", "acme", "--scope", "crm:admin", "--name", "Website"),
         *("--tier", "scale", "--kind", "sending", "--expires-in", "30d"),
     )
-    assert list(made) == ["id", "key", "workspace", "kind", "scopes", "tier", "expiresAt"]
+    assert list(made) == ["id", "key", "workspace", "name", "kind", "scopes", "tier", "expiresAt"]
     assert re.fullmatch(r"kith_snd_[A-Za-z0-9_-]{43}", made["key"])
-    assert (made["kind"], made["scopes"], made["tier"]) == ("sending", ["crm:read", "crm:admin"], "scale")
+    assert (made["kind"], made["scopes"], made["tier"]) == ("sending", [*SCOPES], "scale")
     expires_at = datetime.fromisoformat(made["expiresAt"])
     assert timedelta(days=30) <= expires_at - before + timedelta(milliseconds=1) < timedelta(days=30, minutes=1)
-    listed = json.dumps(terminal.run("keys", "list", "-w", "acme"))
+    rows = terminal.run("keys", "list", "-w", "acme")
+    assert (rows[0]["name"], rows[0]["lastUsedAt"]) == ("Website", None)
+    listed = json.dumps(rows)
     assert made["key"] not in listed
     assert made["key"][:13] in listed
 

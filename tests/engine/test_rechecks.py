@@ -1,5 +1,6 @@
 """Lists whose filters depend on the time change with it, by commands like any others."""
 
+import json
 from datetime import datetime
 
 import pytest
@@ -42,6 +43,10 @@ async def test_who_no_longer_fits_leaves_by_the_clock(timed_kit: Kit, clock: Fix
         assert await list_members() == [2]
         assert await recheck_lists(database, log, clock, awaited) == 0, "it is as its filter says"
         told = (await client.get("/crm/lists/1")).json()["data"]
+        actors = await database.fetch(
+            "SELECT DISTINCT actor::text AS actor FROM events WHERE type IN ('list.evaluated', 'list.left')"
+        )
+        assert [json.loads(row["actor"]) for row in actors] == [{"kind": "system", "id": None, "name": "worker"}]
         assert told["memberCount"] == 1 and told["evaluatedAt"] > told["createdAt"]
     assert (await replay_check(timed_kit.url, SETTINGS)).differences == []
 

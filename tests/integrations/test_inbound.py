@@ -121,6 +121,8 @@ async def test_a_field_that_is_theirs_follows_them(desk: Desk) -> None:
     assert (answer.status_code, answer.json()) == (200, {"taken": 1})
     contact = await desk.get_contact()
     assert (contact["phone"], contact["givenName"]) == ("+12025550199", "Ada")
+    actor = await desk.kit.engine.database.fetchval("SELECT actor::text FROM events ORDER BY sequence DESC LIMIT 1")
+    assert json.loads(actor) == {"kind": "integration", "id": "1", "name": "HubSpot"}
 
 
 async def test_a_field_that_is_ours_is_sent_over_theirs(desk: Desk) -> None:

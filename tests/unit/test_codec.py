@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 
+from kith.model.actors import Actor
 from kith.model.codec import (
     DECODERS,
     VERSION,
@@ -116,6 +117,7 @@ envelopes = st.builds(
     key_id=st.integers(1, 2**63 - 1),
     command=commands,
     idempotency=st.none() | keyed,
+    actor=st.none() | st.builds(Actor, kind=st.just("key"), id=st.just("3"), name=st.none() | names),
 )
 
 
@@ -127,7 +129,7 @@ def to_comparable(envelope: Envelope) -> tuple[Any, ...]:
     values = {field: command.pop(field) for field in ("properties", "changes") if field in command}
     return (
         (to_type(envelope.command), command, idempotency.fingerprint if idempotency else None, answer),
-        (envelope.operation_id, envelope.workspace_id, envelope.at, envelope.key_id),
+        (envelope.operation_id, envelope.workspace_id, envelope.at, envelope.key_id, envelope.actor),
         values,
     )
 
@@ -161,7 +163,7 @@ def test_no_digit_of_a_number_is_lost(number: Decimal | int) -> None:
     assert again.properties["number"] == number
 
 
-def make_envelope(command: Command, idempotency: Idempotency | None = None) -> Envelope:
+def make_envelope(command: Command, idempotency: Idempotency | None = None, actor: Actor | None = None) -> Envelope:
     return Envelope(
         operation_id="op_01k00000000000000000000000",
         workspace_id=7,
@@ -169,6 +171,7 @@ def make_envelope(command: Command, idempotency: Idempotency | None = None) -> E
         key_id=3,
         command=command,
         idempotency=idempotency,
+        actor=actor,
     )
 
 
@@ -197,6 +200,11 @@ RECORDED = {
     b'"idempotency":{"fingerprint":"00ff","answer":{"id":null}}}': make_envelope(
         CreateContact(contact_id="ctc_1", name="Ada"),
         Idempotency(fingerprint="00ff", answer=msgspec.Raw(b'{"id":null}')),
+    ),
+    b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
+    b'"command":{"type":"CreateContact","contact_id":"ctc_1","name":"Ada"},'
+    b'"actor":{"kind":"key","id":"3","name":"Website"}}': make_envelope(
+        CreateContact(contact_id="ctc_1", name="Ada"), actor=Actor("key", "3", "Website")
     ),
     b'\x01{"operation_id":"op_01k00000000000000000000000","workspace_id":7,"at":"2026-03-04T05:06:07.890000Z","key_id":3,'
     b'"command":{"type":"UpdateContact","contact_id":"ctc_1","changes":{"email":null,"properties":{"mrr":null}},'

@@ -169,6 +169,7 @@ def make_write_request(exchange: Exchange, caller: Caller, raw: bytes) -> WriteR
     return WriteRequest(
         workspace=caller.workspace,
         key_id=caller.key_id,
+        actor=caller.actor,
         idempotency_key=idempotency_key,
         fingerprint=make_fingerprint(exchange.method, exchange.path, raw) if idempotency_key else b"",
         if_version=to_version(headers.get(b"if-match")),

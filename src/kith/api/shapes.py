@@ -269,6 +269,17 @@ class Problem(msgspec.Struct, kw_only=True):
     details: dict[str, Any] | None
 
 
+class Actor(msgspec.Struct, kw_only=True):
+    """Who sent a write."""
+
+    kind: Annotated[
+        Literal["key", "user", "integration", "system"],
+        Meta(description="system: Kith itself, such as a list whose filter depends on the time.", examples=["key"]),
+    ]
+    id: Annotated[str | None, Meta(description="The number of the key or integration.", examples=["2"])]
+    name: Annotated[str | None, Meta(examples=["Website"])]
+
+
 class OperationProgress(msgspec.Struct, kw_only=True):
     """How far a write is that is about all records. Neither figure shrinks, unless the writer has to begin again."""
 
@@ -283,6 +294,10 @@ class Operation(OperationMark, rename="camel", kw_only=True):
 
     type: Annotated[str, Meta(description="The command.", examples=["CreateContact"])]
     resource: Annotated[str | None, Meta(examples=["/crm/contacts/ctc_01jrfz3x8mfvv8t3n2m6k0q4sb"])]
+    actor: Annotated[
+        Actor | None,
+        Meta(description="Who sent the write; null for a write from before actors were recorded.", examples=[None]),
+    ]
     error: Annotated[Problem | None, Meta(description="Why it was rejected.", examples=[None])]
     result: Annotated[
         dict[str, Any] | None,

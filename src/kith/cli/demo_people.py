@@ -11,6 +11,7 @@ from faker import Faker
 from kith.clock import to_milliseconds
 from kith.ids import derive_id
 from kith.model.activities import ActivityType
+from kith.model.actors import Actor
 from kith.model.commands import (
     AssignTag,
     AssociateCompany,
@@ -178,6 +179,7 @@ class Crowd:
             workspace_id=self._workspace_id,
             at=self._now,
             key_id=0,
+            actor=Actor("system", name="kith demo"),
             command=command,
         )
 

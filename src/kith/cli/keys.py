@@ -45,11 +45,14 @@ def list_scopes(incomplete: str) -> list[str]:
 @app.command()
 def create(
     workspace: Annotated[str, typer.Option("--workspace", "-w", help="The workspace that the key opens.")],
+    name: Annotated[
+        str | None, typer.Option(help="What operations and `kith keys list` show.", show_default="none")
+    ] = None,
     kind: Annotated[Kind, typer.Option(help="The CRM takes server keys only.")] = "server",
     scope: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"May be given several times: {', '.join(SCOPES)}.",
+            help=f"One of {', '.join(SCOPES)}; each includes those before it.",
             parser=parse_scope,
             autocompletion=list_scopes,
             metavar="SCOPE",
@@ -75,6 +78,7 @@ def create(
             connection,
             SystemClock(),
             await get_workspace(connection, workspace),
+            name=name,
             kind=kind,
             scopes=scope or DEFAULT_SCOPES,
             tier=tier,
@@ -97,13 +101,22 @@ def list_all(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """List keys, also those that are expired or revoked."""
+    """List keys with the time of their last use, also those that are expired or revoked."""
 
     async def work(connection: Connection) -> list[ApiKey]:
         return await list_keys(connection, await get_workspace(connection, workspace) if workspace else None)
 
     keys = run_connected(load_settings(data=data), work)
-    rows = [{"id": key.id, "hint": key.hint, **to_row(key), "revokedAt": to_time(key.revoked_at)} for key in keys]
+    rows = [
+        {
+            "id": key.id,
+            "hint": key.hint,
+            **to_row(key),
+            "revokedAt": to_time(key.revoked_at),
+            "lastUsedAt": to_time(key.last_used_at),
+        }
+        for key in keys
+    ]
     if as_json:
         print_json(rows)
     else:
@@ -127,6 +140,7 @@ def revoke(
 def to_row(key: ApiKey) -> dict[str, Any]:
     return {
         "workspace": key.workspace,
+        "name": key.name,
         "kind": key.kind,
         "scopes": key.scopes,
         "tier": key.tier,

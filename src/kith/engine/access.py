@@ -3,7 +3,7 @@
 import re
 
 from kith.engine.context import Engine
-from kith.engine.key_cache import Caller
+from kith.engine.key_cache import Caller, has_expired
 from kith.engine.keys import KINDS, hash_key
 from kith.errors import Exposed
 
@@ -22,8 +22,8 @@ async def authenticate(engine: Engine, token: str) -> Caller:
         raise make_refusal("INVALID_API_KEY", "This API key is not known here.")
     if kept.revoked:
         raise make_refusal("REVOKED_API_KEY", "This API key was revoked.")
-    expires_at = kept.caller.expires_at
-    if expires_at is not None and expires_at <= engine.clock.now():
+    if has_expired(kept.caller, engine.clock.now()):
+        expires_at = kept.caller.expires_at
         raise make_refusal("EXPIRED_API_KEY", f"This API key expired at {expires_at:%Y-%m-%d %H:%M} UTC.")
     return kept.caller
 

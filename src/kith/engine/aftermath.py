@@ -265,6 +265,7 @@ class Aftermath:
                 resource=to_resource(envelope.command),
                 operation_id=envelope.operation_id,
                 at=envelope.at,
+                actor=envelope.actor,
                 data=data,
             )
             for n, (event_type, data) in enumerate(tell(one, change) for change in changes)

@@ -9,6 +9,7 @@ import msgspec
 from kith.clock import Clock, SystemClock
 from kith.engine.costs import Costs
 from kith.engine.key_cache import KeyCache
+from kith.engine.key_uses import KeyUses
 from kith.engine.loading import Loader
 from kith.engine.pressure import Pressure
 from kith.engine.progress import Progress
@@ -53,6 +54,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     pressure: Pressure
     loader: Loader
     keys: KeyCache
+    key_uses: KeyUses
     vocabularies: VocabularyCache
     costs: Costs
 
@@ -89,6 +91,8 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
 
         progress = Progress(database, url, settings.poll_ms, note_applied)
         stack.push_async_callback(progress.close)
+        key_uses = KeyUses(database)
+        stack.push_async_callback(key_uses.close)
         loader = Loader(database, progress.get_schema_position)
         engine = Engine(
             settings=settings,
@@ -105,6 +109,9 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
             loader=loader,
             vocabularies=VocabularyCache(loader),
             costs=Costs(queries, general, clock),
-            keys=KeyCache(partial(find_key, database), clock, settings.key_cache_ms, settings.key_outage_s),
+            keys=KeyCache(
+                partial(find_key, database), clock, settings.key_cache_ms, settings.key_outage_s, key_uses.note
+            ),
+            key_uses=key_uses,
         )
         yield engine

@@ -332,6 +332,7 @@ class Decided:
                 resource=to_resource(envelope.command),
                 operation_id=envelope.operation_id,
                 at=envelope.at,
+                actor=envelope.actor,
                 data=data,
             )
             for (_, envelope), decision in self._outcomes
@@ -376,6 +377,7 @@ def make_operation(
         result=result,
         fingerprint=idempotency.fingerprint if idempotency else None,
         answer=bytes(idempotency.answer).decode() if idempotency else None,
+        actor=envelope.actor,
         created_at=envelope.made_at,
         applied_at=applied_at,
     )

@@ -91,6 +91,7 @@ def _make_unforeseen(shard: int, envelope: Envelope) -> PendingWrite:
         answer=b"null",
         records={},
         holders={},
+        actor=envelope.actor,
     )
 
 
@@ -99,6 +100,7 @@ def _to_attempt(shard: int, envelope: Envelope) -> Attempt:
     request = WriteRequest(
         workspace=Workspace(shard=shard, id=envelope.workspace_id, name=""),
         key_id=envelope.key_id,
+        actor=envelope.actor,
         idempotency_key="known" if keyed else None,
         fingerprint=bytes.fromhex(keyed.fingerprint) if keyed else b"",
     )

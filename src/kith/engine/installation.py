@@ -25,6 +25,7 @@ async def make_first(connection: Connection, clock: Clock, key_text: str) -> boo
             connection,
             clock,
             (await workspaces.list_workspaces(connection))[0],
+            name="admin",
             scopes=SCOPES,
             tier="enterprise",
             rate_per_s=UNLIMITED,

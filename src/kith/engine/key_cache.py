@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from kith.clock import Clock
+from kith.model.actors import Actor
 from kith.model.workspaces import Workspace
 from kith.store.access import FoundKey
 from kith.store.database import UNANSWERED
@@ -29,6 +30,7 @@ class Caller(msgspec.Struct, frozen=True):
 
     workspace: Workspace
     key_id: int
+    actor: Actor
     kind: str
     scopes: frozenset[str]
     tier: str
@@ -54,9 +56,16 @@ class KeyCache:
     """
 
     def __init__(
-        self, find_key: Callable[[bytes], Awaitable[FoundKey | None]], clock: Clock, trust_ms: int, outage_s: int = 0
+        self,
+        find_key: Callable[[bytes], Awaitable[FoundKey | None]],
+        clock: Clock,
+        trust_ms: int,
+        outage_s: int = 0,
+        note_use: Callable[[int, datetime], None] | None = None,
     ) -> None:
+        """``note_use`` gets (key, time) when a key that is valid is looked up."""
         self._find_key = find_key
+        self._note_use = note_use
         self._clock = clock
         self._trust = timedelta(milliseconds=trust_ms)
         self._outage = timedelta(seconds=outage_s)
@@ -99,6 +108,9 @@ class KeyCache:
     async def _load(self, key_hash: bytes, now: datetime) -> Kept:
         found = await self._find_key(key_hash)
         kept = Kept(to_caller(found) if found else None, found is not None and found.revoked, now)
+        caller = kept.caller
+        if caller is not None and self._note_use is not None and not kept.revoked and not has_expired(caller, now):
+            self._note_use(caller.key_id, now)
         into, out_of = (self._known, self._unknown) if found else (self._unknown, self._known)
         out_of.pop(key_hash, None)
         into.pop(key_hash, None)
@@ -108,11 +120,16 @@ class KeyCache:
         return kept
 
 
+def has_expired(caller: Caller, at: datetime) -> bool:
+    return caller.expires_at is not None and caller.expires_at <= at
+
+
 def to_caller(key: FoundKey) -> Caller:
     rate_per_s, batch_per_s = TIER_RATES[key.tier]
     return Caller(
         workspace=key.workspace,
         key_id=key.key_id,
+        actor=Actor("key", str(key.key_id), key.name),
         kind=key.kind,
         scopes=key.scopes,
         tier=key.tier,

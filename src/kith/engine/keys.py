@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal, get_args
 
 from kith.clock import Clock
+from kith.engine.workspaces import check_name
 from kith.errors import InvalidRequest, NotFound
 from kith.model.workspaces import Workspace
 from kith.store import keys as store
@@ -17,6 +18,7 @@ from kith.store.workspaces import lock_control
 Kind = Literal["server", "sending", "public"]
 Tier = Literal["starter", "growth", "scale", "enterprise"]
 KINDS: Mapping[str, str] = {"server": "srv", "sending": "snd", "public": "pub"}
+# Each scope includes those before it.
 SCOPES: Sequence[str] = ("crm:read", "crm:write", "crm:admin")
 DEFAULT_SCOPES = ("crm:read", "crm:write")
 TIERS: Sequence[str] = get_args(Tier)
@@ -39,6 +41,7 @@ async def create_key(
     clock: Clock,
     workspace: Workspace,
     *,
+    name: str | None = None,
     kind: str = "server",
     scopes: Sequence[str] = DEFAULT_SCOPES,
     tier: str = "growth",
@@ -55,6 +58,7 @@ async def create_key(
     check_choice("tier", tier, TIERS)
     for scope in scopes:
         check_choice("scope", scope, SCOPES)
+    name = check_name(name, "A key's name") if name is not None else None
     text = text or new_key_text(kind)
     now = clock.now()
     async with connection.transaction():
@@ -64,7 +68,8 @@ async def create_key(
             workspace=workspace.name,
             hint=f"{text[:13]}…",
             kind=kind,
-            scopes=tuple(scope for scope in SCOPES if scope in scopes),
+            name=name,
+            scopes=list_included(scopes),
             tier=tier,
             rate_per_s=rate_per_s,
             batch_per_s=batch_per_s,
@@ -73,6 +78,11 @@ async def create_key(
         )
         await store.insert_key(connection, workspace, key, hash_key(text))
     return text, key
+
+
+def list_included(scopes: Sequence[str]) -> tuple[str, ...]:
+    """The scopes with those that they include: crm:admin includes crm:write, which includes crm:read."""
+    return tuple(SCOPES[: max((SCOPES.index(scope) + 1 for scope in scopes), default=0)])
 
 
 def _add(now: datetime, expires_in: timedelta | None) -> datetime | None:

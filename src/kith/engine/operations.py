@@ -11,6 +11,7 @@ from kith.engine.context import Engine
 from kith.engine.tally import Figure, find_figure
 from kith.errors import CODES, Exposed, InvalidId, InvalidRequest, NotFound
 from kith.ids import parse_id, time_of
+from kith.model.actors import Actor
 from kith.model.workspaces import Workspace
 from kith.pending.port import PendingWrite
 from kith.store.queries import load_queries
@@ -31,6 +32,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     resource: str
     created_at: datetime
+    actor: Actor | None = None
     error: dict[str, Any] | None = None
     result: dict[str, Any] | None = None
     applied_at: datetime | None = None
@@ -51,6 +53,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
                 "type": self.type,
                 "position": self.position,
                 "resource": self.resource,
+                "actor": self.actor,
                 "error": self.error,
                 "result": self.result,
                 "progress": self.progress._asdict() if self.progress else None,
@@ -113,6 +116,7 @@ def to_pending(write: PendingWrite, number: int) -> Operation:
         number=number,
         resource=write.resource,
         created_at=write.created_at,
+        actor=write.actor,
         fingerprint=write.fingerprint,
         answer=write.answer,
     )
@@ -139,6 +143,7 @@ async def find_committed(engine: Engine, workspace: Workspace, operation_id: str
         number=row["position"],
         resource=row["resource"],
         created_at=row["created_at"],
+        actor=msgspec.json.decode(row["actor"], type=Actor) if row["actor"] else None,
         error=msgspec.json.decode(row["error"]) if row["error"] else None,
         result=msgspec.json.decode(row["result"]) if row["result"] else None,
         applied_at=row["applied_at"],

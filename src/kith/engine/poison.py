@@ -63,6 +63,7 @@ async def reject(connection: Connection, shard: int, entry: Entry, reason: str, 
         resource=to_resource(envelope.command),
         operation_id=operation_id,
         at=envelope.at,
+        actor=envelope.actor,
         data={"type": to_type(envelope.command), "code": rejected.code, "message": rejected.message},
     )
     counter = msgspec.structs.replace(counter, next_event_sequence=counter.next_event_sequence + 1)

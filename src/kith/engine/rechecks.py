@@ -12,12 +12,14 @@ from kith.engine.list_catalogue import load_dynamic_lists
 from kith.engine.schemas import Schemas
 from kith.ids import new_id
 from kith.log.port import Log
+from kith.model.actors import Actor
 from kith.model.codec import encode_envelope
 from kith.model.commands import Envelope, EvaluateList
 from kith.store.database import Connection, Database
 from kith.store.queries import load_queries
 
 NOBODY = 0  # the key of commands that no key sent
+WORKER = Actor("system", name="worker")
 _LISTS, _LOG = load_queries("lists"), load_queries("log")
 logger = structlog.get_logger(__name__)
 
@@ -48,6 +50,7 @@ async def recheck_lists(database: Database, log: Log, clock: Clock, awaited: dic
                 workspace_id=workspace_id,
                 at=now,
                 key_id=NOBODY,
+                actor=WORKER,
                 command=EvaluateList(list_id=one.row.external_id),
             )
             # Of an append that fails nobody knows whether it is on the log: then the head is awaited, as at the start.

@@ -15,6 +15,7 @@ from kith.engine.context import Engine
 from kith.engine.operations import Operation, find_committed, find_operation, to_pending
 from kith.errors import Exposed, NotFound, Unavailable
 from kith.ids import Prefix, derive_id, new_id
+from kith.model.actors import SYSTEM, Actor
 from kith.model.codec import encode_envelope
 from kith.model.commands import MAKING, Command, Envelope, Idempotency, to_resource, to_type
 from kith.model.decide import Accepted, Rejected, decide, fold, touches
@@ -34,6 +35,7 @@ class WriteRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     workspace: Workspace
     key_id: int
+    actor: Actor | None = SYSTEM
     idempotency_key: str | None = None
     fingerprint: bytes = b""
     if_version: int | None = None
@@ -275,12 +277,14 @@ def predict(state: State, attempt: Attempt, command: Command) -> tuple[PendingWr
         answer=answer,
         records=records,
         holders=holders,
+        actor=request.actor,
     )
     envelope = Envelope(
         operation_id=attempt.operation_id,
         workspace_id=request.workspace.id,
         at=attempt.at,
         key_id=request.key_id,
+        actor=request.actor,
         command=command,
         idempotency=Idempotency(fingerprint=fingerprint, answer=msgspec.Raw(answer)) if keyed else None,
     )

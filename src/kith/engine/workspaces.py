@@ -58,15 +58,15 @@ async def get_workspace(connection: Connection, name: str) -> Workspace:
     raise NotFound(f"No workspace {name!r}. " + (f"There are: {names}." if names else "There are none yet."))
 
 
-def check_name(name: str) -> str:
-    """The name in its one spelling (Unicode NFC). Raises InvalidRequest."""
+def check_name(name: str, what: str = "A workspace's name") -> str:
+    """The name in its one spelling (Unicode NFC). Raises InvalidRequest; ``what`` begins its sentence."""
     name = unicodedata.normalize("NFC", name)
     if not name or name != name.strip():
-        raise InvalidRequest(f"A workspace's name is not empty and has no space around it; {name!r} is no name.")
+        raise InvalidRequest(f"{what} must not be empty or have spaces around it; {name!r} was given.")
     if len(name) > NAME_LENGTH_MAX:
-        raise InvalidRequest(f"A workspace's name has at most {NAME_LENGTH_MAX} characters; this one has {len(name)}.")
+        raise InvalidRequest(f"{what} has at most {NAME_LENGTH_MAX} characters; {len(name)} were given.")
     if any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for character in name):
-        raise InvalidRequest(f"A workspace's name has no control characters; {name!r} has.")
+        raise InvalidRequest(f"{what} must not contain control characters; {name!r} does.")
     return name
 
 

@@ -35,6 +35,7 @@ from kith.integrations.inbound_port import (
 from kith.integrations.mapping import PROPERTY_PREFIX, Owner
 from kith.integrations.outbox import hash_suppressed
 from kith.integrations.providers import PROVIDERS
+from kith.model.actors import Actor
 from kith.model.contacts import Contact, ContactPatch
 from kith.model.state import Ref
 from kith.model.workspaces import Workspace
@@ -263,7 +264,11 @@ class Intake:
 
     def _make_request(self, key: str | None = None) -> WriteRequest:
         return WriteRequest(
-            workspace=self._workspace, key_id=NOBODY, idempotency_key=key, fingerprint=key.encode() if key else b""
+            workspace=self._workspace,
+            key_id=NOBODY,
+            actor=Actor("integration", str(self._integration.number), self._integration.name),
+            idempotency_key=key,
+            fingerprint=key.encode() if key else b"",
         )
 
     async def _find_contact(self, external_id: str | None, email: str | None) -> _Contact | None:

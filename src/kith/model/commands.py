@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from kith.model.activities import ActivityModule, ActivityType
+from kith.model.actors import Actor
 from kith.model.contacts import LifecycleStage
 from kith.model.lists import EntityType
 from kith.model.properties import PropertyEntity, PropertyGroup, PropertyType
@@ -323,6 +324,8 @@ class Idempotency(msgspec.Struct, frozen=True, kw_only=True):
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A command on the log. ``at`` is when it was accepted; ``key_id`` the API key that sent it.
 
+    ``actor`` is None in entries that were logged before commands had one.
+
     Of a retry ``at`` is when that was asked for, ``accepted_at`` when the command was accepted, and ``retry_of`` the
     position where it was set aside. Neither is written: see ``Retry``.
     """
@@ -333,6 +336,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key_id: int
     command: Command
     idempotency: Idempotency | None = None
+    actor: Actor | None = None
     accepted_at: datetime | None = None
     retry_of: int | None = None
 

@@ -13,6 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from kith.model.activities import Activity
+from kith.model.actors import Actor
 from kith.model.companies import Company
 from kith.model.contacts import Contact
 from kith.model.lists import List
@@ -45,6 +46,7 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
     created_at: datetime
     fingerprint: str | None
     answer: bytes
+    actor: Actor | None = None
 
 
 class _Doubt(msgspec.Struct, frozen=True, array_like=True):

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from kith.model.actors import Actor
 from kith.model.records import Claim, Identity, Record
 
 
@@ -27,6 +28,7 @@ class PendingWrite(msgspec.Struct, frozen=True, kw_only=True):
     answer: bytes
     records: Mapping[Identity, Record | None]
     holders: Mapping[Claim, Identity | None]
+    actor: Actor | None = None
 
 
 class Snapshot(Protocol):

@@ -23,6 +23,7 @@ class FoundKey(msgspec.Struct, frozen=True):
     batch_per_s: int | None
     expires_at: datetime | None
     revoked: bool
+    name: str | None = None
 
 
 async def find_key(database: Database, key_hash: bytes) -> FoundKey | None:
@@ -34,6 +35,7 @@ async def find_key(database: Database, key_hash: bytes) -> FoundKey | None:
         workspace=Workspace(row["shard"], row["id"], row["name"], row["timezone"], row["strict_properties"]),
         key_id=row["key_id"],
         kind=row["kind"],
+        name=row["name_of_key"],
         scopes=frozenset(row["scopes"]),
         tier=row["tier"],
         rate_per_s=row["rate_per_s"],

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kith.errors import ConflictingWriter
+from kith.model.actors import Actor
 from kith.model.records import Record
 from kith.model.state import Ref
 from kith.model.system_properties import FIRST_CUSTOM_NUMBER
@@ -80,6 +81,7 @@ class OperationRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     result: dict[str, Any] | None
     fingerprint: str | None
     answer: str | None
+    actor: Actor | None
     created_at: datetime
     applied_at: datetime
 
@@ -93,6 +95,7 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     resource: str
     operation_id: str
     at: datetime
+    actor: Actor | None
     data: Any
 
 

@@ -19,18 +19,18 @@ CROSS JOIN LATERAL (
 -- name: save_outcome
 -- What a batch ends with, in one round trip: events ($2), operations ($3), what totals change by ($4), counters ($5).
 WITH told AS (
-  INSERT INTO events (shard, workspace_id, sequence, type, resource, operation_id, at, data)
-  SELECT $1, workspace_id, sequence, type, resource, operation_id, at, data
+  INSERT INTO events (shard, workspace_id, sequence, type, resource, operation_id, at, actor, data)
+  SELECT $1, workspace_id, sequence, type, resource, operation_id, at, actor, data
   FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, sequence bigint, type text, resource text,
-    operation_id text, at timestamptz, data jsonb)
+    operation_id text, at timestamptz, actor jsonb, data jsonb)
 ), ended AS (
   INSERT INTO operations (shard, workspace_id, id, type, status, position, resource, error, result, fingerprint,
-    answer, created_at, applied_at)
-  SELECT $1, workspace_id, id, type, status, position, resource, error, result, fingerprint, answer, created_at,
+    answer, actor, created_at, applied_at)
+  SELECT $1, workspace_id, id, type, status, position, resource, error, result, fingerprint, answer, actor, created_at,
     applied_at
   FROM jsonb_to_recordset($3::jsonb) AS row (workspace_id int, id text, type text, status text, position bigint,
-    resource text, error jsonb, result jsonb, fingerprint text, answer text, created_at timestamptz,
-    applied_at timestamptz)
+    resource text, error jsonb, result jsonb, fingerprint text, answer text, actor jsonb,
+    created_at timestamptz, applied_at timestamptz)
 ), counted AS (
   INSERT INTO totals (shard, workspace_id, entity, status, stage, count)
   SELECT $1, workspace_id, entity, status, stage, count

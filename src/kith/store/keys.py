@@ -1,6 +1,7 @@
 """Rows of API keys. A key's text is never here: only its SHA-256, and a hint to tell it from others."""
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -18,6 +19,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     workspace: str
     hint: str
     kind: str
+    name: str | None = None
     scopes: tuple[str, ...]
     tier: str
     rate_per_s: int | None
@@ -25,6 +27,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
 
 
 async def next_key_id(connection: Connection) -> int:
@@ -40,6 +43,7 @@ async def insert_key(connection: Connection, workspace: Workspace, key: ApiKey, 
         key_hash,
         key.hint,
         key.kind,
+        key.name,
         list(key.scopes),
         key.tier,
         key.rate_per_s,
@@ -58,6 +62,11 @@ async def list_keys(connection: Connection, workspace: Workspace | None) -> list
 async def revoke_key(connection: Connection, key_id: int, at: datetime) -> bool:
     """False where no key has this number. The first revocation's time stays."""
     return await connection.fetchval(SQL["revoke_key"], key_id, at) is not None
+
+
+async def note_used(connection: Connection, used: Mapping[int, datetime], at_most_every: timedelta) -> None:
+    """Save when keys were last used, except where that was saved within ``at_most_every``."""
+    await connection.execute(SQL["note_used"], list(used), list(used.values()), at_most_every)
 
 
 async def has_key(connection: Connection, key_hash: bytes) -> bool:

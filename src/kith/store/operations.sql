@@ -1,6 +1,6 @@
 -- name: find_operation
 SELECT id, type, status, position, resource, error::text AS error, result::text AS result, fingerprint, answer,
-  created_at, applied_at
+  actor::text AS actor,  created_at, applied_at
 FROM operations
 WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND created_at >= $4 AND created_at < $5;
 
