@@ -59,6 +59,12 @@ class Desk:
         async with outbox.saving() as connection:
             await outbox.save_links(connection, "contact", {1: link}, self.clock.now())
 
+    async def define(self, key: str, kind: str) -> None:
+        options = {"options": [{"value": "a"}, {"value": "b"}]} if "SELECT" in kind else {}
+        body = {"key": key, "entity": "CONTACT", "type": kind, **options}
+        assert (await self.client.post("/crm/properties", json=body)).status_code == 202
+        await self.kit.drain()
+
     async def tell_hubspot(self, *events: dict[str, Any], secret: str = SECRET, age_s: int = 0) -> httpx2.Response:
         told = [{"objectId": 501, "portalId": 7, "eventId": 1, "occurredAt": self.now_ms + 1, **one} for one in events]
         body = json.dumps(told).encode()
@@ -245,3 +251,117 @@ async def test_who_was_deleted_at_mailchimp_and_subscribes_again_is_sent_there_a
     assert await desk.get_link() == ("501", "REMOVED", "abc")
     await desk.tell_mailchimp(type="subscribe", __email="a@example.com")
     assert await desk.get_link() == ("501", "SYNCED", "")
+
+
+LATEST = {
+    **HUBSPOT,
+    "settings": {
+        "ownership": dict.fromkeys(("phone", "givenName", "familyName", "email", "properties.plan"), "LATEST"),
+        "fields": {"contact": {"properties.plan": "plan"}},
+    },
+}
+
+
+async def test_two_changes_of_one_delivery_both_count_where_the_later_change_counts(desk: Desk) -> None:
+    await desk.define("plan", "TEXT")
+    await desk.connect(LATEST)
+    at = desk.now_ms
+    desk.clock.advance(2)
+    answer = await desk.tell_hubspot(
+        change("firstname", "Augusta", occurredAt=at + 10),
+        change("lastname", "King", occurredAt=at + 20),
+        change("plan", "Pro", occurredAt=at + 30),
+    )
+    assert answer.json() == {"taken": 3}
+    contact = await desk.get_contact()
+    assert (contact["givenName"], contact["familyName"], contact["properties"]) == ("Augusta", "King", {"plan": "Pro"})
+
+
+async def test_a_change_there_counts_against_the_last_change_of_that_field_here(desk: Desk) -> None:
+    await desk.define("plan", "TEXT")
+    await desk.connect(LATEST)
+    there = desk.now_ms + 1000
+    desk.clock.advance(5)
+    await desk.client.patch("/crm/contacts/1", json={"phone": "+12025550177"})
+    await desk.kit.drain()
+    desk.clock.advance(5)
+    assert (await desk.tell_hubspot(change("lastname", "King", occurredAt=there))).json() == {"taken": 1}
+    assert (await desk.tell_hubspot(change("phone", "+12025550199", occurredAt=there))).json() == {"taken": 0}
+    contact = await desk.get_contact()
+    assert (contact["familyName"], contact["phone"]) == ("King", "+12025550177")
+
+
+async def test_a_change_here_that_is_not_applied_yet_counts_as_well(desk: Desk) -> None:
+    await desk.define("plan", "TEXT")
+    await desk.connect(LATEST)
+    there = desk.now_ms + 1000
+    desk.clock.advance(5)
+    await desk.client.patch("/crm/contacts/1", json={"familyName": "Milbanke"})
+    assert (await desk.tell_hubspot(change("lastname", "King", occurredAt=there))).json() == {"taken": 0}
+    assert (await desk.get_contact())["familyName"] == "Milbanke"
+
+
+async def test_the_later_of_two_changes_there_counts_before_the_first_is_applied(desk: Desk) -> None:
+    await desk.define("plan", "TEXT")
+    await desk.connect(LATEST)
+    at = desk.now_ms
+    desk.clock.advance(2)
+    await desk.tell_hubspot(change("lastname", "King", occurredAt=at + 10))
+    await desk.tell_hubspot(change("lastname", "Lovelace", occurredAt=at + 20))
+    assert (await desk.get_contact())["familyName"] == "Lovelace"
+
+
+@pytest.mark.parametrize("owner", ["THEIRS", "LATEST"])
+async def test_an_older_change_that_is_delivered_later_is_ignored(desk: Desk, owner: str) -> None:
+    await desk.connect({**HUBSPOT, "settings": {"ownership": {"phone": owner}}})
+    at = desk.now_ms
+    desk.clock.advance(60)
+    await desk.tell_hubspot(change("phone", "+12025550199", occurredAt=at + 2000))
+    assert (await desk.tell_hubspot(change("phone", "+12025550111", occurredAt=at + 1000))).json() == {"taken": 0}
+    assert (await desk.get_contact())["phone"] == "+12025550199"
+
+
+async def test_an_older_change_is_ignored_also_behind_one_that_changed_nothing(desk: Desk) -> None:
+    await desk.connect({**HUBSPOT, "settings": {"ownership": {"phone": "THEIRS"}}})
+    at = desk.now_ms
+    await desk.tell_hubspot(change("phone", "+12025550123", occurredAt=at + 2000))
+    await desk.tell_hubspot(change("phone", "+12025550111", occurredAt=at + 1000))
+    assert (await desk.get_contact())["phone"] == "+12025550123"
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "value"),
+    [
+        ("BOOLEAN", "true", True),
+        ("BOOLEAN", "False", False),
+        ("MULTI_SELECT", "a;b", ["a", "b"]),
+        ("DATE", "1775779200000", "2026-04-10"),
+        ("DATE", "2026-04-10", "2026-04-10"),
+        ("DATETIME", "1775817000123", "2026-04-10T10:30:00.123Z"),
+        ("DATETIME", "2026-04-10T12:30:00+02:00", "2026-04-10T10:30:00.000Z"),
+        ("NUMBER", "49.90", 49.9),
+        ("SELECT", "a", "a"),
+        ("TEXT", "true", "true"),
+    ],
+)
+async def test_values_of_properties_arrive_as_their_types_have_them(
+    desk: Desk, kind: str, told: str, value: Any
+) -> None:
+    await desk.define("it", kind)
+    settings = {"ownership": {"properties.it": "THEIRS"}, "fields": {"contact": {"properties.it": "it"}}}
+    await desk.connect({**HUBSPOT, "settings": settings})
+    assert (await desk.tell_hubspot(change("it", told))).json() == {"taken": 1}
+    assert (await desk.get_contact())["properties"] == {"it": value}
+    assert (await desk.tell_hubspot(change("it", told))).json() == {"taken": 0}
+    assert (await desk.tell_hubspot(change("it", ""))).json() == {"taken": 1}
+    assert (await desk.get_contact())["properties"] == {}
+
+
+async def test_first_and_last_name_of_one_mailchimp_profile_both_arrive(desk: Desk) -> None:
+    ownership = {"givenName": "LATEST", "familyName": "LATEST"}
+    await desk.connect({**MAILCHIMP, "settings": {"listId": "abc", "ownership": ownership}})
+    desk.clock.advance(2)
+    form = {"data[email]": "a@example.com", "data[merges][FNAME]": "Augusta", "data[merges][LNAME]": "King"}
+    assert (await desk.tell_mailchimp(type="profile", **form)).json() == {"taken": 2}
+    contact = await desk.get_contact()
+    assert (contact["givenName"], contact["familyName"]) == ("Augusta", "King")

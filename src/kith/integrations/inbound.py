@@ -7,6 +7,7 @@ are compared, and what is logged has an Idempotency-Key of its own.
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from kith.engine.records import get_record
 from kith.engine.submit import WriteRequest
 from kith.errors import Exposed, InvalidId, NotFound, Unavailable
 from kith.integrations.accounts import Integration
+from kith.integrations.field_ownership import FieldTimes, Heard, to_milliseconds
 from kith.integrations.inbound_port import (
     Cleaned,
     EmailChanged,
@@ -32,12 +34,16 @@ from kith.integrations.inbound_port import (
     Subscribed,
     Unsubscribed,
 )
-from kith.integrations.mapping import PROPERTY_PREFIX, Owner
+from kith.integrations.mapping import PROPERTY_PREFIX, Owner, read_text
 from kith.integrations.outbox import hash_suppressed
 from kith.integrations.providers import PROVIDERS
 from kith.model.actors import Actor
 from kith.model.contacts import Contact, ContactPatch
+from kith.model.properties import Schema
+from kith.model.records import Record
 from kith.model.state import Ref
+from kith.model.typed_values import convert_value
+from kith.model.values import same_json
 from kith.model.workspaces import Workspace
 from kith.store.queries import load_queries
 
@@ -48,7 +54,7 @@ logger = structlog.get_logger(__name__)
 
 
 class _Contact(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """As much of a contact as is compared. ``updated_at`` is ISO 8601."""
+    """The part of a contact that is compared. Times are ISO 8601."""
 
     id: int | None
     external_id: str
@@ -60,6 +66,7 @@ class _Contact(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     lifecycle_stage: str
     properties: dict[str, Any]
     status: str
+    created_at: datetime
     updated_at: datetime
 
 
@@ -80,6 +87,8 @@ class Intake:
         self._ours = {theirs: ours for ours, theirs in settings.contact_fields.items()}
         self._owners: Mapping[str, Owner] = settings.ownership
         self._to_ours = kind.to_ours
+        self._between = kind.between
+        self._times = FieldTimes(engine, workspace, integration)
 
     async def take(self, changes: Iterable[Inbound]) -> int:
         """How many of them had an effect. One that cannot be taken is logged, and keeps no other from it.
@@ -124,19 +133,39 @@ class Intake:
         contact = await self._find_contact(change.external_id, change.email)
         if ours is None or contact is None or contact.status not in ("ACTIVE", "ARCHIVED"):
             return False
-        value = self._to_ours(change.field, change.value)
+        value = await self._read(ours, self._to_ours(change.field, change.value))
         if same(read_value(contact, ours), value) or await self._is_as_sent(contact, change):
+            if not self._scanning and self._get_owner(ours) != "OURS":
+                await self._hear(contact, ours, change.at, None)
             return False
         return await self._settle(contact, ours, value, change.at)
+
+    async def _read(self, ours: str, text: str | None) -> Any:
+        """Their text as a value of our field: by its property's type, where it is one. None for no value."""
+        if text is None or not ours.startswith(PROPERTY_PREFIX):
+            return text
+        schema = await self._load_one(Ref("schema", "external_id", "CONTACT"))
+        key = ours.removeprefix(PROPERTY_PREFIX)
+        definition = schema.properties.get(key) if isinstance(schema, Schema) else None
+        if definition is None or not definition.active:
+            return text
+        value = read_text(definition.type, text, self._between)
+        try:
+            return convert_value(definition, value)
+        except ValueError:
+            return value  # the write refuses it, with the reason
 
     async def _is_as_sent(self, contact: _Contact, change: FieldChanged) -> bool:
         """Some values are sent in another form than they have here, and some are made of other fields."""
         if contact.id is None:
             return False
-        ref = Ref("contact", "number", contact.id)
+        one = await self._load_one(Ref("contact", "number", contact.id))
+        return isinstance(one, Contact) and self._render(one).get(change.field) == (change.value or "")
+
+    async def _load_one(self, ref: Ref) -> Record | None:
+        """The committed record that is named itself, without what comes with it."""
         found = await self._engine.loader.load(self._workspace.shard, self._workspace.id, [ref])
-        records = [one for one in found if isinstance(one, Contact) and one.number == contact.id]
-        return any(self._render(one).get(change.field) == (change.value or "") for one in records)
+        return next((one for one in found if one.kind == ref.kind and ref.value in (one.number, one.external_id)), None)
 
     async def _take_email(self, change: EmailChanged) -> bool:
         contact = await self._find_contact(change.external_id, change.old) or await self._find_contact(None, change.new)
@@ -145,28 +174,57 @@ class Intake:
         key = (*self._integration.key, "contact", contact.id)
         moved = await self._engine.database.fetchval(_SQL["move_link"], *key, change.new)
         if contact.email == change.new.lower() or (change.old is None and moved is None):
+            if change.old is not None and self._get_owner("email") != "OURS":
+                await self._hear(contact, "email", change.at, None)
             return False
         return await self._settle(contact, "email", change.new, change.at)
 
-    async def _settle(self, contact: _Contact, ours: str, value: str | None, at: datetime) -> bool:
-        """By who owns the field: whether theirs was taken. Else ours is sent over it."""
-        owner = self._owners.get(ours, "OURS")
-        if owner == "OURS" or (owner == "LATEST" and at <= contact.updated_at):
+    async def _settle(self, contact: _Contact, ours: str, value: Any, at: datetime) -> bool:
+        """Take their value or send ours over it, by who owns the field; whether theirs was taken.
+
+        A change that is older than one of the same field that was taken before is ignored.
+        """
+        owner = self._get_owner(ours)
+        heard = (await self._times.load_heard(contact.id)).get(ours) if owner != "OURS" else None
+        if heard is not None and to_milliseconds(at) < heard.at:
+            return False
+        if owner == "OURS" or (owner == "LATEST" and not await self._is_later(contact, ours, heard, at)):
             await self._send_again(contact)
             return False
-        return await self._write(contact, ours, value)
+        operation = await self._write(contact, ours, value)
+        if operation is not None:
+            await self._hear(contact, ours, at, operation)
+        return operation is not None
 
-    async def _write(self, contact: _Contact, ours: str, value: str | None) -> bool:
+    def _get_owner(self, ours: str) -> Owner:
+        return self._owners.get(ours, "OURS")
+
+    async def _hear(self, contact: _Contact, ours: str, at: datetime, operation: str | None) -> None:
+        await self._times.save_heard(contact.id, ours, at, operation)
+
+    async def _is_later(self, contact: _Contact, ours: str, heard: Heard | None, at: datetime) -> bool:
+        """Whether they changed the field after it last changed here, pending writes included."""
+        if at > contact.updated_at:
+            return True
+        committed = await self._load_one(Ref("contact", "external_id", contact.external_id))
+        known = committed if isinstance(committed, Contact) else None
+        if known is None or read_field(known, ours) != read_value(contact, ours):
+            return heard is not None and await self._times.is_pending(heard.operation)
+        changed_at = await self._times.find_changed_at(contact.external_id, ours, heard)
+        return at > (changed_at or contact.created_at)
+
+    async def _write(self, contact: _Contact, ours: str, value: Any) -> str | None:
+        """The id of the operation; None where such a field cannot be written."""
         if ours.startswith(PROPERTY_PREFIX):
             patch = ContactPatch(properties={ours.removeprefix(PROPERTY_PREFIX): value})
         elif ours in WRITABLE:
             if value is None and ours == "lifecycleStage":
-                return False  # a contact has always one
+                return None  # a contact has always one
             patch = msgspec.convert({ours: value}, ContactPatch)
         else:
-            return False
-        await update_contact(self._engine, self._make_request(), contact.external_id, patch)
-        return True
+            return None
+        written = await update_contact(self._engine, self._make_request(), contact.external_id, patch)
+        return written.operation.id
 
     async def _take_removed(self, change: Removed) -> bool:
         """It stays deleted there, whatever changes here."""
@@ -312,19 +370,30 @@ def read_value(contact: _Contact, ours: str) -> Any:
     """Our value of a field that can be written; None of any other."""
     if ours.startswith(PROPERTY_PREFIX):
         return contact.properties.get(ours.removeprefix(PROPERTY_PREFIX))
-    names = dict(zip(_Contact.__struct_encode_fields__, _Contact.__struct_fields__, strict=True))
-    return getattr(contact, names[ours]) if ours in WRITABLE else None
+    return getattr(contact, _ATTRIBUTES[ours]) if ours in WRITABLE else None
 
 
-def same(ours: Any, theirs: str | None) -> bool:
-    """Theirs is always text: numbers and booleans are compared as what they say."""
+def read_field(contact: Contact, ours: str) -> Any:
+    """The same of a committed contact."""
+    if ours.startswith(PROPERTY_PREFIX):
+        return contact.properties.get(ours.removeprefix(PROPERTY_PREFIX))
+    return getattr(contact, _ATTRIBUTES[ours]) if ours in WRITABLE else None
+
+
+def same(ours: Any, theirs: Any) -> bool:
+    """Whether the values are the same; a text of theirs also as what it says of a number or boolean of ours."""
     if ours is None or theirs is None:
-        return (ours or None) == (theirs or None)
+        return ours in (None, "") and theirs in (None, "")
+    if not isinstance(theirs, str) or isinstance(ours, str):
+        return same_json(ours, theirs)
     if isinstance(ours, bool):
         return str(ours).lower() == theirs.lower()
-    if isinstance(ours, int | float):
+    if isinstance(ours, int | float | Decimal):
         try:
-            return float(theirs) == float(ours)
-        except ValueError:
+            return Decimal(theirs) == Decimal(str(ours))
+        except InvalidOperation:
             return False
     return str(ours) == theirs
+
+
+_ATTRIBUTES = dict(zip(_Contact.__struct_encode_fields__, _Contact.__struct_fields__, strict=True))

@@ -11,6 +11,8 @@ import msgspec
 from kith.clock import to_iso
 from kith.model.companies import Company
 from kith.model.contacts import Contact
+from kith.model.properties import PropertyType
+from kith.model.values import has_extension
 
 Fields = Mapping[str, str]  # our field -> theirs
 Owner = Literal["OURS", "THEIRS", "LATEST"]
@@ -21,7 +23,7 @@ _CONTACT_FIELDS: Mapping[str, Callable[[Contact], Any]] = {
     "name": lambda contact: contact.name,
     "givenName": lambda contact: contact.given_name,
     "familyName": lambda contact: contact.family_name,
-    "phone": lambda contact: contact.phone_e164 or contact.phone,
+    "phone": lambda contact: get_phone(contact),  # noqa: PLW0108 - defined below
     "avatar": lambda contact: contact.avatar,
     "status": lambda contact: contact.status,
     "lifecycleStage": lambda contact: contact.lifecycle_stage,
@@ -46,6 +48,11 @@ _COMPANY_FIELDS: Mapping[str, Callable[[Company], Any]] = {
 }
 # Records of each kind, by the names of what can be mapped beside their properties.
 MAPPABLE: Mapping[str, Sequence[str]] = {"contact": tuple(_CONTACT_FIELDS), "company": tuple(_COMPANY_FIELDS)}
+
+
+def get_phone(contact: Contact) -> str | None:
+    """In E.164 where that says all of it; as given where it does not parse, or has an extension."""
+    return contact.phone if contact.phone and has_extension(contact.phone) else contact.phone_e164 or contact.phone
 
 
 def merge_fields(defaults: Fields, chosen: Mapping[str, str | None]) -> dict[str, str]:
@@ -100,6 +107,31 @@ def to_text(value: Any, between: str = ";") -> str:
     if isinstance(value, (list, tuple)):
         return between.join(to_text(item, between) for item in value)
     return _encode(value).decode() if isinstance(value, Mapping) else str(value)
+
+
+def read_text(kind: PropertyType, text: str, between: str) -> Any:
+    """A provider's text as a value of a property of this type. Text that says nothing to the type is left as it is.
+
+    Days and times also come as milliseconds since 1970; a day is that of UTC. Items of a set have ``between`` them.
+    """
+    if kind == "BOOLEAN":
+        return {"true": True, "false": False}.get(text.strip().lower(), text)
+    if kind == "MULTI_SELECT":
+        return [item for part in text.split(between.strip()) if (item := part.strip())]
+    if kind in ("DATE", "DATETIME") and (at := _read_time(text.strip())) is not None:
+        return to_iso(at)[:10] if kind == "DATE" else to_iso(at)
+    return text
+
+
+def _read_time(text: str) -> datetime | None:
+    """None for what is no time; a day is its midnight in UTC."""
+    try:
+        if text.lstrip("-").isdecimal():
+            return datetime.fromtimestamp(int(text) / 1000, UTC)
+        at = datetime.fromisoformat(text)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def make_hash(payload: Mapping[str, Any]) -> str:

@@ -11,9 +11,9 @@ from kith.errors import Validation
 from kith.integrations.hubspot.payloads import render_record
 from kith.integrations.hubspot.settings import HubSpotSettings
 from kith.integrations.hubspot.tokens import read_credentials as read_hubspot_credentials
-from kith.integrations.hubspot.values import STAGES
+from kith.integrations.hubspot.values import SEPARATOR, STAGES
 from kith.integrations.limiter import Rate
-from kith.integrations.mailchimp.payloads import make_merge_fields
+from kith.integrations.mailchimp.payloads import BETWEEN, make_merge_fields
 from kith.integrations.mailchimp.settings import MailchimpSettings
 from kith.integrations.mailchimp.settings import read_credentials as read_mailchimp_credentials
 from kith.integrations.mapping import MAPPABLE, PROPERTY_PREFIX
@@ -28,7 +28,8 @@ from kith.settings import Settings
 class Kind(NamedTuple):
     """A kind of account: the shape of its settings, its limits, and what a value of a field of theirs is here.
 
-    ``check_credentials`` raises ValidationError; ``render`` gives what is sent of a contact's fields, by theirs.
+    ``check_credentials`` raises ValidationError; ``render`` gives what is sent of a contact's fields, by theirs;
+    ``between`` stands between the items of a set.
     """
 
     settings: type[HubSpotSettings] | type[MailchimpSettings]
@@ -36,6 +37,7 @@ class Kind(NamedTuple):
     make_rate: Callable[[Settings], Rate]
     to_ours: Callable[[str, str | None], str | None]
     render: Callable[[Contact, Any], Mapping[str, str]]
+    between: str
 
     def list_entities(self, settings: Mapping[str, Any]) -> Sequence[Entity]:
         """What an account with these settings takes, in the order in which it has to be sent."""
@@ -58,6 +60,7 @@ PROVIDERS: Mapping[ProviderName, Kind] = {
         ),
         from_hubspot,
         lambda contact, settings: render_record(contact, settings)["properties"],
+        SEPARATOR,
     ),
     "MAILCHIMP": Kind(
         MailchimpSettings,
@@ -65,6 +68,7 @@ PROVIDERS: Mapping[ProviderName, Kind] = {
         lambda settings: Rate(requests=settings.mailchimp_per_s, seconds=1, places=settings.mailchimp_at_once),
         lambda _, value: value or None,
         lambda contact, settings: make_merge_fields(contact, settings.contact_fields),
+        BETWEEN,
     ),
 }
 

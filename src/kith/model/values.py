@@ -77,14 +77,24 @@ def normalise_phone(text: str) -> tuple[str | None, str | None]:
 
 @lru_cache(maxsize=4096)
 def to_e164(given: str) -> str | None:
-    """E.164 of a number in international form, None where it does not parse."""
+    """E.164 of a number in international form, None where it does not parse. An extension is left out."""
+    number = _parse_phone(given)
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164) if number is not None else None
+
+
+def has_extension(given: str) -> bool:
+    """Whether the text has an extension behind the number, which E.164 leaves out."""
+    number = _parse_phone(given)
+    return number is not None and bool(number.extension)
+
+
+def _parse_phone(given: str) -> phonenumbers.PhoneNumber | None:
     if not given.startswith(("+", "00")):
         return None
     try:
-        number = phonenumbers.parse("+" + given[2:] if given.startswith("00") else given, None)
+        return phonenumbers.parse("+" + given[2:] if given.startswith("00") else given, None)
     except phonenumbers.NumberParseException:
         return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 def check_storable(text: str) -> None:

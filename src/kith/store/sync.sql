@@ -278,3 +278,22 @@ FROM integrations i LEFT JOIN LATERAL (
   FROM (SELECT j.status FROM sync_jobs j
     WHERE j.shard = i.shard AND j.workspace_id = i.workspace_id AND j.integration_id = i.id LIMIT 100000) j) j ON true
 WHERE i.status <> 'DELETED' GROUP BY i.provider ORDER BY i.provider;
+
+-- name: find_heard
+SELECT heard FROM sync_links
+WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = 'contact' AND record_id = $4;
+
+-- name: save_heard
+UPDATE sync_links SET heard = heard || $5::jsonb
+WHERE shard = $1 AND workspace_id = $2 AND integration_id = $3 AND entity = 'contact' AND record_id = $4;
+
+-- name: find_last_change
+-- The last update of a contact that changed the field $4.
+SELECT operation_id, at FROM events
+WHERE shard = $1 AND workspace_id = $2 AND resource = $3 AND type = 'contact.updated' AND data -> 'changes' ? $4
+ORDER BY sequence DESC LIMIT 1;
+
+-- name: list_merged_emails
+-- Those of the emails that a merged contact has: at HubSpot, the record of its winner still answers to them.
+SELECT DISTINCT email FROM contacts
+WHERE shard = $1 AND workspace_id = $2 AND email = ANY($3::text[]) AND status = 'MERGED';

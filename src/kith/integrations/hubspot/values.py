@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 BODY_CHARACTERS_MAX = 65_536
+SEPARATOR = ";"  # between the items of a set
 STAGES: Mapping[str, str] = {
     "SUBSCRIBER": "subscriber",
     "LEAD": "lead",
