@@ -186,6 +186,11 @@ class Script:
         """It is its own limiter, which lets everything through."""
         yield Turn(0)
 
+    rest_s = 0.0
+
+    def rest(self, seconds: float) -> None:
+        pass
+
     async def postpone(self, seconds: float) -> None:
         self.waits.append(seconds)
 

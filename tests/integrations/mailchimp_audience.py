@@ -173,6 +173,11 @@ class Turns:
     def keep_place(self) -> None:
         self.kept += 1
 
+    rest_s = 0.0
+
+    def rest(self, seconds: float) -> None:
+        pass
+
     async def postpone(self, seconds: float) -> None:
         self.postponed.append(seconds)
 

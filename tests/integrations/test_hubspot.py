@@ -29,6 +29,7 @@ from tests.integrations.hubspot_script import (
 
 UPSERT = f"POST {OBJECTS}/contacts/batch/upsert"
 UPDATE = f"POST {OBJECTS}/contacts/batch/update"
+READ_900 = f"GET {OBJECTS}/contacts/900?properties=kith_id"
 ASSOCIATE = f"POST {ASSOCIATIONS}/contacts/companies/batch/create"
 DISSOCIATE = f"POST {ASSOCIATIONS}/contacts/companies/batch/archive"
 UNLABEL = f"POST {ASSOCIATIONS}/contacts/companies/batch/labels/archive"
@@ -249,6 +250,7 @@ async def test_one_of_whom_nothing_is_said_is_asked_for_again() -> None:
 
 async def test_one_that_is_there_already_is_linked_and_updated() -> None:
     script = Script().on(UPSERT, (409, refuse("Contact already exists. Existing ID: 900", "CONFLICT")))
+    script.on(READ_900, (200, {"id": "900", "properties": {"kith_id": None}}))
     script.on(UPDATE, give({"ctc_1": "900"}))
     async with open_hubspot(script) as hubspot:
         told = await push(hubspot, item(make_contact(1, email="a@b.co")))
@@ -258,12 +260,24 @@ async def test_one_that_is_there_already_is_linked_and_updated() -> None:
 
 async def test_one_that_is_there_by_an_id_that_is_not_told_is_looked_for() -> None:
     script = Script().on(UPSERT, (400, refuse("CONFLICTING_UNIQUE_VALUE")))
-    script.on(f"GET {OBJECTS}/contacts/ctc_1?idProperty=kith_id", (404, refuse("No.", "OBJECT_NOT_FOUND")))
-    script.on(f"GET {OBJECTS}/contacts/a%2Bx%40b.co?idProperty=email", (200, {"id": "900", "properties": {}}))
+    script.on(
+        f"GET {OBJECTS}/contacts/ctc_1?properties=kith_id&idProperty=kith_id", (404, refuse("No.", "OBJECT_NOT_FOUND"))
+    )
+    found = (200, {"id": "900", "properties": {}})
+    script.on(f"GET {OBJECTS}/contacts/a%2Bx%40b.co?properties=kith_id&idProperty=email", found).on(READ_900, found)
     script.on(UPDATE, give({"ctc_1": "900"}))
     async with open_hubspot(script) as hubspot:
         [[(_, outcome)]] = await push(hubspot, item(make_contact(1, email="a+x@b.co")))
     assert isinstance(outcome, Linked) and outcome.external_id == "900"
+
+
+async def test_one_that_is_there_already_and_is_another_of_ours_is_not_taken_over() -> None:
+    script = Script().on(UPSERT, (409, refuse("Contact already exists. Existing ID: 900", "CONFLICT")))
+    script.on(READ_900, (200, {"id": "900", "properties": {"kith_id": "ctc_9"}}))
+    async with open_hubspot(script) as hubspot:
+        told = await push(hubspot, item(make_contact(1, email="a@b.co")))
+    failure = failure_of(told, 1)
+    assert isinstance(failure, Conflict) and "is ctc_9 here" in str(failure) and "then retry" in str(failure)
 
 
 async def test_an_email_that_another_has_there_is_told_with_both_ids_and_the_way_out() -> None:

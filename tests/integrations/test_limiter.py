@@ -4,10 +4,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import httpx2
 import pytest
 
+from kith.clock import SystemClock
 from kith.integrations.fake.journal import most_within
+from kith.integrations.http import Caller
 from kith.integrations.limiter import Limiter, Rate
+from kith.integrations.mailchimp.failures import classify
 from kith.store.database import Database
 from tests.kit import SETTINGS
 
@@ -77,3 +81,38 @@ async def test_the_place_of_a_request_without_an_answer_is_taken_until_that_is_s
         turn.keep_place()
     async with Limiter(databases[1], "MAILCHIMP:1", rate).turn():
         assert time.monotonic() - began >= 0.35
+
+
+async def test_nothing_leaves_to_an_account_once_one_of_its_calls_was_answered_429(databases: list[Database]) -> None:
+    """Also calls that have their turn already. Each limiter is that of another integration of the account."""
+    rate = Rate(requests=1000, seconds=1, burst=100, places=8)
+    rests: dict[str, float] = {}
+    answered: list[float] = []
+    left: list[float] = []
+
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        left.append(time.monotonic())
+        if answered:
+            return httpx2.Response(204)
+        answered.append(time.monotonic())
+        return httpx2.Response(429, headers={"retry-after": "1"})
+
+    async def get_headers() -> dict[str, str]:
+        return {}
+
+    clock = SystemClock()
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client:
+        callers = [
+            Caller(
+                client,
+                Limiter(databases[0], "MAILCHIMP:429", rate, rests),
+                clock,
+                "http://vendor.example",
+                get_headers,
+                lambda reply: classify(reply, clock.now()),
+            )
+            for _ in range(8)
+        ]
+        await asyncio.gather(*(caller.send("GET", "/") for caller in callers))
+    assert len(left) == 9
+    assert min(left[1:]) - answered[0] >= 1

@@ -261,6 +261,41 @@ async def test_an_email_may_go_from_one_who_is_deleted_to_another(shop: Shop) ->
     assert member is not None and (member.merge_fields["FNAME"], member.status) == ("Second", "transactional")
 
 
+async def test_a_new_contact_with_the_email_of_a_merged_one_does_not_take_over_the_winner(shop: Shop) -> None:
+    one = await shop.connect("HUBSPOT")
+    winner = await shop.make("contacts", email="winner@example.com", givenName="Winner")
+    loser = await shop.make("contacts", email="loser@example.com", givenName="Loser")
+    await shop.settle()
+    assert (await shop.client.post(f"/crm/contacts/{winner}/merge", json={"loserId": loser})).status_code == 202
+    await shop.settle()
+    new = await shop.make("contacts", email="loser@example.com", givenName="New")
+    await shop.settle()
+    there = shop.fake.hubspot.find_contact("winner@example.com")
+    assert there is not None
+    assert (there.properties["kith_id"], there.properties["firstname"]) == (winner, "Winner")
+    [failure] = await shop.list_failures(one)
+    assert (failure["recordId"], failure["status"]) == (3, 409)
+    assert new in failure["message"] and winner in failure["message"] and there.id in failure["message"]
+
+
+async def test_a_phone_number_with_an_extension_goes_as_it_was_given(shop: Shop) -> None:
+    for provider in ("HUBSPOT", "MAILCHIMP"):
+        await shop.connect(provider)
+    phones = {
+        "a@example.com": "+1 650 253 7777 ext. 12",
+        "b@example.com": "+1 650 253 7777",
+        "c@example.com": "call me",
+    }
+    for email, phone in phones.items():
+        await shop.make("contacts", email=email, phone=phone)
+    for number in (1, 2):
+        await shop.settle(number)
+    for email, phone in {**phones, "b@example.com": "+16502537777"}.items():
+        there, member = shop.fake.hubspot.find_contact(email), shop.fake.mailchimp.find_member(email)
+        assert there is not None and member is not None
+        assert (there.properties["phone"], member.merge_fields["PHONE"]) == (phone, phone)
+
+
 async def test_who_was_archived_is_asked_before_being_subscribed_again(shop: Shop) -> None:
     await shop.connect("MAILCHIMP", statusIfNew="subscribed")
     contact = await shop.make("contacts", email="a@example.com")

@@ -11,7 +11,7 @@ import structlog
 
 from kith.clock import Clock
 from kith.integrations.failures import Failure, Limited, Transient
-from kith.integrations.limiter import POSTPONED_WAIT_MAX_S, Limiter
+from kith.integrations.limiter import POSTPONED_WAIT_MAX_S, Limiter, Turn
 
 ATTEMPTS_MAX = 3
 # Who has taken its turn must not wait for a connection: more than the requests that are under way at once.
@@ -100,22 +100,45 @@ class Caller:
         if body is not None:
             content = msgspec.json.encode(body)
             headers["Content-Type"] = "application/json"
-        async with self._limiter.turn() as turn:
-            try:
-                answer = await self._client.request(
-                    method, self._url + path, content=content, params=params, headers=headers
-                )
-            except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
-                raise NotTaken(f"{self._url} cannot be reached ({error or type(error).__name__}).") from error
-            except httpx2.TimeoutException as error:
-                turn.keep_place()
-                raise Transient(f"{self._url} did not answer in time.") from error
-            except httpx2.RequestError as error:  # also an answer that is packed wrongly
-                raise Transient(f"The connection to {self._url} broke ({error or type(error).__name__}).") from error
-        failure = self._classify(_to_reply(answer))
-        if failure is not None:
-            raise failure
-        return _decode(answer)
+        request = self._client.build_request(
+            method, self._url + path, content=content, params=params, headers=headers, extensions={"trace": self._watch}
+        )
+        while True:
+            async with self._limiter.turn() as turn:
+                if self._limiter.rest_s:
+                    continue
+                try:
+                    answer = await self._ask(request, turn)
+                except _HeldBack:
+                    continue
+                failure = self._classify(_to_reply(answer))
+                if isinstance(failure, Limited):
+                    # Before the turn ends, which waits for the database: others would leave meanwhile.
+                    self._limiter.rest((failure.until - self._clock.now()).total_seconds())
+            if failure is not None:
+                raise failure
+            return _decode(answer)
+
+    async def _ask(self, request: httpx2.Request, turn: Turn) -> httpx2.Response:
+        """Raises NotTaken, Transient, _HeldBack."""
+        try:
+            return await self._client.send(request)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+            raise NotTaken(f"{self._url} cannot be reached ({error or type(error).__name__}).") from error
+        except httpx2.TimeoutException as error:
+            turn.keep_place()
+            raise Transient(f"{self._url} did not answer in time.") from error
+        except httpx2.RequestError as error:  # also an answer that is packed wrongly
+            raise Transient(f"The connection to {self._url} broke ({error or type(error).__name__}).") from error
+
+    async def _watch(self, event: str, info: Mapping[str, Any]) -> None:
+        """Follow a request on its connection. It may have waited for the connection, and the account rests by now."""
+        if event.endswith("send_request_headers.started") and self._limiter.rest_s:
+            raise _HeldBack
+
+
+class _HeldBack(Exception):
+    """The request has not left: another one was answered 429 meanwhile."""
 
 
 class NotTaken(Transient):

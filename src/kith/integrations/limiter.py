@@ -20,7 +20,7 @@ from kith.store.queries import load_queries
 
 # Requests are seen where they arrive, a little sooner or later than they were sent.
 MARGIN = 0.96
-PLACE_POLL_S = 0.05
+PLACE_POLL_S = REST_POLL_S = 0.05
 # How long a place stays taken of which its holder says no more, and how often that says it.
 HELD_S, HOLD_EVERY_S = 15.0, 4.0
 # When turns go on so soon, that is waited for; a longer wait is the runner's matter.
@@ -61,10 +61,15 @@ class Turn:
 class Limiter:
     """The limit of one account, whose name is ``key`` in all processes."""
 
-    def __init__(self, database: Database, key: str, rate: Rate) -> None:
+    def __init__(self, database: Database, key: str, rate: Rate, rests: dict[str, float] | None = None) -> None:
+        """``rests`` is shared by the limiters of a process: account -> until when it rests, by the loop's clock.
+
+        PostgreSQL makes a rest known to other processes; in this one it holds from the moment in which it is known.
+        """
         self._database = database
         self._key = key
         self._rate = rate
+        self._rests = rests if rests is not None else {}
         # Of those in this process that wait for a place one looks, and the others wait for that.
         self._looking = asyncio.Lock()
 
@@ -94,20 +99,30 @@ class Limiter:
             await asyncio.gather(holding, return_exceptions=True)
             await place.keep(left_s)
 
+    @property
+    def rest_s(self) -> float:
+        """How long nothing may leave to the account, as far as this process knows. 0: it may."""
+        return max(0.0, self._rests.get(self._key, 0.0) - asyncio.get_running_loop().time())
+
+    def rest(self, seconds: float) -> None:
+        """Let nothing leave this process to the account before that."""
+        self._rests[self._key] = max(self._rests.get(self._key, 0.0), asyncio.get_running_loop().time() + seconds)
+
     async def postpone(self, seconds: float) -> None:
         """Nobody's turn comes before that, also of those who wait already: what an answer 429 means for all."""
+        self.rest(seconds)
         await self._database.execute(_SQL["postpone_turns"], self._key, seconds)
 
     async def _wait_for_turn(self) -> None:
         """Turns that were taken before they were put off are taken again."""
         while True:
             wait_s = await self._database.fetchval(_SQL["take_turn"], self._key, self._rate.every_s, self._rate.burst)
-            if wait_s <= 0:
+            if wait_s <= 0 and not self.rest_s:
                 return
             if wait_s > POSTPONED_WAIT_MAX_S and (until := await self._find_postponed()) is not None:
                 raise Limited("No more requests may be sent to the account for now.", until)
-            await asyncio.sleep(wait_s)
-            if await self._find_postponed() is None:
+            await asyncio.sleep(max(wait_s, min(self.rest_s, REST_POLL_S)))
+            if await self._find_postponed() is None and not self.rest_s:
                 return
 
     async def _find_postponed(self) -> datetime | None:

@@ -66,13 +66,14 @@ class Opener:
         self._clock = clock
         self._settings = settings
         self._vault = Vault.from_settings(settings)
+        self._rests: dict[str, float] = {}
 
     @asynccontextmanager
     async def open(self, one: Integration) -> AsyncIterator[Provider]:
         """Raises SECRETS_UNAVAILABLE."""
         credentials = self._vault.unseal(one.external_id, one.credentials)
         kind = PROVIDERS[one.provider]
-        limiter = Limiter(self._database, make_limit_key(one, credentials), kind.make_rate(self._settings))
+        limiter = Limiter(self._database, make_limit_key(one, credentials), kind.make_rate(self._settings), self._rests)
         keeper = Keeper(self._database, self._vault, one)
         if one.provider == "HUBSPOT":
             yield HubSpot(

@@ -216,6 +216,11 @@ class Outbox:
             found[row["id"]] = activity
         return found
 
+    async def list_merged_emails(self, emails: Sequence[str]) -> set[str]:
+        """Those of the emails that a MERGED contact has."""
+        rows = await self._database.fetch(_SQL["list_merged_emails"], *self._key[:2], emails) if emails else []
+        return {row["email"] for row in rows}
+
     async def list_suppressed(self, emails: Iterable[str]) -> set[str]:
         """Those of the emails that somebody has asked to be forgotten."""
         hashes = {hash_suppressed(email): email for email in emails}

@@ -34,7 +34,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     are the contact's. ``contact`` is the link of the contact of an activity or association, ``companies`` are those of
     its companies, by their numbers; a company that is not linked is left out. ``winner`` is the link of the contact
     that a MERGED one went into, and ``winner_number`` its number. ``begun``: it may have been sent before, and no
-    answer came or was kept.
+    answer came or was kept. ``shares_email``: a MERGED contact has the same email, so the provider's record of its
+    winner may answer to it.
     """
 
     entity: Entity
@@ -46,6 +47,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     winner: Link | None = None
     winner_number: int | None = None
     begun: bool = False
+    shares_email: bool = False
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -277,6 +277,7 @@ class Session:
         contacts = await self._outbox.load_links("contact", numbers) if entity == "association" else {}
         companies = await self._load_companies(records.values()) if entity == "association" else {}
         winners = await self._load_winners(records) if entity == "contact" else {}
+        shared = await self._list_shared(records, links) if entity == "contact" else set()
         found: list[tuple[Item, str | None]] = []
         for number in numbers:
             record, stored = records.get(number), links.get(number)
@@ -300,9 +301,15 @@ class Session:
                 winner=winner[1] if winner else None,
                 winner_number=winner[0] if winner else None,
                 begun=claimed[number].begun,
+                shares_email=number in shared,
             )
             found.append((item, hindrance))
         return found
+
+    async def _list_shared(self, records: Mapping[int, Any], links: Mapping[int, StoredLink]) -> set[int]:
+        """The live contacts without a link whose email a MERGED one has too."""
+        new = {one.email: number for number, one in records.items() if one.status in LIVE and number not in links}
+        return {new[email] for email in await self._outbox.list_merged_emails([email for email in new if email])}
 
     async def _load_activities(
         self, claimed: Mapping[int, Claimed], links: Mapping[int, StoredLink]

@@ -121,8 +121,8 @@ class HubSpotClient:
                 continue
 
     async def read_object(self, kind: ObjectKind, key: str, id_property: str | None = None) -> Written:
-        """By its id, or its value of a unique property. Raises Missing."""
-        params = {"idProperty": id_property} if id_property else None
+        """By its id, or its value of a unique property; with our external id. Raises Missing."""
+        params = {"properties": KEY_PROPERTY, **({"idProperty": id_property} if id_property else {})}
         return _read(await self._send("GET", f"{self._at(kind)}/{quote(key, safe='')}", params=params), Written)
 
     async def search_changed(self, since_ms: int, properties: Sequence[str]) -> AsyncIterator[Written]:

@@ -31,6 +31,10 @@ async def push_records(client: HubSpotClient, kind: ObjectKind, jobs: Sequence[J
         ]
         if outcomes:
             yield outcomes
+    for job in [one for one in unlinked if one.item.shares_email]:
+        if (taken_by := await _find_other_owner(client, kind, _get_email(kind, job), "email", job)) is not None:
+            unlinked.remove(job)
+            yield [(job.item, Failed(failure=taken_by))]
     inputs = [(job, _make_upsert(job)) for job in unlinked]
     for id_property in ("email", KEY_PROPERTY):
         upserts = [(job, one) for job, one in inputs if one.id_property == id_property]
@@ -60,16 +64,42 @@ async def _send(
 
 
 async def _adopt(client: HubSpotClient, kind: ObjectKind, job: Job, conflict: Conflict) -> Outcome:
-    """One that is there already, by a value that nobody else can have: it is the one that we mean."""
+    """One that is there already, by a value that nobody else can have: it is the one that we mean, unless it is that
+    of another record of ours."""
     existing_id = conflict.existing_id or await _find(client, kind, job)
     if existing_id is None:
         return Failed(failure=conflict)
+    if (taken_by := await _find_other_owner(client, kind, existing_id, None, job)) is not None:
+        return Failed(failure=taken_by)
     update = _make_update(job, Link(external_id=existing_id, hash=""))
     try:
         [result] = match_answer([update], await client.update(kind, [update]))
     except Permanent as failure:
         return Failed(failure=failure)
     return Failed(failure=conflict) if result is None else _to_outcome(job, result)
+
+
+async def _find_other_owner(
+    client: HubSpotClient, kind: ObjectKind, key: str, id_property: str | None, job: Job
+) -> Conflict | None:
+    """The failure of a job whose record there is that of another record of ours: writing it would take it over.
+
+    HubSpot's contact answers to the emails of all contacts that were merged into it.
+    """
+    ours = job.payload["properties"][KEY_PROPERTY]
+    try:
+        there = await client.read_object(kind, key, id_property)
+    except Missing:
+        return None
+    other = there.properties.get(KEY_PROPERTY)
+    if not other or other == ours:
+        return None
+    return Conflict(
+        f"HubSpot's {job.item.entity} {there.id} has the email of {ours} too, and is {other} here: it was merged with "
+        f"a record that had this email. Take the email off HubSpot's {job.item.entity} {there.id}, then retry.",
+        there.id,
+        status=409,
+    )
 
 
 async def _find(client: HubSpotClient, kind: ObjectKind, job: Job) -> str | None:
