@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from kith.store.data_folder import EVERYDAY
 from kith.store.embedded import EmbeddedPostgres
 from kith.store.migrate import migrate
 
@@ -45,6 +46,12 @@ class Cluster:
         await self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return to_url(self.server, name)
 
+    async def make_everyday_database(self) -> str:
+        """The URL of a new and empty database, as a role that is no superuser."""
+        name = f"test_{next(self._numbers)}"
+        await self.execute(f"CREATE DATABASE {name} OWNER {EVERYDAY} TEMPLATE template0 STRATEGY file_copy")
+        return self.server.url.replace("@/kith?", f"@/{name}?")
+
     async def execute(self, sql: str) -> None:
         async with connect(self.maintenance_url) as connection:
             await connection.execute(sql)
@@ -60,7 +67,8 @@ async def connect(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 def to_url(server: EmbeddedPostgres, database: str) -> str:
-    return server.url.replace("@/kith?", f"@/{database}?")
+    """As a superuser, which row level security lets pass."""
+    return server.superuser_url.replace("@/kith?", f"@/{database}?")
 
 
 def find_programs(version: int) -> Path | None:

@@ -17,6 +17,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     database_url: str = ""
     data: str = ".kith"
+    postgres_bin: str = ""
     host: str = "127.0.0.1"
     port: int = 8000
     url: str = "http://127.0.0.1:8000"
@@ -87,6 +88,11 @@ DEFAULTS: Mapping[str, Any] = msgspec.structs.asdict(Settings())
 SETTINGS: tuple[Setting, ...] = (
     Setting("database_url", "PostgreSQL 15 or newer, as a URL. Empty: PostgreSQL is started in the data folder."),
     Setting("data", "The data folder of `kith serve`."),
+    Setting(
+        "postgres_bin",
+        "The folder of PostgreSQL's programs (15 or newer) for the server in the data folder. Empty: those that come"
+        " with Kith.",
+    ),
     Setting("host", "The address that the API listens on."),
     Setting("port", "The port that the API listens on.", 0),
     Setting("url", "Where the command line finds a server."),

@@ -120,11 +120,21 @@ def installed(folder: Path, settings: Settings = Settings()) -> Iterator[Install
         yield installation
 
 
+async def allow_checkpoints(superuser_url: str) -> None:
+    """The benches ask for them before they measure; Kith's role does not need them."""
+    connection = await asyncpg.connect(superuser_url)
+    try:
+        await connection.execute("GRANT pg_checkpoint TO kith_app")
+    finally:
+        await connection.close()
+
+
 @contextmanager
 def serving(
     server: EmbeddedPostgres, client: Client, settings: Settings, key: str, created: int = 0
 ) -> Iterator[Installation]:
     """The parts, on a database that is new, or that was prepared with this key; ``created`` people were posted."""
+    asyncio.run(allow_checkpoints(server.superuser_url))
     settings = msgspec.structs.replace(settings, database_url=server.url, port=check_port("127.0.0.1", 0))
     assert asyncio.run(prepare_database(settings, key)), "the database has another key"
     processes = {name: start_part(arguments, settings) for name, arguments in PARTS.items()}

@@ -20,8 +20,11 @@ from kith.store import binaries
 from kith.store.binaries import Account, to_identity
 from kith.store.data_folder import Folder, find_embedded_url, to_socket_folder
 from kith.store.embedded import EmbeddedPostgres, to_options
+from kith.store.migrate import migrate
+from tests.postgres import connect
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
+OPEN_RULES = "SELECT count(*) FROM pg_hba_file_rules WHERE type <> 'local' AND auth_method <> 'reject'"
 ROOT = os.geteuid() == 0
 as_root = pytest.mark.skipif(not ROOT, reason="what only root meets")
 PROGRAMS = [
@@ -49,9 +52,9 @@ def public() -> Iterator[Path]:
         yield Path(path)
 
 
-def ask(server: EmbeddedPostgres, *statements: str) -> object:
+def ask(server: EmbeddedPostgres, *statements: str, superuser: bool = False) -> object:
     async def run() -> object:
-        connection = await asyncpg.connect(server.url)
+        connection = await asyncpg.connect(server.superuser_url if superuser else server.url)
         try:
             for statement in statements[:-1]:
                 await connection.execute(statement)
@@ -73,6 +76,28 @@ def test_it_keeps_what_was_written_over_a_stop_and_a_start(data: Path, bin_dir: 
         assert ask(first, "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (7) RETURNING n") == 7
     with EmbeddedPostgres.start(data, bin_dir=bin_dir, durable=False) as second:
         assert ask(second, "SELECT n FROM kept") == 7
+
+
+@pytest.mark.parametrize("bin_dir", PROGRAMS)
+def test_the_role_that_kith_works_as_has_no_rights_over_the_server(data: Path, bin_dir: Path | None) -> None:
+    with EmbeddedPostgres.start(data, bin_dir=bin_dir, durable=False) as server:
+        assert ask(server, "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user") is False
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            ask(server, "COPY (SELECT 1) TO PROGRAM 'true'", "SELECT 1")
+
+
+async def test_a_data_folder_of_an_earlier_version_gets_that_role_with_all_that_there_is(data: Path) -> None:
+    with EmbeddedPostgres.start(data, durable=False) as server:
+        async with connect(server.superuser_url) as connection:
+            await connection.execute("ALTER DATABASE kith OWNER TO kith")
+            await connection.execute("DROP ROLE kith_app")
+        await migrate(server.superuser_url)
+    with EmbeddedPostgres.start(data, durable=False) as server:
+        async with connect(server.url) as connection:
+            owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
+            assert [row[0] for row in await connection.fetch(owners)] == ["kith_app"]
+            # As later migrations do.
+            await connection.execute("ALTER TABLE contacts ADD COLUMN more int; ALTER FUNCTION kith_day RENAME TO day")
 
 
 @pytest.mark.parametrize("bin_dir", PROGRAMS)
@@ -103,7 +128,7 @@ def test_it_listens_on_a_private_socket_and_no_port(server: EmbeddedPostgres, da
             assert [c for c in process.net_connections() if c.status == psutil.CONN_LISTEN] == []
     for folder in (data / "postgresql", data / "run"):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert ask(server, "SELECT count(*) FROM pg_hba_file_rules WHERE type <> 'local' AND auth_method <> 'reject'") == 0
+    assert ask(server, OPEN_RULES, superuser=True) == 0
 
 
 @as_root

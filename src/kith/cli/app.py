@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 from typing import Annotated
 
+import asyncpg
 import msgspec
 import typer
 import uvloop
@@ -58,8 +59,13 @@ def main() -> None:
     except KithError as error:
         print_error(error, "--json" in sys.argv)
         sys.exit(1)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        print_error(
+            StartError(f"PostgreSQL refused, or ended, in the middle of the work: {error}"), "--json" in sys.argv
+        )
+        sys.exit(1)
     except OSError as error:
-        print_error(StartError(str(error)), "--json" in sys.argv)
+        print_error(StartError(str(error) or type(error).__name__), "--json" in sys.argv)
         sys.exit(1)
 
 

@@ -9,9 +9,10 @@ import typer
 
 from kith.cli.connect import Data, open_database
 from kith.cli.output import AsJson, print_json
-from kith.settings import load_settings, to_environment
-from kith.store.backup import Manifest, back_up, read_manifest
+from kith.settings import Settings, load_settings, to_environment
+from kith.store.backup import Manifest, Tools, back_up, read_manifest
 from kith.store.backup import restore as restore_backup
+from kith.store.binaries import to_bin_dir
 
 Folder = Annotated[Path, typer.Argument(help="The folder of the backup.", show_default=False)]
 
@@ -25,7 +26,7 @@ def backup(folder: Folder, data: Data = None, as_json: AsJson = False) -> None:
     """Dump the database into a new folder, with where its log stands. Kith may go on meanwhile."""
     settings = load_settings(data=data)
     with open_database(settings) as url:
-        manifest = asyncio.run(back_up(url, folder, to_environment(settings)))
+        manifest = asyncio.run(back_up(url, folder, make_tools(settings)))
     show(manifest, f"The backup is in {folder}", as_json)
 
 
@@ -34,8 +35,12 @@ def restore(folder: Folder, data: Data = None, as_json: AsJson = False) -> None:
     settings = load_settings(data=data)
     read_manifest(folder)
     with open_database(settings, make=True) as url:
-        manifest = asyncio.run(restore_backup(url, folder, to_environment(settings)))
+        manifest = asyncio.run(restore_backup(url, folder, make_tools(settings)))
     show(manifest, "Restored", as_json)
+
+
+def make_tools(settings: Settings) -> Tools:
+    return Tools(to_environment(settings), to_bin_dir(settings))
 
 
 def show(manifest: Manifest, done: str, as_json: bool) -> None:

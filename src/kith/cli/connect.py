@@ -11,6 +11,7 @@ import typer
 
 from kith.errors import StartError
 from kith.settings import Settings
+from kith.store.binaries import to_bin_dir
 from kith.store.data_folder import find_embedded_url, get_database_url
 from kith.store.database import Connection
 from kith.store.embedded import EmbeddedPostgres
@@ -52,5 +53,5 @@ def open_database(settings: Settings, make: bool = False) -> Iterator[str]:
     if url is not None or not (make or (Path(settings.data) / "postgresql").exists()):
         yield url or get_database_url(settings)
         return
-    with EmbeddedPostgres.start(Path(settings.data)) as server:
+    with EmbeddedPostgres.start(Path(settings.data), bin_dir=to_bin_dir(settings)) as server:
         yield server.url

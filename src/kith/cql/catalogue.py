@@ -143,9 +143,7 @@ _CONTACT_FIELDS = (
     Field(name="createdAt", kind="DATETIME", label="Created at", column="c.created_at", key="c.created_at"),
     Field(name="updatedAt", kind="DATETIME", label="Updated at", column="c.updated_at"),
     Field(name="version", kind="NUMBER", label="Version", column="c.version"),
-    Field(
-        name="mergedInto", kind="TEXT", label="Merged into", column="c.merged_into", nullable=True, only_shown=True
-    ),
+    Field(name="mergedInto", kind="TEXT", label="Merged into", column="c.merged_into", nullable=True, only_shown=True),
     Field(name="tags", kind="SET", label="Tags", shown=False),
     Field(name="lists", kind="SET", label="Lists", shown=False),
 )

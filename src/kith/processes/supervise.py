@@ -28,6 +28,7 @@ from kith.engine.keys import new_key_text
 from kith.errors import KithError, StartError
 from kith.integrations.vault import SECRETS_FILE, new_key
 from kith.settings import Settings, to_environment
+from kith.store.binaries import to_bin_dir
 from kith.store.data_folder import DataLock, open_data
 from kith.store.embedded import EmbeddedPostgres, die_with_parent
 from kith.store.migrate import migrate
@@ -136,7 +137,7 @@ def serve(settings: Settings) -> None:
         lock = DataLock(data)
         settings = msgspec.structs.replace(settings, port=check_port(settings.host, settings.port))
         if not settings.database_url:
-            postgres = EmbeddedPostgres.start(data, lock=lock)
+            postgres = EmbeddedPostgres.start(data, bin_dir=to_bin_dir(settings), lock=lock)
         url = settings.database_url or (postgres.url if postgres else "")
         settings = make_child_settings(settings, url, data)
         greeting = prepare(settings, data)

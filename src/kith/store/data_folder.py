@@ -15,6 +15,8 @@ from kith.store.binaries import Account, to_user_name
 
 SOCKET_NAME = ".s.PGSQL.5432"
 SOCKET_PATH_BYTES_MAX = 107
+# The role that Kith works as, and the one that made the cluster, which is its superuser.
+EVERYDAY, SUPERUSER = "kith_app", "kith"
 
 
 class DataLock:
@@ -105,8 +107,8 @@ def to_socket_folder(data: Path) -> Path:
     return Path("/tmp", "kith-" + hashlib.sha256(os.fsencode(data)).hexdigest()[:24])  # noqa: S108 - checked in Folder
 
 
-def to_url(folder: Path) -> str:
-    return f"postgresql://kith@/kith?host={quote(str(folder), safe='/')}&port=5432"
+def to_url(folder: Path, role: str = EVERYDAY) -> str:
+    return f"postgresql://{role}@/kith?host={quote(str(folder), safe='/')}&port=5432"
 
 
 def find_embedded_url(data: Path) -> str | None:

@@ -20,8 +20,25 @@ from types import TracebackType
 from typing import Self
 
 from kith.errors import StartError
-from kith.store.binaries import ENVIRONMENT, find_account, find_binaries, find_version, to_identity
-from kith.store.data_folder import SOCKET_NAME, DataLock, Folder, make_unwritable, open_data, to_socket_folder, to_url
+from kith.store.binaries import (
+    ENVIRONMENT,
+    POSTGRES_VERSION_MIN,
+    find_account,
+    find_binaries,
+    find_version,
+    to_identity,
+)
+from kith.store.data_folder import (
+    SOCKET_NAME,
+    SUPERUSER,
+    DataLock,
+    Folder,
+    make_unwritable,
+    open_data,
+    to_socket_folder,
+    to_url,
+)
+from kith.store.queries import load_queries
 
 LOG_BYTES_MAX = 16 * 1024 * 1024
 START_TIMEOUT_S = 300.0  # recovery after a crash reads up to max_wal_size of log
@@ -125,6 +142,7 @@ class EmbeddedPostgres:
         try:
             server.spawn()
             server.wait_until_ready()
+            server.make_role()
         except BaseException:
             server.stop()
             raise
@@ -140,7 +158,12 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
+        """For Kith: as a role without a superuser's rights."""
         return to_url(self._socket_folder.path)
+
+    @property
+    def superuser_url(self) -> str:
+        return to_url(self._socket_folder.path, SUPERUSER)
 
     @property
     def pid(self) -> int:
@@ -158,8 +181,11 @@ class EmbeddedPostgres:
         version = find_version(self._bin_dir / "postgres", self._account)
         if version is None:
             raise StartError(
-                f"PostgreSQL cannot be run from {self._bin_dir}. Set KITH_DATABASE_URL to one of your own."
+                f"PostgreSQL cannot be run from {self._bin_dir}. Set KITH_POSTGRES_BIN to the programs of another, or"
+                " KITH_DATABASE_URL to a server of your own."
             )
+        if version < POSTGRES_VERSION_MIN:
+            raise StartError(f"{self._bin_dir} has PostgreSQL {version}; Kith needs {POSTGRES_VERSION_MIN} or newer.")
         if not path.exists():
             self._make_cluster(path)
         self._cluster = self._open_folder(path)
@@ -171,7 +197,8 @@ class EmbeddedPostgres:
         if made_by != str(version):
             raise StartError(
                 f"{path} was made by PostgreSQL {made_by} and this is PostgreSQL {version}. "
-                "Use the program that made it, or move the data with pg_dump."
+                "Set KITH_POSTGRES_BIN to the programs that made it, or move the data with `kith backup` and"
+                " `kith restore`."
             )
         self._socket_folder = self._open_folder(to_socket_folder(self._data))
 
@@ -188,7 +215,13 @@ class EmbeddedPostgres:
             shutil.rmtree(unfinished, ignore_errors=True)
         folder = Folder(unfinished, self._account)
         try:
-            make = ["--username=kith", "--auth-local=trust", "--auth-host=reject", "--no-locale", "--encoding=UTF8"]
+            make = [
+                f"--username={SUPERUSER}",
+                "--auth-local=trust",
+                "--auth-host=reject",
+                "--no-locale",
+                "--encoding=UTF8",
+            ]
             make += ["--data-checksums", "--no-instructions"]
             if not self._durable:
                 make.append("--no-sync")
@@ -254,6 +287,21 @@ class EmbeddedPostgres:
             if time.monotonic() > deadline:
                 raise StartError(f"PostgreSQL was not ready within {timeout_s:.0f} s. {self._log_path} says why.")
             time.sleep(0.01)
+
+    def make_role(self) -> None:
+        """The role that Kith works as, where it is missing. In an older data folder it gets the tables."""
+        script = load_queries("roles")["make_everyday_role"]
+        made = subprocess.run(
+            [self._bin_dir / "psql", "-qX", "--set=ON_ERROR_STOP=1", f"--dbname={self.superuser_url}"],
+            input=script.encode() + b";\n",
+            capture_output=True,
+            env=ENVIRONMENT,
+            check=False,
+            preexec_fn=die_with_parent(signal.SIGKILL),
+        )
+        if made.returncode != 0:
+            reason = find_reason(made.stderr.decode(errors="replace"))
+            raise StartError(f"The role that Kith works as cannot be made in {self._cluster.path}: {reason}")
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Ends the server in order (its clients are cut off), within about the given time; then by force."""

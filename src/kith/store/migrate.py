@@ -10,13 +10,13 @@ import msgspec
 
 from kith.errors import NotYet, StartError
 from kith.model.system_properties import SYSTEM
+from kith.store.binaries import POSTGRES_VERSION_MIN
 from kith.store.database import CONNECT_TIMEOUT_S, UNANSWERED, Connection, make_unreachable
 from kith.store.queries import load_queries
 
 _PROPERTIES = load_queries("properties")
 _LOCK = 0x6B697468  # "kith"
 _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
-POSTGRES_VERSION_MIN = 15
 
 
 class Migration(NamedTuple):
