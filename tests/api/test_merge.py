@@ -339,7 +339,7 @@ async def test_a_write_to_the_loser_lands_on_the_winner(
 
 
 @pytest.mark.parametrize("applied", [True, False])
-async def test_the_winner_is_deleted_and_restored_by_the_name_of_the_loser(
+async def test_a_merged_contact_is_not_deleted_or_restored_and_the_refusal_names_the_winner(
     client: httpx2.AsyncClient, drain: Drain, applied: bool
 ) -> None:
     winner, loser = await make(client, email="ann@example.com"), await make(client, name="Bea")
@@ -347,20 +347,48 @@ async def test_the_winner_is_deleted_and_restored_by_the_name_of_the_loser(
     await merge(client, winner, loser)
     if applied:
         await drain()
-    assert (await client.delete(f"/crm/contacts/{loser}", headers={"If-Match": '"2"'})).status_code == 202
-    if applied:
-        await drain()
-    assert (await get(client, loser))["status"] == "DELETED"
-    third = await make(client, email="ann@example.com")
     for _ in range(2):
-        refused = await client.post(f"/crm/contacts/{loser}/restore")
-        assert to_refusal(refused) == (409, "CONTACT_EMAIL_EXISTS"), "what can be foreseen is refused at once"
-        assert refused.json()["error"]["details"]["existingExternalId"] == third
-        await drain()
-    await client.delete(f"/crm/contacts/{third}")
-    assert (await client.post(f"/crm/contacts/{loser}/restore")).status_code == 202
+        for ref in (loser, "2"):
+            deleted = await client.delete(f"/crm/contacts/{ref}", headers={"If-Match": '"2"'})
+            restored = await client.post(f"/crm/contacts/{ref}/restore")
+            for answer in (deleted, restored):
+                assert to_refusal(answer) == (400, "INVALID_REQUEST")
+                assert answer.json()["error"]["details"] == {"status": "MERGED", "mergedInto": winner}
+                assert winner in answer.json()["error"]["message"]
+        await client.delete(f"/crm/contacts/{winner}")
+    await drain()
+    assert (await get(client, loser))["status"] == "DELETED"
+    assert (await client.post(f"/crm/contacts/{winner}/restore")).status_code == 202
     await drain()
     assert (await get(client, "ann@example.com"))["externalId"] == winner
+
+
+@pytest.mark.parametrize("applied", [True, False])
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_write_on_a_merged_contact_names_the_one_that_it_lands_on(
+    client: httpx2.AsyncClient, drain: Drain, living_writer: None, applied: bool, waits: bool
+) -> None:
+    winner, loser = await make(client, email="ann@example.com"), await make(client, name="Bea")
+    tag = await make_other(client, "/crm/tags", key="vip")
+    company = await make_other(client, "/crm/companies", name="Acme")
+    await drain()
+    await merge(client, winner, loser)
+    if applied:
+        await drain()
+    headers = {"Prefer": "wait=10"} if waits else {}
+    for ref in (loser, "2", winner):
+        path = f"/crm/contacts/{ref}"
+        for method, where, body in (
+            ("PATCH", path, {"givenName": ref}),
+            ("POST", f"{path}/tags", {"tagId": tag}),
+            ("POST", f"{path}/activities", {"type": "NOTE"}),
+            ("POST", f"{path}/companies", {"companyId": company}),
+            ("DELETE", f"{path}/companies/{company}", None),
+        ):
+            answer = await client.request(method, where, json=body, headers=headers)
+            assert answer.status_code in (200, 201, 202), answer.text
+            landed = f"/crm/contacts/{winner}" if ref != winner else None
+            assert answer.headers.get("content-location") == landed
 
 
 async def test_writes_that_did_not_know_of_the_merge_land_on_the_winner(
@@ -376,6 +404,10 @@ async def test_writes_that_did_not_know_of_the_merge_land_on_the_winner(
             activity = await client.post(f"/crm/contacts/{loser}/activities", json={"type": "NOTE"})
             patched = await client.patch(f"/crm/contacts/{loser}", json={"givenName": "Bea"})
             await client.post(f"/crm/contacts/{loser}/tags", json={"tagId": tag})
+            unaware = [
+                await client.delete(f"/crm/contacts/{loser}"),
+                await client.post(f"/crm/contacts/{loser}/merge", json={"loserId": winner}),
+            ]
         assert patched.headers["location"] == f"/crm/contacts/{loser}"
         await own_kit.drain()
         after = await get(client, winner)
@@ -386,6 +418,10 @@ async def test_writes_that_did_not_know_of_the_merge_land_on_the_winner(
         )
         assert (await get(client, activity.headers["location"]))["contactId"] == 1
         assert (await get(client, f"/crm/tags/{tag}"))["contactCount"] == 1
+        for answer in unaware:
+            ended = (await client.get(answer.headers["operation-location"])).json()["data"]
+            assert (ended["status"], ended["error"]["code"]) == ("REJECTED", "INVALID_REQUEST")
+            assert ended["error"]["details"] == {"status": "MERGED", "mergedInto": winner}
 
 
 async def test_what_cannot_be_merged_is_refused(client: httpx2.AsyncClient, drain: Drain) -> None:

@@ -5,7 +5,14 @@ from typing import Any
 
 import msgspec
 
-from kith.engine.contacts import create_contact, delete_contact, get_contact, restore_contact, update_contact
+from kith.engine.contacts import (
+    create_contact,
+    delete_contact,
+    get_contact,
+    merge_contacts,
+    restore_contact,
+    update_contact,
+)
 from kith.engine.context import Engine
 from kith.engine.operations import Operation, get_operation
 from kith.engine.properties import create_property, get_property, update_property
@@ -45,6 +52,9 @@ class Acts:
 
     async def restore(self, ref: str) -> Written:
         return await restore_contact(self.engine, self._request, ref)
+
+    async def merge(self, ref: str, loser: str) -> Written:
+        return await merge_contacts(self.engine, self._request, ref, loser)
 
     async def define(self, key: str, type_: PropertyType, request: WriteRequest | None = None, **more: Any) -> Written:
         """A property of contacts, unless told otherwise."""

@@ -323,6 +323,31 @@ async def test_a_flush_in_the_middle_loses_no_write(processes: Processes, own_re
     assert await processes.count_operations() == {"APPLIED": 60}
 
 
+@pytest.mark.parametrize(
+    ("applied", "lost"), [(False, None), (True, None), (True, "all"), (True, "before the last merge")]
+)
+async def test_what_the_other_process_has_merged_takes_writes(
+    processes: Processes, own_redis: RedisServer, lost: str | None, applied: bool
+) -> None:
+    one, other = processes.one, processes.other
+    loser, middle, winner = [to_id(await one.create(email=f"{n}@example.com")) for n in range(3)]
+    if applied:
+        await processes.drain()
+    await one.merge(middle, loser)
+    if lost == "before the last merge":
+        own_redis.flush()
+    await one.merge(winner, middle)
+    if lost == "all":
+        own_redis.flush()
+    for n, ref in enumerate((loser, middle, winner) * 2):
+        await (other, one)[n % 2].update(ref, name=f"Ada {n}")
+    if lost is None:
+        with pytest.raises(Exposed, match=f"MERGED into {winner}"):
+            await other.delete(loser)
+    assert await processes.count_operations() == {"APPLIED": 5 + 6}
+    assert {(await acts.get(ref))["name"] for ref in (loser, middle, winner) for acts in (one, other)} == {"Ada 5"}
+
+
 async def test_a_process_that_starts_brings_back_what_redis_has_lost(
     processes: Processes, own_redis: RedisServer, settings: Settings
 ) -> None:

@@ -172,6 +172,7 @@ def make_write_request(exchange: Exchange, caller: Caller, raw: bytes) -> WriteR
         actor=caller.actor,
         idempotency_key=idempotency_key,
         fingerprint=make_fingerprint(exchange.method, exchange.path, raw) if idempotency_key else b"",
+        sent=raw,
         if_version=to_version(headers.get(b"if-match")),
         wait_s=find_wait_s(exchange.scope["headers"]) if b"prefer" in headers else 0,
     )

@@ -65,7 +65,7 @@ HEADERS: Mapping[str, tuple[str, Json]] = {
     ),
     "X-Kith-Checks": ("`deferred`, where only the writer can tell whether the write is refused.", {"type": "string"}),
     "ETag": ("The record's version in quotes, for If-Match.", {"type": "string", "examples": ['"1"']}),
-    "Content-Location": ("The record's own path, by its external id.", {"type": "string"}),
+    "Content-Location": ("The record's own path; of a write, where it landed on another contact.", {"type": "string"}),
     "Deprecation": ("Since when there is a better endpoint (RFC 9745).", {"type": "string"}),
     "Link": ("The better endpoint.", {"type": "string"}),
     "WWW-Authenticate": ("How to send a key, and what is wrong with this one.", {"type": "string"}),
@@ -74,7 +74,7 @@ HEADERS: Mapping[str, tuple[str, Json]] = {
 }
 LIMIT_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit", "RateLimit-Policy")
 RECORD_HEADERS = ("ETag", "Content-Location", "Preference-Applied")
-WRITE_HEADERS = ("Location", "Operation-Location", "Idempotent-Replayed", "X-Kith-Checks")
+WRITE_HEADERS = ("Location", "Operation-Location", "Content-Location", "Idempotent-Replayed", "X-Kith-Checks")
 
 
 def make_document(table: Sequence[Route]) -> Json:

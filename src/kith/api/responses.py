@@ -51,6 +51,8 @@ def make_write_answer(written: Written, request: WriteRequest) -> Answer:
         (b"location", written.location.encode()),
         (b"operation-location", b"/crm/operations/" + operation.id.encode()),
     ]
+    if written.landed is not None:
+        headers.append((b"content-location", written.landed.encode()))
     if written.waited:
         headers.append((b"preference-applied", b"wait=%d" % request.wait_s))
     if written.replayed:

@@ -10,7 +10,7 @@ from kith.cql.catalogue import ACTIVITY
 from kith.engine.context import Engine
 from kith.engine.listing import Listing, list_page, make_range
 from kith.engine.query import Page
-from kith.engine.records import Found, find_committed_number, get_record, get_target, parse_ref, write
+from kith.engine.records import Found, find_committed_number, get_record, name_target, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written
 from kith.model.activities import ActivityInput, make_activity
 from kith.model.commands import Command, LogActivity
@@ -32,7 +32,7 @@ async def log_activity(engine: Engine, request: WriteRequest, ref: str, fields: 
     parsed, given = parse_ref("contact", ref), make_activity(fields)
 
     def make_command(attempt: Attempt, state: State) -> Command:
-        contact_id = get_target(state, parsed).external_id
+        contact_id = name_target(state, parsed)
         return LogActivity(contact_id=contact_id, activity_id=attempt.make_id("act"), **given)
 
     return await write(engine, request, [parsed], make_command)
@@ -46,7 +46,7 @@ async def log_event(
 
     def make_command(attempt: Attempt, state: State) -> Command:
         return LogActivity(
-            contact_id=get_target(state, parsed).external_id,
+            contact_id=name_target(state, parsed),
             activity_id=attempt.make_id("act"),
             activity_type="CUSTOM_EVENT",
             module="INTEGRATION",

@@ -7,7 +7,7 @@ import msgspec
 from kith.engine.context import Engine
 from kith.engine.properties import check_defined, to_schema_ref
 from kith.engine.query import Page
-from kith.engine.records import get_named, get_record, get_target, parse_body_id, parse_ref, write
+from kith.engine.records import get_record, name_given, name_target, parse_body_id, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written
 from kith.model.associations import AssociationInput, AssociationPatch, make_association_changes
 from kith.model.commands import AssociateCompany, Command, RemoveAssociation, UpdateAssociation
@@ -24,8 +24,8 @@ async def associate_company(engine: Engine, request: WriteRequest, ref: str, fie
     given: dict[str, Any] = {k: v for k, v in make_association_changes(fields).items() if v is not None}
 
     def make_command(_: Attempt, state: State) -> Command:
-        contact_id = get_target(state, contact_ref).external_id
-        company_id = get_named(state, company_ref).external_id
+        contact_id = name_target(state, contact_ref)
+        company_id = name_given(state, company_ref)
         check_defined(request.workspace, state, "CONTACT_COMPANY", given.get("properties", {}))
         return AssociateCompany(contact_id=contact_id, company_id=company_id, **given)
 
@@ -40,8 +40,8 @@ async def update_association(
     changes = make_association_changes(fields)
 
     def make_command(_: Attempt, state: State) -> Command:
-        contact_id = get_target(state, contact_ref).external_id
-        company_id = get_target(state, company_ref).external_id
+        contact_id = name_target(state, contact_ref)
+        company_id = name_target(state, company_ref)
         check_defined(request.workspace, state, "CONTACT_COMPANY", changes.get("properties", {}))
         return UpdateAssociation(contact_id=contact_id, company_id=company_id, changes=changes)
 
@@ -53,8 +53,8 @@ async def remove_association(engine: Engine, request: WriteRequest, ref: str, co
     contact_ref, company_ref = parse_ref("contact", ref), parse_ref("company", company)
 
     def make_command(_: Attempt, state: State) -> Command:
-        contact_id = get_target(state, contact_ref).external_id
-        company_id = get_target(state, company_ref).external_id
+        contact_id = name_target(state, contact_ref)
+        company_id = name_target(state, company_ref)
         return RemoveAssociation(contact_id=contact_id, company_id=company_id)
 
     return await write(engine, request, [contact_ref, company_ref], make_command)

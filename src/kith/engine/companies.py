@@ -7,7 +7,7 @@ from kith.engine.context import Engine
 from kith.engine.listing import Listing, list_page, make_range, make_search, type_ahead
 from kith.engine.properties import check_defined, to_schema_ref
 from kith.engine.query import Page
-from kith.engine.records import Found, find_committed_number, get_record, get_target, parse_ref, write
+from kith.engine.records import Found, find_committed_number, get_record, name_target, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written
 from kith.model.commands import Command, CreateCompany, DeleteCompany, RestoreCompany, UpdateCompany
 from kith.model.companies import CompanyInput, CompanyPatch, make_company_changes
@@ -48,7 +48,7 @@ async def update_company(engine: Engine, request: WriteRequest, ref: str, fields
 
     def make_command(_: Attempt, state: State) -> Command:
         check_defined(request.workspace, state, "COMPANY", changes.get("properties", {}))
-        company_id = get_target(state, parsed).external_id
+        company_id = name_target(state, parsed)
         return UpdateCompany(company_id=company_id, changes=changes, if_version=request.if_version)
 
     return await write(engine, request, refs, make_command)
@@ -58,7 +58,7 @@ async def delete_company(engine: Engine, request: WriteRequest, ref: str) -> Wri
     parsed = parse_ref("company", ref)
 
     def make_command(_: Attempt, state: State) -> Command:
-        return DeleteCompany(company_id=get_target(state, parsed).external_id, if_version=request.if_version)
+        return DeleteCompany(company_id=name_target(state, parsed), if_version=request.if_version)
 
     return await write(engine, request, [parsed], make_command)
 
@@ -67,7 +67,7 @@ async def restore_company(engine: Engine, request: WriteRequest, ref: str) -> Wr
     parsed = parse_ref("company", ref)
 
     def make_command(_: Attempt, state: State) -> Command:
-        return RestoreCompany(company_id=get_target(state, parsed).external_id, if_version=request.if_version)
+        return RestoreCompany(company_id=name_target(state, parsed), if_version=request.if_version)
 
     return await write(engine, request, [parsed], make_command)
 

@@ -6,7 +6,7 @@ from kith.engine.context import Engine
 from kith.engine.listing import Listing, list_page, make_range, make_search, type_ahead
 from kith.engine.properties import check_defined, to_schema_ref
 from kith.engine.query import Page
-from kith.engine.records import Found, get_named, get_record, get_target, parse_body_id, parse_ref, write
+from kith.engine.records import Found, get_record, name_itself, name_target, parse_body_id, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written
 from kith.model.commands import Command, CreateContact, DeleteContact, MergeContacts, RestoreContact, UpdateContact
 from kith.model.contacts import ContactInput, ContactPatch, make_contact_changes
@@ -49,7 +49,7 @@ async def update_contact(engine: Engine, request: WriteRequest, ref: str, fields
 
     def make_command(_: Attempt, state: State) -> Command:
         check_defined(request.workspace, state, "CONTACT", changes.get("properties", {}))
-        contact_id = get_target(state, parsed).external_id
+        contact_id = name_target(state, parsed)
         return UpdateContact(contact_id=contact_id, changes=changes, if_version=request.if_version)
 
     return await write(engine, request, refs, make_command)
@@ -59,7 +59,7 @@ async def delete_contact(engine: Engine, request: WriteRequest, ref: str) -> Wri
     parsed = parse_ref("contact", ref)
 
     def make_command(_: Attempt, state: State) -> Command:
-        return DeleteContact(contact_id=get_target(state, parsed).external_id, if_version=request.if_version)
+        return DeleteContact(contact_id=name_itself(state, parsed), if_version=request.if_version)
 
     return await write(engine, request, [parsed], make_command)
 
@@ -68,7 +68,7 @@ async def restore_contact(engine: Engine, request: WriteRequest, ref: str) -> Wr
     parsed = parse_ref("contact", ref)
 
     def make_command(_: Attempt, state: State) -> Command:
-        return RestoreContact(contact_id=get_target(state, parsed).external_id, if_version=request.if_version)
+        return RestoreContact(contact_id=name_itself(state, parsed), if_version=request.if_version)
 
     return await write(engine, request, [parsed], make_command)
 
@@ -78,12 +78,8 @@ async def merge_contacts(engine: Engine, request: WriteRequest, ref: str, loser:
     winner_ref, loser_ref = parse_ref("contact", ref), parse_body_id("contact", "loserId", loser)
 
     def make_command(_: Attempt, state: State) -> Command:
-        winner, loser = state.find_ref(winner_ref), state.find_ref(loser_ref)
-        if winner is None:
-            winner = get_target(state, winner_ref)
-        if loser is None:
-            loser = get_named(state, loser_ref)
-        return MergeContacts(contact_id=winner.external_id, loser_id=loser.external_id, if_version=request.if_version)
+        winner, loser = name_itself(state, winner_ref), name_itself(state, loser_ref)
+        return MergeContacts(contact_id=winner, loser_id=loser, if_version=request.if_version)
 
     return await write(engine, request, [winner_ref, loser_ref], make_command)
 

@@ -7,6 +7,8 @@ from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
+import msgspec
+
 from kith.engine.dynamic_lists import DynamicLists
 from kith.engine.reach import Reach, find_reach
 from kith.engine.rows import RowMaker
@@ -17,6 +19,7 @@ from kith.model.contacts import Contact
 from kith.model.decide import Accepted, Decision, Rejected, decide, fold, touches
 from kith.model.events import REJECTED, Event
 from kith.model.lists import List
+from kith.model.names import resolve
 from kith.model.properties import Property, Schema
 from kith.model.records import Claim, Identity, Record
 from kith.model.state import Ref, State, Survey
@@ -174,7 +177,14 @@ class Decided:
         workspace = envelope.workspace_id
         state = self._states[workspace]
         state.know_absent(touches(envelope.command))
-        decision = decide(state, envelope.command, envelope.at)
+        command = resolve(state, envelope.command)
+        if isinstance(command, Rejected):
+            decision: Decision = command
+        else:
+            if command is not envelope.command:
+                envelope = msgspec.structs.replace(envelope, command=command)
+                placed = Placed(placed.position, envelope)
+            decision = decide(state, command, envelope.at)
         if not isinstance(decision, Rejected):
             if not self._reach_on(envelope, state, decision.events):
                 return False

@@ -12,7 +12,8 @@ from kith.errors import Exposed
 from kith.log.port import Entry
 from kith.model.codec import Undecodable, decode_envelope
 from kith.model.commands import Envelope, to_resource, to_type
-from kith.model.decide import touches
+from kith.model.decide import Rejected, touches
+from kith.model.names import resolve
 from kith.model.state import State
 from kith.model.workspaces import Workspace
 from kith.pending.port import PendingWrite, Snapshot
@@ -69,17 +70,19 @@ async def _foresee_again(engine: Engine, shard: int, placed: Placed, state: Stat
     envelope = placed.envelope
     if seen.find_operation(envelope.workspace_id, envelope.operation_id):
         return  # appended twice, when its first acknowledgement was lost: the writer passes over the second
+    command = resolve(state, envelope.command)
     try:
-        write, _ = predict(state, _to_attempt(shard, envelope), envelope.command)
+        foreseen = predict(state, _to_attempt(shard, envelope), command) if not isinstance(command, Rejected) else None
     except Exposed:
-        write = _make_unforeseen(shard, envelope)
+        foreseen = None
+    write = foreseen[0] if foreseen is not None else _make_unforeseen(shard, envelope)
     if envelope.idempotency:
         write = msgspec.structs.replace(write, answer=bytes(envelope.idempotency.answer))
     await engine.pending.restore(write, placed.position)
 
 
 def _make_unforeseen(shard: int, envelope: Envelope) -> PendingWrite:
-    """A write that will be rejected, or is applied by now: it changes nothing that is foreseen, but it is known."""
+    """A write that will be rejected, is applied by now, or cannot be decided: nothing is foreseen but the operation."""
     return PendingWrite(
         operation_id=envelope.operation_id,
         type=to_type(envelope.command),

@@ -18,7 +18,7 @@ from kith.engine.context import Engine
 from kith.engine.listing import Listing, list_page
 from kith.engine.named import find_lists
 from kith.engine.query import Page
-from kith.engine.records import Found, get_record, get_target, parse_body_id, parse_ref, write
+from kith.engine.records import NOUNS, Found, get_record, name_itself, name_target, parse_body_id, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written
 from kith.errors import Exposed, InvalidId, InvalidRequest, NotFound
 from kith.model.commands import AddMembers, Command, CreateList, DeleteList, EvaluateList, RemoveMembers, UpdateList
@@ -26,6 +26,7 @@ from kith.model.lists import ENTITIES, MEMBERS_PER_CALL_MAX, EntityType, ListInp
 from kith.model.rules.lists import refuse_members
 from kith.model.state import Ref, State
 from kith.model.workspaces import Workspace
+from kith.store.database import UNANSWERED
 
 
 class ListListing(Listing, frozen=True, kw_only=True):
@@ -65,7 +66,7 @@ async def update_list(engine: Engine, request: WriteRequest, ref: str, fields: L
             changes |= await understand_filter(engine, request.workspace, entity, changes["filter_criteria"])
 
     def make_command(_: Attempt, state: State) -> Command:
-        list_id = get_target(state, parsed).external_id
+        list_id = name_target(state, parsed)
         return UpdateList(list_id=list_id, changes=changes, if_version=request.if_version)
 
     return await write(engine, request, [parsed], make_command)
@@ -75,7 +76,7 @@ async def delete_list(engine: Engine, request: WriteRequest, ref: str) -> Writte
     parsed = parse_ref("list", ref)
 
     def make_command(_: Attempt, state: State) -> Command:
-        return DeleteList(list_id=get_target(state, parsed).external_id, if_version=request.if_version)
+        return DeleteList(list_id=name_target(state, parsed), if_version=request.if_version)
 
     return await write(engine, request, [parsed], make_command)
 
@@ -85,7 +86,7 @@ async def evaluate_list(engine: Engine, request: WriteRequest, ref: str) -> Writ
     parsed = parse_ref("list", ref)
 
     def make_command(_: Attempt, state: State) -> Command:
-        return EvaluateList(list_id=get_target(state, parsed).external_id)
+        return EvaluateList(list_id=name_target(state, parsed))
 
     return await write(engine, request, [parsed], make_command)
 
@@ -167,20 +168,37 @@ async def _change_members(
     ids: Sequence[int | str],
     command: type[AddMembers] | type[RemoveMembers],
 ) -> Written:
-    head = await _get_head(engine, request.workspace, ref)
-    entity = ENTITIES[head.entity_type]
+    list_ref, entity = await _find_members_list(engine, request.workspace, ref, ids)
     members = parse_members(entity, ids)
 
     def make_command(_: Attempt, state: State) -> Command:
-        found = [state.find_ref(member) for member in members]
-        missing = [member.value for member, record in zip(members, found, strict=True) if record is None]
+        names, missing = [], []
+        for member in members:
+            try:
+                names.append(name_itself(state, member))
+            except NotFound:
+                missing.append(member.value)
         if missing:
             refusal = refuse_members(entity, missing)
             raise Exposed(refusal.code, refusal.message, refusal.details)
-        record_ids = [record.external_id for record in found if record is not None]
-        return command(list_id=head.external_id, entity=entity, record_ids=record_ids)
+        return command(list_id=name_target(state, list_ref), entity=entity, record_ids=names)
 
-    return await write(engine, request, [Ref("list", "external_id", head.external_id), *members], make_command)
+    return await write(engine, request, [list_ref, *members], make_command)
+
+
+async def _find_members_list(
+    engine: Engine, workspace: Workspace, ref: str, ids: Sequence[int | str]
+) -> tuple[Ref, EntityName]:
+    """The list, and the kind of its members: where PostgreSQL does not answer, the one that their ids say."""
+    try:
+        head = await _get_head(engine, workspace, ref)
+    except UNANSWERED:
+        if engine.log.needs_database:
+            raise
+        prefix = NOUNS["company"].prefix + "_"
+        named = any(isinstance(one, str) and one.startswith(prefix) for one in ids)
+        return parse_ref("list", ref), "company" if named else "contact"
+    return Ref("list", "external_id", head.external_id), ENTITIES[head.entity_type]
 
 
 def parse_members(entity: str, ids: Sequence[Any]) -> list[Ref]:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from kith.engine.schemas import Schemas
-from kith.model.records import Record
-from kith.model.state import Ref
-from kith.store.database import Database
+from kith.model.records import Identity, Record
+from kith.model.state import Ref, State
+from kith.model.workspaces import Workspace
+from kith.store.database import UNANSWERED, Database
 
 LOAD_REQUESTS_MAX = 200
 # After a load that PostgreSQL did not answer in time, none is tried for so long: each would wait as long as that one.
@@ -40,10 +41,9 @@ class Loader:
         kept, missing = self._find_kept(shard, workspace_id, refs)
         return kept + await self._load_missing(shard, workspace_id, missing) if missing else kept
 
-    def list_kept(self, shard: int, workspace_id: int, refs: Sequence[Ref]) -> list[Record] | None:
-        """What is known without PostgreSQL: the schemas, or None where one of them is not."""
-        kept, missing = self._find_kept(shard, workspace_id, refs)
-        return None if any(ref.kind == "schema" for ref in missing) else kept
+    def list_kept(self, shard: int, workspace_id: int, refs: Sequence[Ref]) -> list[Record]:
+        """What is known without PostgreSQL: the schemas that are kept."""
+        return self._find_kept(shard, workspace_id, refs)[0]
 
     def _find_kept(self, shard: int, workspace_id: int, refs: Sequence[Ref]) -> tuple[list[Record], list[Ref]]:
         """The schemas that are kept, and the refs that are left."""
@@ -95,6 +95,42 @@ class Loader:
         for one in group:
             if not one.done.done():
                 one.done.set_result(_pick(index, one.workspace_id, one.refs))
+
+
+class Loaded:
+    """The committed records that a request names, and those that pending writes lead to from there.
+
+    ``is_read`` is false where PostgreSQL did not answer and the log is elsewhere: then only the writer can check what
+    is not pending.
+    """
+
+    def __init__(self, loader: Loader, workspace: Workspace, *, needs_database: bool) -> None:
+        self.records: list[Record] = []
+        self.is_read = True
+        self._loader = loader
+        self._workspace = workspace
+        self._needs_database = needs_database
+        self._looked_for: set[Identity] = set()
+
+    async def load(self, refs: Sequence[Ref]) -> None:
+        """Raises the failure of PostgreSQL where nothing can be accepted without it."""
+        place = self._workspace.shard, self._workspace.id
+        try:
+            self.records += await self._loader.load(*place, refs)
+        except UNANSWERED:
+            if self._needs_database:
+                raise
+            self.records += self._loader.list_kept(*place, refs)
+            self.is_read = False
+
+    def list_missing(self, state: State) -> list[Identity]:
+        """What the state lacks and was not looked for in the database."""
+        return [identity for identity in state.list_unknown() if identity not in self._looked_for]
+
+    async def load_missing(self, state: State) -> None:
+        missing = self.list_missing(state)
+        self._looked_for.update(missing)
+        await self.load([Ref(kind, "external_id", external_id) for kind, external_id in missing])
 
 
 Index = dict[tuple[int, Ref], Record]

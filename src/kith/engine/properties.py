@@ -13,7 +13,7 @@ from kith.engine.query import Page
 from kith.engine.records import Found, get_record, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written, foresee
 from kith.engine.surveys import survey_values
-from kith.errors import InvalidRequest, Validation
+from kith.errors import InvalidRequest, Unavailable, Validation
 from kith.model.commands import ArchiveProperty, Command, CreateProperty, UpdateProperty
 from kith.model.properties import (
     PropertyEntity,
@@ -54,9 +54,18 @@ def to_schema_ref(entity: PropertyEntity) -> Ref:
 
 
 def check_defined(workspace: Workspace, state: State, entity: PropertyEntity, properties: Mapping[str, Any]) -> None:
-    """In a workspace that is strict about them, no properties that are not defined. Raises Validation."""
+    """In a workspace that is strict about them, no properties that are not defined.
+
+    Raises Validation, and Unavailable where what is defined cannot be read.
+    """
     if not workspace.strict_properties or not properties:
         return
+    if not state.knows(("schema", entity)):
+        raise Unavailable(
+            "The database is not reachable right now, and this workspace takes only properties that are defined. Leave"
+            " out the properties, or try again later.",
+            2,
+        )
     schema = state.find(Schema, entity)
     defined = schema.properties if schema is not None else {}
     undefined = [key for key, value in properties.items() if value is not None and key not in defined]

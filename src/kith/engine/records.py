@@ -9,12 +9,12 @@ from kith.cql.catalogue import ENTITIES
 from kith.cql.compile import compile_get
 from kith.engine.context import Engine
 from kith.engine.submit import Attempt, WriteRequest, Written, begin, find_replayed, submit, wait_for
-from kith.errors import InvalidId, InvalidRequest, NotFound
+from kith.errors import InvalidId, InvalidRequest, NotFound, Unavailable
 from kith.ids import NUMBER_DIGITS_MAX, Prefix, parse_id
 from kith.model.commands import PATHS, Command
 from kith.model.companies import normalise_domain
-from kith.model.contacts import Contact
 from kith.model.forms import DOMAIN, EMAIL
+from kith.model.names import KINDS, to_name
 from kith.model.records import Record
 from kith.model.state import Ref, State
 from kith.model.values import normalise_email
@@ -117,27 +117,48 @@ def make_not_found(kind: str, value: int | str) -> NotFound:
     return NotFound(f"No {kind} {str(value)[:80]} is in this workspace.")
 
 
-def get_target(state: State, ref: Ref) -> Record:
-    """The record that a write names; of a merged contact, the one that it went into. Raises NotFound."""
+def name_target(state: State, ref: Ref) -> str:
+    """What names, in a command, the record that a write lands on; of a merged contact, the one that it went into.
+
+    It is the external id, or see ``kith.model.names``. Raises NotFound, and Unavailable for a number that cannot be
+    looked up.
+    """
     found = state.find_ref(ref)
-    if isinstance(found, Contact):
-        found = state.find_contact(found.external_id)
-    if found is None:
-        raise make_not_found(ref.kind, ref.value)
-    return found
+    return state.find_last(found).external_id if found is not None else _name_unseen(state, ref)
 
 
-def get_named(state: State, ref: Ref) -> Record:
-    """The record that a body names. Raises NotFound, and INVALID_REQUEST for a DELETED one."""
-    found = get_target(state, ref)
-    if not found.live:
+def name_itself(state: State, ref: Ref) -> str:
+    """Likewise, but of a merged contact itself."""
+    found = state.find_ref(ref)
+    return found.external_id if found is not None else _name_unseen(state, ref)
+
+
+def name_given(state: State, ref: Ref) -> str:
+    """Likewise, of the record that a body names. Raises INVALID_REQUEST for a DELETED one."""
+    found = state.find_ref(ref)
+    if found is not None and not state.find_last(found).live:
         raise InvalidRequest(f"The {ref.kind} {ref.value} is DELETED. Restore it first.", {"status": "DELETED"})
-    return found
+    return name_target(state, ref)
+
+
+def _name_unseen(state: State, ref: Ref) -> str:
+    if not state.is_partial or state.knows_ref(ref):
+        raise make_not_found(ref.kind, ref.value)
+    if ref.by == "number":
+        noun = NOUNS[ref.kind]
+        other = f" or {noun.claim}" if noun.claim in KINDS else ""
+        raise Unavailable(
+            f"The database is not reachable right now, and only the database knows which {ref.kind} has the number"
+            f" {ref.value}. Name the {ref.kind} by its external id ({noun.prefix}_…){other}, or try again later.",
+            2,
+        )
+    return to_name(ref.by, ref.value)
 
 
 async def get_record(engine: Engine, workspace: Workspace, kind: str, text: str) -> Found:
     """The record as it is, with the pending writes on it folded in. Raises InvalidId, NotFound."""
     named = ref = parse_ref(kind, text)
+    passed: set[str] = set()
     with engine.pending.reading() as seen:
         while True:
             if ref.by not in ("number", "external_id"):
@@ -158,8 +179,10 @@ async def get_record(engine: Engine, workspace: Workspace, kind: str, text: str)
             if moved and foreseen is None:
                 raise make_not_found(kind, text)
             successor = foreseen.successor if foreseen is not None else row["successor"] if row else None
-            if successor is None:
+            if successor is None or successor in passed:
+                # Two processes that do not know of each other's writes may accept merges in a circle.
                 break
+            passed.add(successor)
             named = ref = Ref(kind, "external_id", successor)
     if foreseen is not None:
         return _to_found(foreseen, row["id"] if row else None)
@@ -197,23 +220,25 @@ async def write(
         applied = await wait_for(engine, written, request.workspace, request.wait_s)
         if applied is None:
             return written
-        return msgspec.structs.replace(applied, data=await _load_applied(engine, request.workspace, applied))
+        return await _load_applied(engine, request.workspace, applied)
     except UNANSWERED:
         return written  # it is accepted, whatever can be told of it by now
 
 
-async def _load_applied(engine: Engine, workspace: Workspace, applied: Written) -> bytes:
-    """The record that was written, as it is committed now; one that was removed as it was."""
+async def _load_applied(engine: Engine, workspace: Workspace, applied: Written) -> Written:
+    """With the record that was written, as it is committed now; one that was removed as it was."""
     path, _, external_id = applied.location.rpartition("/")
     kind = next(kind for kind, prefix in PATHS.items() if prefix == f"{path}/")
+    landed = applied.landed
     while True:
         row = await engine.database.fetchrow(_GET[kind, "external_id"], workspace.shard, workspace.id, external_id)
         if row is None:
-            return applied.data.replace(b',"pending":true}', b"}")
+            return msgspec.structs.replace(applied, data=applied.data.replace(b',"pending":true}', b"}"))
         if row["successor"] is None:
             document: str = row["document"]
-            return document.encode()
+            return msgspec.structs.replace(applied, data=document.encode(), landed=landed)
         external_id = row["successor"]
+        landed = f"{path}/{external_id}"
 
 
 def _to_found(record: Record, number: int | None) -> Found:

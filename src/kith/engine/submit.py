@@ -6,20 +6,22 @@ made again. Between the claim and joining the log's queue nothing is awaited, so
 the order in which they stand on the log.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
 from kith.engine.context import Engine
+from kith.engine.loading import Loaded
 from kith.engine.operations import Operation, find_committed, find_operation, to_pending
-from kith.errors import Exposed, NotFound, Unavailable
+from kith.errors import Exposed, Unavailable
 from kith.ids import Prefix, derive_id, new_id
 from kith.model.actors import SYSTEM, Actor
 from kith.model.codec import encode_envelope
-from kith.model.commands import MAKING, Command, Envelope, Idempotency, to_resource, to_type
+from kith.model.commands import MAKING, PATHS, Command, Envelope, Idempotency, to_resource, to_type
 from kith.model.decide import Accepted, Rejected, decide, fold, touches
 from kith.model.events import Event
+from kith.model.names import list_names, to_claim
 from kith.model.records import Claim, Identity, Record
 from kith.model.state import Ref, State
 from kith.model.views import to_json
@@ -31,19 +33,23 @@ IDEMPOTENCY_WINDOW = timedelta(hours=24)
 
 
 class WriteRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks, and how the request wants to be taken. ``wait_s`` 0: do not wait."""
+    """Who asks, and how the request wants to be taken. ``wait_s`` 0: do not wait. ``sent`` is the body, as JSON."""
 
     workspace: Workspace
     key_id: int
     actor: Actor | None = SYSTEM
     idempotency_key: str | None = None
     fingerprint: bytes = b""
+    sent: bytes = b""
     if_version: int | None = None
     wait_s: float = 0
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a write. ``data`` is the record's JSON: provisional, or committed where ``waited``."""
+    """The answer to a write. ``data`` is the record's JSON: provisional, or committed where ``waited``.
+
+    ``landed`` is the path of the contact that was written in place of one that was merged into it.
+    """
 
     data: bytes
     operation: Operation
@@ -52,6 +58,7 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     replayed: bool = False
     waited: bool = False
     deferred: bool = False
+    landed: str | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,26 +140,26 @@ async def _submit(
     if len(engine.pending) >= engine.settings.pending_writes_max:
         raise Unavailable(f"{len(engine.pending):,} writes wait for the writer. Try again when it has caught up.", 5)
     with engine.pending.reading() as seen:
-        records, is_read = await _load(engine, workspace, refs)
+        loaded = Loaded(engine.loader, workspace, needs_database=engine.log.needs_database)
+        await loaded.load(refs)
         while True:
             # From here to the append's place in the queue nothing is awaited but the overlay, which keeps the order.
             if any(seen.find_operation(workspace.id, known) for known in attempt.list_known_ids()):
                 return await _overtaken(engine, attempt)
+            state = foresee(seen, workspace.id, loaded.records, refs, is_partial=not loaded.is_read)
+            if loaded.list_missing(state):
+                if not await seen.refresh(workspace.shard):
+                    await loaded.load_missing(state)
+                continue
             try:
-                state = foresee(seen, workspace.id, records, refs)
                 command = make_command(state)
-                asked = touches(command)
-                if not is_read and not all(state.knows(identity) for identity in asked.records):
-                    raise _make_unread()
-                state.know_absent(asked)
-                write, envelope = predict(state, attempt, command)
-            except Exposed as error:
+                foreseen = predict(state, attempt, command)
+                write, envelope = foreseen or defer(attempt, command)
+            except Exposed:
                 if not await seen.refresh(workspace.shard):
                     # What refuses it may be its own first request, which another process has accepted.
                     replayed = await find_replayed(engine, attempt)
                     if replayed is None:
-                        if isinstance(error, NotFound) and not is_read:
-                            raise _make_unread() from error
                         raise
                     return replayed
             else:
@@ -164,30 +171,8 @@ async def _submit(
         operation=to_pending(write, position),
         location=write.resource,
         created=_makes_something(write.type),
-        deferred=seen.deferred or not is_read,
-    )
-
-
-async def _load(engine: Engine, workspace: Workspace, refs: Sequence[Ref]) -> tuple[list[Record], bool]:
-    """The committed records that are named, and whether they could be read.
-
-    Where PostgreSQL does not answer and the log is elsewhere, writes on what is pending, and on nothing that is there,
-    are accepted all the same: no refusal of them can be foreseen but by what is pending too.
-    """
-    try:
-        return await engine.loader.load(workspace.shard, workspace.id, refs), True
-    except UNANSWERED:
-        kept = engine.loader.list_kept(workspace.shard, workspace.id, refs)
-        if kept is None or engine.log.needs_database:
-            raise
-        return kept, False
-
-
-def _make_unread() -> Unavailable:
-    return Unavailable(
-        "The database is not reachable right now, and this write depends on a record that only it has. Writes that make"
-        " something, and writes on what they made, are accepted.",
-        2,
+        deferred=seen.deferred or not loaded.is_read or foreseen is None,
+        landed=find_landing(state, refs),
     )
 
 
@@ -214,45 +199,67 @@ async def _overtaken(engine: Engine, attempt: Attempt) -> Written:
     return written
 
 
-def foresee(seen: Snapshot, workspace_id: int, records: Sequence[Record], refs: Sequence[Ref]) -> State:
-    """The committed state with the pending writes folded in."""
-    state = State()
+def foresee(
+    seen: Snapshot, workspace_id: int, records: Sequence[Record], refs: Sequence[Ref], *, is_partial: bool = False
+) -> State:
+    """The committed state with the pending writes folded in.
+
+    A pending write may lead to a record that was not loaded: ``State.list_unknown`` names it.
+    """
+    state = State(is_partial=is_partial)
     state.know(records)
     numbers = {record.identity: record.number for record in records}
-    claims = {claim for record in records for claim in record.values}
     waiting = [record.identity for record in records]
+    claims = [claim for record in records for claim in record.values]
     for ref in refs:
         if ref.by == "external_id":
             waiting.append((ref.kind, str(ref.value)))
         elif ref.by != "number":
-            claims.add((ref.by, str(ref.value)))
-    done = set()
-    while waiting:
-        identity = waiting.pop()
-        moved, record = seen.find_record(workspace_id, identity)
-        if identity in done or not moved:
-            continue
-        done.add(identity)
-        if record is None:
-            state.know_removed(identity)
-            continue
-        state.know((_with_number(record, numbers.get(identity)),))
-        claims.update(record.values)
-        if record.successor is not None:
-            waiting.append((record.kind, record.successor))
-    for claim in claims:
-        moves, holder = seen.find_holder(workspace_id, claim)
-        if moves:
-            if holder is not None and (record := seen.find_record(workspace_id, holder)[1]) is not None:
-                state.know((_with_number(record, numbers.get(holder)),))
-            if holder is None or state.knows(holder):
-                state.know_holder(claim, holder)
+            claims.append((ref.by, str(ref.value)))
+    asked: set[Identity | Claim] = set()
+    while waiting or claims:
+        if not waiting:
+            if (claim := claims.pop()) not in asked:
+                asked.add(claim)
+                waiting += _fold_claim(state, seen, workspace_id, claim)
+        elif (identity := waiting.pop()) not in asked:
+            asked.add(identity)
+            known = _fold_record(state, seen, workspace_id, identity, numbers.get(identity))
+            if known is not None:
+                claims += known.values
+                waiting += [(known.kind, known.successor)] if known.successor is not None else []
     return state
 
 
-def predict(state: State, attempt: Attempt, command: Command) -> tuple[PendingWrite, Envelope]:
-    """What the command is foreseen to do, and its envelope. Raises the error of a foreseen refusal."""
-    request = attempt.request
+def _fold_record(
+    state: State, seen: Snapshot, workspace_id: int, identity: Identity, number: int | None
+) -> Record | None:
+    """The record as it is with the pending writes, where that is known."""
+    moved, record = seen.find_record(workspace_id, identity)
+    if moved and record is None:
+        state.know_removed(identity)
+    elif record is not None:
+        state.know((_with_number(record, number),))
+    return state.peek(identity)
+
+
+def _fold_claim(state: State, seen: Snapshot, workspace_id: int, claim: Claim) -> list[Identity]:
+    """The record that pending writes give the claim to, if any."""
+    moves, holder = seen.find_holder(workspace_id, claim)
+    if moves:
+        state.know_holder(claim, holder)
+    return [holder] if holder is not None else []
+
+
+def predict(state: State, attempt: Attempt, command: Command) -> tuple[PendingWrite, Envelope] | None:
+    """What the command is foreseen to do, and its envelope; None where the state lacks what deciding needs.
+
+    Raises the error of a foreseen refusal.
+    """
+    asked = touches(command)
+    if list_names(command) or not all(_can_decide(state, identity) for identity in asked.records):
+        return None
+    state.know_absent(asked)
     decision = decide(state, command, attempt.at)
     if isinstance(decision, Rejected):
         raise Exposed(decision.code, decision.message, decision.details)
@@ -264,6 +271,32 @@ def predict(state: State, attempt: Attempt, command: Command) -> tuple[PendingWr
         records.update((record.identity, record) for record in event.also)
         fold(state, event)
     answer = to_json(find_subject(state, command, decision), pending=True)
+    return make_write(attempt, command, answer, records, holders)
+
+
+def _can_decide(state: State, identity: Identity) -> bool:
+    return state.knows_end(identity) if state.knows(identity) else not state.is_partial
+
+
+def defer(attempt: Attempt, command: Command) -> tuple[PendingWrite, Envelope]:
+    """A write whose records cannot be read: its answer is what was sent, and what names the record."""
+    _, name = command.subject
+    claim = to_claim(name)
+    named = {"externalId": name} if claim is None else {"externalId": None, claim[0]: claim[1]}
+    sent = msgspec.json.decode(attempt.request.sent or b"{}", type=dict[str, msgspec.Raw])
+    answer = msgspec.json.encode({"id": None, **named, **sent, "pending": True})
+    return make_write(attempt, command, answer, {}, {})
+
+
+def make_write(
+    attempt: Attempt,
+    command: Command,
+    answer: bytes,
+    records: Mapping[Identity, Record | None],
+    holders: Mapping[Claim, Identity | None],
+) -> tuple[PendingWrite, Envelope]:
+    """The write as the overlay keeps it, and the envelope as it stands on the log."""
+    request = attempt.request
     keyed = request.idempotency_key is not None
     fingerprint = request.fingerprint.hex()
     write = PendingWrite(
@@ -289,6 +322,14 @@ def predict(state: State, attempt: Attempt, command: Command) -> tuple[PendingWr
         idempotency=Idempotency(fingerprint=fingerprint, answer=msgspec.Raw(answer)) if keyed else None,
     )
     return write, envelope
+
+
+def find_landing(state: State, refs: Sequence[Ref]) -> str | None:
+    """The path of the contact that a write landed on, where the first ref names one that was merged into it."""
+    named = state.find_ref(refs[0]) if refs else None
+    if named is None or named.successor is None:
+        return None
+    return PATHS[named.kind] + state.find_last(named).external_id
 
 
 def find_subject(state: State, command: Command, decision: Accepted) -> Record:
@@ -323,7 +364,7 @@ async def wait_for(engine: Engine, written: Written, workspace: Workspace, wait_
         return None
     if ended.status == "REJECTED":
         raise ended.to_error()
-    return msgspec.structs.replace(written, operation=ended, waited=True)
+    return msgspec.structs.replace(written, operation=ended, location=ended.resource, waited=True)
 
 
 def _derive_operation_id(request: WriteRequest, at: datetime) -> str:

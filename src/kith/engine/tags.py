@@ -7,7 +7,7 @@ from kith.cql.catalogue import TAG
 from kith.engine.context import Engine
 from kith.engine.listing import Listing, list_page
 from kith.engine.query import Page
-from kith.engine.records import Found, get_named, get_record, get_target, parse_body_id, parse_ref, write
+from kith.engine.records import Found, get_record, name_given, name_target, parse_body_id, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written
 from kith.errors import InvalidRequest
 from kith.model.commands import AssignTag, Command, CreateTag, DeleteTag, RemoveTag, UpdateTag
@@ -35,7 +35,7 @@ async def update_tag(engine: Engine, request: WriteRequest, ref: str, fields: Ta
     parsed, changes = parse_ref("tag", ref), make_tag_changes(fields)
 
     def make_command(_: Attempt, state: State) -> Command:
-        tag_id = get_target(state, parsed).external_id
+        tag_id = name_target(state, parsed)
         return UpdateTag(tag_id=tag_id, changes=changes, if_version=request.if_version)
 
     return await write(engine, request, [parsed], make_command)
@@ -45,7 +45,7 @@ async def delete_tag(engine: Engine, request: WriteRequest, ref: str) -> Written
     parsed = parse_ref("tag", ref)
 
     def make_command(_: Attempt, state: State) -> Command:
-        return DeleteTag(tag_id=get_target(state, parsed).external_id, if_version=request.if_version)
+        return DeleteTag(tag_id=name_target(state, parsed), if_version=request.if_version)
 
     return await write(engine, request, [parsed], make_command)
 
@@ -55,14 +55,14 @@ async def assign_tag(engine: Engine, request: WriteRequest, entity: Entity, ref:
     record_ref, tag_ref = parse_ref(entity, ref), parse_body_id("tag", "tagId", tag)
 
     def make_command(_: Attempt, state: State) -> Command:
-        record = get_target(state, record_ref)
-        check_room(record)
-        return AssignTag(entity=entity, record_id=record.external_id, tag_id=get_named(state, tag_ref).external_id)
+        record_id = name_target(state, record_ref)
+        check_room(state.peek((entity, record_id)))
+        return AssignTag(entity=entity, record_id=record_id, tag_id=name_given(state, tag_ref))
 
     return await write(engine, request, [record_ref, tag_ref], make_command)
 
 
-def check_room(record: Record) -> None:
+def check_room(record: Record | None) -> None:
     """A record with so many tags takes no more. Raises InvalidRequest.
 
     A limit of the edge, not a rule: in the writer's state a deleted tag stays on records until they are loaded anew.
@@ -75,8 +75,8 @@ async def remove_tag(engine: Engine, request: WriteRequest, entity: Entity, ref:
     record_ref, tag_ref = parse_ref(entity, ref), parse_ref("tag", tag)
 
     def make_command(_: Attempt, state: State) -> Command:
-        record_id = get_target(state, record_ref).external_id
-        return RemoveTag(entity=entity, record_id=record_id, tag_id=get_target(state, tag_ref).external_id)
+        record_id = name_target(state, record_ref)
+        return RemoveTag(entity=entity, record_id=record_id, tag_id=name_target(state, tag_ref))
 
     return await write(engine, request, [record_ref, tag_ref], make_command)
 

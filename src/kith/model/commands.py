@@ -6,6 +6,7 @@ A command carries everything that applying it needs and the records cannot tell:
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
+from urllib.parse import quote
 
 import msgspec
 
@@ -360,5 +361,6 @@ def to_type(command: Command) -> str:
 
 def to_resource(command: Command) -> str:
     """The path of the record that the command is about; of a link, its contact's or company's."""
-    kind, external_id = command.subject
-    return f"{PATHS[kind]}{external_id}"
+    kind, name = command.subject
+    by, colon, value = name.partition(":")
+    return f"{PATHS[kind]}{quote(value, safe='@') if colon else by}"

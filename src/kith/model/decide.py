@@ -35,6 +35,7 @@ from kith.model.commands import (
     UpdateTag,
 )
 from kith.model.events import Event
+from kith.model.names import list_names, to_claim
 from kith.model.records import Claim, Identity
 from kith.model.rules.activities import log_activity
 from kith.model.rules.associations import associate_company, remove_association, update_association
@@ -103,9 +104,15 @@ def touches(command: Command) -> Touches:
     subject = frozenset((command.subject,))
     named = frozenset(_list_named(command))
     claims = frozenset(_list_claims(command))
+    fresh: frozenset[Identity] = frozenset()
     if isinstance(command, _MAKING):
-        return Touches(records=named, claims=claims, fresh=subject)
-    return Touches(records=subject | named, claims=claims)
+        fresh = subject
+    else:
+        named |= subject
+    if by_claim := list_names(command).values():
+        named = frozenset(identity for identity in named if to_claim(identity[1]) is None)
+        claims |= frozenset(by_claim)
+    return Touches(records=named, claims=claims, fresh=fresh)
 
 
 def _list_named(command: Command) -> Sequence[Identity]:

@@ -49,8 +49,10 @@ class State:
     ``numbers`` are the ids of the next record of each kind, or None where ids are not given (a prediction).
     """
 
-    def __init__(self, numbers: Mapping[str, int] | None = None) -> None:
+    def __init__(self, numbers: Mapping[str, int] | None = None, *, is_partial: bool = False) -> None:
+        """``is_partial``: the database could not be read, so what is not known may be there all the same."""
         self.numbers = dict(numbers) if numbers is not None else None
+        self.is_partial = is_partial
         self._records: dict[Identity, Record | None] = {}
         self._holders: dict[Claim, Identity | None] = {}
         self._numbered: dict[tuple[str, int], Identity] = {}
@@ -121,6 +123,14 @@ class State:
         """Whether the record is loaded, or known to be absent."""
         return identity in self._records
 
+    def knows_ref(self, ref: Ref) -> bool:
+        """Whether it is known what is named so, or that nothing is."""
+        if ref.by == "number":
+            return (ref.kind, int(ref.value)) in self._numbered
+        if ref.by == "external_id":
+            return self.knows((ref.kind, str(ref.value)))
+        return self.knows_claim((ref.by, str(ref.value)))
+
     def knows_claim(self, claim: Claim) -> bool:
         """Whether it is known who holds it, or that nobody does."""
         return claim in self._holders
@@ -138,6 +148,29 @@ class State:
         while contact is not None and contact.merged_into is not None:
             contact = self.find(Contact, contact.merged_into)
         return contact
+
+    def find_last(self, record: Record) -> Record:
+        """What the record was merged into in the end, as far as that is known; itself where it was not merged."""
+        last, passed = record, {record.identity}
+        while last.successor is not None:
+            following = self._records.get((last.kind, last.successor))
+            if following is None or following.identity in passed:
+                break
+            passed.add(following.identity)
+            last = following
+        return last
+
+    def knows_end(self, identity: Identity) -> bool:
+        """Whether the record is known, or known to be absent, and all that it was merged into."""
+        record = self._records.get(identity)
+        return identity in self._records and (record is None or self.find_last(record).successor is None)
+
+    def list_unknown(self) -> list[Identity]:
+        """What known records were merged into, and who holds known claims, where that is not known itself."""
+        known = (record for record in self._records.values() if record is not None)
+        following = [(record.kind, record.successor) for record in known if record.successor is not None]
+        holders = [holder for holder in self._holders.values() if holder is not None]
+        return [identity for identity in (*following, *holders) if identity not in self._records]
 
     def find_ref(self, ref: Ref) -> Record | None:
         """The loaded record that is named so; a claim names its live holder."""
@@ -157,7 +190,7 @@ class State:
         """The live record that holds it."""
         assert claim in self._holders, f"the claim on a value of {claim[0]} was not loaded"
         holder = self._holders[claim]
-        return self._records[holder] if holder is not None else None
+        return self._records.get(holder) if holder is not None else None
 
     def put(self, record: Record) -> None:
         """The record as it is now; what it claims moves with it."""

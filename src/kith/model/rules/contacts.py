@@ -16,6 +16,7 @@ from kith.model.rules.decisions import (
     next_number,
     not_found,
     not_live,
+    refuse_merged,
     restore_record,
     too_large,
 )
@@ -91,14 +92,18 @@ def update_contact(state: State, command: UpdateContact, at: datetime) -> Decisi
 
 
 def delete_contact(state: State, command: DeleteContact, at: datetime) -> Decision:
-    contact = state.find_contact(command.contact_id)
+    contact = state.find(Contact, command.contact_id)
     if contact is None:
         return not_found("contact", command.contact_id)
+    if refusal := refuse_merged(state, contact):
+        return refusal
     return delete_record(contact, command.if_version, at)
 
 
 def restore_contact(state: State, command: RestoreContact, at: datetime) -> Decision:
-    contact = state.find_contact(command.contact_id)
+    contact = state.find(Contact, command.contact_id)
     if contact is None:
         return not_found("contact", command.contact_id)
+    if refusal := refuse_merged(state, contact):
+        return refusal
     return restore_record(state, contact, command.if_version, at)

@@ -56,6 +56,19 @@ def not_live(record: Record) -> Rejected:
     )
 
 
+def refuse_merged(state: State, contact: Contact) -> Rejected | None:
+    """The refusal of what cannot be done to a MERGED contact. It names the last of the chain."""
+    if contact.merged_into is None:
+        return None
+    last = state.find_last(contact)
+    into = last.successor or last.external_id
+    return Rejected(
+        "INVALID_REQUEST",
+        f"Contact {contact.external_id} is MERGED into {into}. Name that contact instead.",
+        {"status": "MERGED", "mergedInto": into},
+    )
+
+
 def too_large(overflow: str) -> Rejected:
     fault = {"field": "properties", "message": overflow}
     return Rejected("INVALID_FIELD", f"properties: {overflow}", {"fields": [fault]})
@@ -149,7 +162,7 @@ def restore_record(state: State, record: Contact | Company, if_version: int | No
             {"status": record.status},
         )
     for claim in record.values:
-        if refusal := find_taken(state, claim):
+        if refusal := find_taken(state, claim, by=record.identity):
             return refusal
     after = msgspec.structs.replace(record, status="ACTIVE", updated_at=at, version=record.version + 1)
     changes = {"status": ("DELETED", "ACTIVE")}

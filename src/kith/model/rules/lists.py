@@ -128,6 +128,8 @@ def find_members(
         return Rejected(
             "INVALID_REQUEST", f"The list {held.name!r} is dynamic: who is on it follows from its filter alone."
         )
+    if command.entity != held.entity:
+        return refuse_members(held.entity, command.record_ids)
     records: dict[str, Contact | Company] = {}
     wrong: list[str] = []
     for external_id in command.record_ids:

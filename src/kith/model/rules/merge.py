@@ -9,7 +9,16 @@ from kith.model.commands import MergeContacts
 from kith.model.contacts import Contact
 from kith.model.events import Event
 from kith.model.records import CompanyLink
-from kith.model.rules.decisions import Accepted, Decision, Rejected, find_mismatch, not_found, not_live, too_large
+from kith.model.rules.decisions import (
+    Accepted,
+    Decision,
+    Rejected,
+    find_mismatch,
+    not_found,
+    not_live,
+    refuse_merged,
+    too_large,
+)
 from kith.model.rules.tags import sort_tags
 from kith.model.state import State
 from kith.model.values import find_overflow
@@ -29,15 +38,8 @@ def merge_contacts(state: State, command: MergeContacts, at: datetime) -> Decisi
     if winner.external_id == loser.external_id:
         return Rejected("INVALID_REQUEST", "A contact cannot be merged with itself.")
     for contact in sides:
-        if contact.merged_into is not None:
-            # The last in the chain: whether it is the next one too depends on what of the chain is applied.
-            last = state.find_contact(contact.external_id)
-            into = last.external_id if last is not None else contact.merged_into
-            return Rejected(
-                "INVALID_REQUEST",
-                f"Contact {contact.external_id} is merged into {into} already. Name that one.",
-                {"status": "MERGED", "mergedInto": into},
-            )
+        if refusal := refuse_merged(state, contact):
+            return refusal
         if not contact.live:
             return not_live(contact)
     if mismatch := find_mismatch(winner, command.if_version):
