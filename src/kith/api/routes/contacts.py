@@ -147,8 +147,8 @@ async def merge_contacts(call: WriteCall, contact_id: str, body: MergeInput) -> 
     """Merge another contact into this one
 
     The winner keeps its own values; empty ones are filled from the loser, whose companies, tags and activities move
-    over. The loser becomes MERGED: reads and writes of it go to the winner, with its path in Content-Location. To delete,
-    restore or merge a MERGED contact is refused with INVALID_REQUEST, which names the winner.
+    over. The loser becomes MERGED: reads and writes of it go to the winner, with its path in Content-Location. To
+    delete, restore or merge a MERGED contact is refused with INVALID_REQUEST, which names the winner.
     """
     written = await contacts.merge_contacts(call.engine, call.request, contact_id, body.loser_id)
     return make_write_answer(written, call.request)
