@@ -97,11 +97,16 @@ async def test_without_a_key_for_secrets_nothing_is_kept(database_url: str) -> N
     ("change", "field", "word"),
     [
         ({"credentials": {}}, "credentials", "access"),
-        ({"credentials": {"accessToken": 1}}, "credentials.accessToken", "str"),
-        ({"credentials": {"accessToken": "a\u2026"}}, "credentials.accessToken", "regex"),
+        ({"credentials": {"accessToken": 1}}, "credentials.accessToken", "must be a text"),
+        ({"credentials": {"accessToken": "a\u2026"}}, "credentials.accessToken", "ASCII"),
         ({"name": "  "}, "name", "1 to 200"),
         ({"settings": {"apiVersion": "v3"}}, "settings.apiVersion", "v3"),
-        ({"settings": {"unknown": 1}}, "settings", "unknown"),
+        ({"settings": {"unknown": 1}}, "settings.unknown", "The settings are apiVersion, fields, onDelete,"),
+        ({"settings": {"ondelete": "KEEP"}}, "settings.ondelete", "Did you mean 'onDelete'?"),
+        ({"settings": {"onDelete": "DROP"}}, "settings.onDelete", "ARCHIVE, ERASE, KEEP"),
+        ({"settings": {"activities": "yes"}}, "settings.activities", "true or false"),
+        ({"settings": {"fields": {"person": {}}}}, "settings.fields.person", "contact, company"),
+        ({"settings": {"fields": {"contact": {"email": 5}}}}, "settings.fields.contact.email", "text, or null"),
         (
             {"settings": {"fields": {"contact": {"properties.mmr": "mrr"}}}},
             "settings.fields.contact.properties.mmr",
@@ -122,6 +127,25 @@ async def test_what_is_wrong_with_an_account_is_named(
     (fault,) = refused.json()["error"]["details"]["fields"]
     assert fault["field"].startswith(field) and word in fault["message"] + fault["field"]
     assert SECRET not in refused.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "word"),
+    [
+        ({}, "settings.listId", "is needed"),
+        ({"listId": "a b"}, "settings.listId", "letters and digits"),
+        ({"listId": "a", "list": "b"}, "settings.list", "Did you mean 'listId'?"),
+        ({"listId": "a", "fields": {"contact": {"phone": "lower"}}}, "settings.fields.contact", "a merge tag"),
+    ],
+)
+async def test_what_is_wrong_with_the_settings_of_mailchimp_is_named(
+    admin: httpx2.AsyncClient, settings: dict[str, Any], field: str, word: str
+) -> None:
+    refused = await admin.post("/crm/integrations", json={**MAILCHIMP, "settings": settings})
+    assert to_refusal(refused) == (422, "INVALID_FIELD"), refused.text
+    (fault,) = refused.json()["error"]["details"]["fields"]
+    assert fault["field"] == field and word in fault["message"]
+    assert "regex" not in refused.text and "`" not in refused.text
 
 
 async def test_one_is_renamed_paused_resumed_and_deleted(admin: httpx2.AsyncClient) -> None:

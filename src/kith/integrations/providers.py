@@ -18,6 +18,7 @@ from kith.integrations.mailchimp.settings import MailchimpSettings
 from kith.integrations.mailchimp.settings import read_credentials as read_mailchimp_credentials
 from kith.integrations.mapping import MAPPABLE, PROPERTY_PREFIX
 from kith.integrations.port import Entity, ProviderName
+from kith.integrations.setting_faults import find_setting_faults, to_fault
 from kith.model.contacts import Contact
 from kith.model.properties import Schema
 from kith.model.state import Ref
@@ -78,7 +79,7 @@ def check_credentials(provider: ProviderName, given: Mapping[str, Any]) -> None:
     try:
         PROVIDERS[provider].check_credentials(given)
     except msgspec.ValidationError as error:
-        raise Validation([_to_fault("credentials", error)]) from None
+        raise Validation([to_fault("credentials", error)]) from None
 
 
 async def check_settings(
@@ -101,12 +102,13 @@ async def check_settings(
     owned = given.get("ownership")
     if isinstance(owned, dict):
         faults += _list_unknown("ownership", "contact", owned, schemas.get("contact"))
+    faults += find_setting_faults(PROVIDERS[provider].settings, given, "settings")
     if faults:
         raise Validation(faults)
     try:
         settings = msgspec.convert(given, PROVIDERS[provider].settings)
     except msgspec.ValidationError as error:
-        raise Validation([_to_fault("settings", error)]) from None
+        raise Validation([to_fault("settings", error)]) from None
     kept: dict[str, Any] = msgspec.to_builtins(settings)
     return kept
 
@@ -121,9 +123,3 @@ def _list_unknown(
             close = get_close_matches(ours, known, 1)
             hint = f" Did you mean {close[0]!r}?" if close else " A property is named properties.<key>."
             yield f"settings.{place}.{ours}", f"is no field of a {entity}.{hint}"
-
-
-def _to_fault(field: str, error: msgspec.ValidationError) -> tuple[str, str]:
-    """msgspec's words, with the place that it names behind them made a part of the field's name."""
-    message, _, place = str(error).partition(" - at `$")
-    return field + place.rstrip("`").replace("[...]", ""), message[:1].lower() + message[1:] + "."
