@@ -28,9 +28,10 @@ async def make_list(client: httpx2.AsyncClient, criteria: Json, entity: str = "C
 
 
 async def list_members(client: httpx2.AsyncClient, path: str) -> list[int]:
+    """The oldest record first, the reverse of how they come."""
     answer = await client.get(f"/crm/{path}/members", params={"limit": 1000})
     assert answer.status_code == 200, answer.text
-    return [row["id"] for row in answer.json()["data"]]
+    return [row["id"] for row in reversed(answer.json()["data"])]
 
 
 async def test_a_list_begins_with_all_who_fit_and_tells_its_filter(client: httpx2.AsyncClient, drain: Drain) -> None:
@@ -247,12 +248,13 @@ async def test_membership_is_that_of_a_query_after_whatever_happened(
     chance = random.Random(seed)
     await define(client, "mrr", "NUMBER")
     await drain()
+    for key in ("a", "b"):
+        await client.post("/crm/tags", json={"key": key})
+    await drain()
     paths = []
     for entity, where in CRITERIA:
         explained = await client.post("/crm/query", json={"entity": entity.lower(), "where": where, "explain": True})
         paths.append(await make_list(client, explained.json()["data"]["ast"], entity))
-    for key in ("a", "b"):
-        await client.post("/crm/tags", json={"key": key})
     for n in range(4):
         await client.post("/crm/contacts", json={"name": f"n{n}", "properties": {"mrr": n * 2}})
         await client.post("/crm/companies", json={"name": f"c{n}", "industry": chance.choice(("SaaS", "Toys"))})
@@ -262,7 +264,7 @@ async def test_membership_is_that_of_a_query_after_whatever_happened(
             await act(client, chance)
         await drain()
         for (entity, where), path in zip(CRITERIA, paths, strict=True):
-            body = {"entity": entity.lower(), "where": where, "sort": "id:asc", "limit": 100}
+            body = {"entity": entity.lower(), "where": where, "sort": "createdAt:desc", "limit": 100}
             fitting = [row["id"] for row in (await client.post("/crm/query", json=body)).json()["data"]]
             live = [row["id"] for row in await read(client, f"{path}/members")]
             told = await read(client, path)

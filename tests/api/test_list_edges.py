@@ -85,7 +85,8 @@ async def test_a_filter_cannot_name_a_list_that_may_turn_out_to_be_dynamic(
         body = {"name": "x", "entityType": "CONTACT", "isDynamic": True, "filterCriteria": criteria}
         refused = await client.post("/crm/lists", json=body)
         assert refused.status_code == 400, refused.text
-        assert refused.json()["error"]["code"] == "INVALID_REQUEST"
+        error = refused.json()["error"]
+        assert (error["code"], error["details"]["path"]) == ("INVALID_VALUE", "filterCriteria.conditions[0].value[0]")
 
 
 @pytest.mark.parametrize(

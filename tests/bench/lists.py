@@ -34,6 +34,16 @@ def bench_lists(kith: Installation, lists: int, creates: int) -> list[Figure]:
 
 
 def make_lists(kith: Installation, filters: Sequence[dict[str, Any]]) -> None:
+    tags = [
+        key
+        for criteria in filters
+        for one in criteria["conditions"]
+        if one.get("field") == "tags"
+        for key in one["value"]
+    ]
+    for key in tags:
+        assert set(kith.post("/crm/tags", {"key": key}).statuses) <= {"202", "409"}
+    drain(kith)
     for n, criteria in enumerate(filters):
         body = {"name": f"List {n}", "entityType": "CONTACT", "isDynamic": True, "filterCriteria": criteria}
         assert set(kith.post("/crm/lists", body).statuses) == {"202"}

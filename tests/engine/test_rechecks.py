@@ -33,7 +33,7 @@ async def test_who_no_longer_fits_leaves_by_the_clock(timed_kit: Kit, clock: Fix
         await timed_kit.drain()
 
         async def list_members() -> list[int]:
-            return [row["id"] for row in (await client.get("/crm/lists/1/members")).json()["data"]]
+            return [row["id"] for row in reversed((await client.get("/crm/lists/1/members")).json()["data"])]
 
         assert await list_members() == [1, 2]
         assert await recheck_lists(database, log, clock, awaited) == 0, "nothing has changed yet"

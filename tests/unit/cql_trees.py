@@ -67,7 +67,8 @@ def make_values(field: Field, vocabulary: Vocabulary) -> st.SearchStrategy[Any]:
     """Values as the typed tree has them, in their one form."""
     if field.options:
         return st.sampled_from(field.options)
-    raw = {"TEXT": texts, "EMAIL": texts, "NUMBER": numbers, "BOOLEAN": st.booleans(), "SET": members}
+    said = texts.filter(bool)
+    raw = {"TEXT": said, "EMAIL": said, "NUMBER": numbers, "BOOLEAN": st.booleans(), "SET": members}
     return raw.get(field.kind, moments).map(lambda value: _in_one_form(field, value, vocabulary))
 
 

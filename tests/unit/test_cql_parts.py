@@ -250,9 +250,18 @@ def test_a_filter_without_a_status_is_of_live_records() -> None:
 
 def test_the_empty_filter_asks_for_everything_in_every_notation() -> None:
     assert resolve(parse(" \n"), CONTACT) == resolve(parse_legacy(" "), CONTACT) == EVERYTHING
-    assert resolve(read_json({"logic": "AND", "conditions": []}), CONTACT) == EVERYTHING
     assert to_text(EVERYTHING) == ""
-    assert resolve(read_json(to_json(EVERYTHING)), CONTACT) == EVERYTHING
+    assert resolve(read_json(to_json(EVERYTHING), is_stored=True), CONTACT) == EVERYTHING
+
+
+def test_a_stored_filter_means_what_it_meant_when_it_was_accepted() -> None:
+    """A list whose filter is refused today is not broken by an upgrade; an empty OR was never accepted."""
+    document = {"field": "name", "operator": "contains", "value": ""}
+    assert refusal(resolve, read_json(document), CONTACT).code == "INVALID_VALUE"
+    assert resolve(read_json(document, is_stored=True), CONTACT) == Comparison("name", "contains", "")
+    for logic, negated in (("OR", False), ("AND", True)):
+        group = {"logic": logic, "conditions": [], "not": negated}
+        assert refusal(lambda group=group: read_json(group, is_stored=True)).code == "INVALID_REQUEST"
 
 
 def test_the_notations_agree_with_each_other() -> None:

@@ -36,17 +36,18 @@ _SUGAR = {"tag": "tags", "list": "lists"}
 _EXAMPLE = '{"field": "status", "operator": "eq", "value": "ACTIVE"}'
 
 
-def read_json(document: Any, path: str = "filter") -> Syntax:
-    """The tree of a filter; of a group without conditions, one that asks nothing. ``path`` is what leads to it.
+def read_json(document: Any, path: str = "filter", *, is_stored: bool = False) -> Syntax:
+    """The tree of a filter. ``path`` is what leads to it.
 
-    Raises QUERY_SYNTAX, OPERATOR_NOT_ALLOWED, INVALID_VALUE, QUERY_TOO_COMPLEX.
+    ``is_stored``: the filter was accepted earlier. Then an AND of no conditions asks nothing, and a value may be an
+    empty text, as before these were refused.
+
+    Raises QUERY_SYNTAX, INVALID_REQUEST, OPERATOR_NOT_ALLOWED, INVALID_VALUE, QUERY_TOO_COMPLEX.
     """
     reader = _Reader()
-    if isinstance(document, Mapping) and document.get("conditions") == [] and document.get("logic") == "AND":
-        reader.check_keys(document, "group", path)
-        if not document.get("not"):
-            return Syntax(None, "", NAMES_OF_OPERATORS)
-    return Syntax(reader.read(document, path), "", NAMES_OF_OPERATORS)
+    if is_stored and document.get("conditions") == [] and document.get("logic") == "AND" and not document.get("not"):
+        return Syntax(None, "", NAMES_OF_OPERATORS, is_stored)
+    return Syntax(reader.read(document, path), "", NAMES_OF_OPERATORS, is_stored)
 
 
 class _Reader:
@@ -115,7 +116,7 @@ class _Reader:
         conditions = self._get(document, "conditions", list, path)
         if not conditions:
             message = f"{path}.conditions is empty; a group has at least one condition."
-            raise refuse("QUERY_SYNTAX", message, f"{path}.conditions", expected=("a condition",))
+            raise refuse("INVALID_REQUEST", message, f"{path}.conditions", expected=("a condition",))
         if not isinstance(document.get("not", False), bool):
             message = f"{path}.not is {show(document['not'])}; it is true or false."
             raise refuse("QUERY_SYNTAX", message, f"{path}.not", expected=("true", "false"))
@@ -179,8 +180,7 @@ class _Reader:
 
     def _read_value(self, value: Any, path: str) -> Literal:
         if value is None:
-            message = "null is no value to compare with. For records without a value use the operator is_null."
-            raise refuse("INVALID_VALUE", message, path, suggestion="is_null")
+            raise self.builder.refuse_null("is_null", path)
         if isinstance(value, Mapping | list):
             raise refuse("INVALID_VALUE", f"{name_value(value)} is no value to compare with.", path)
         if isinstance(value, str) and len(value) > TEXT_CHARACTERS_MAX:

@@ -7,6 +7,7 @@ from kith.cql.faults import Span, list_names, refuse, refuse_size, show, suggest
 from kith.cql.syntax import (
     MANY,
     NAMES_OF_OPERATORS,
+    NULL,
     OPERATOR_ALIASES,
     OPERATOR_NAMES,
     TEXT_CHARACTERS_MAX,
@@ -85,16 +86,22 @@ class _Reader:
             message = f"Expected :value after the operator {name}, found {show(self.text[end : end + 1] or 'the end')}."
             raise refuse("QUERY_SYNTAX", message, Span(end, 0), self.text, expected=(":",))
         if operator not in MANY and operator != "between":
-            return (Literal(self._unescape(start, end), Span(start, end - start)),)
+            return (self._read_value(start, end),)
         values: list[Literal] = []
         for bar in (*self.find("|", start, end), end):
-            values.append(Literal(self._unescape(start, bar), Span(start, bar - start)))
+            values.append(self._read_value(start, bar))
             start = bar + 1
         self.builder.check_list(len(values), Span(colon + 1, end - colon - 1))
         if operator == "between" and len(values) != 2:
             message = f"{name} takes two values, from|to; here are {len(values)}."
             raise refuse("INVALID_VALUE", message, Span(colon + 1, end - colon - 1), self.text)
         return tuple(values)
+
+    def _read_value(self, start: int, end: int) -> Literal:
+        place = Span(start, end - start)
+        if self.text[start:end].strip().lower() == NULL:
+            raise self.builder.refuse_null("is_null", place)
+        return Literal(self._unescape(start, end), place)
 
     def _strip(self, start: int, end: int) -> tuple[str, Span]:
         part = self.text[start:end]

@@ -24,6 +24,7 @@ from kith.cql.faults import Span, refuse, refuse_size, show, suggest
 from kith.cql.lexer import BadEscape, Token, quote, split_tokens, unquote
 from kith.cql.syntax import (
     MANY,
+    NULL,
     SIGNS,
     SPELLINGS,
     TEXT_CHARACTERS_MAX,
@@ -223,6 +224,8 @@ class _Parser:
                 expected=("a value",),
                 suggestion=quoted,
             )
+        if token.text.lower() == NULL:
+            raise self.builder.refuse_null("IS NULL", _place(token), f" The text is quoted: {quote(token.text)}.")
         return Literal(token.text, _place(token))
 
     def _read_activities(self, name: Token) -> ActivityCount:

@@ -13,7 +13,7 @@ from kith.cql.ast import Activities, And, Comparison, Condition, Not, Or, Relate
 from kith.cql.lexer import is_word, quote
 from kith.cql.literals import write_number
 from kith.cql.moments import write_moment
-from kith.cql.syntax import NAMES_OF_OPERATORS, SPELLINGS
+from kith.cql.syntax import NAMES_OF_OPERATORS, NULL, SPELLINGS
 
 # A value that a person would leave without quotes. Others may stand bare too, but read better quoted.
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -120,12 +120,17 @@ def _write_value(value: Any) -> str:
     if isinstance(value, date | Relative):
         return write_moment(value)
     text = str(value)
-    return text if _BARE.fullmatch(text) and is_word(text) else quote(text)
+    return text if _BARE.fullmatch(text) and _stands_bare(text) else quote(text)
 
 
 def _write_member(member: str) -> str:
     """A key, a number or an option: they need no quotes to be told from numbers or dates."""
-    return member if _BARE_MEMBER.fullmatch(member) and is_word(member) else quote(member)
+    return member if _BARE_MEMBER.fullmatch(member) and _stands_bare(member) else quote(member)
+
+
+def _stands_bare(text: str) -> bool:
+    """Whether a value that looks like a word is read as that text."""
+    return is_word(text) and text.lower() != NULL
 
 
 def _to_json(term: Condition) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class _Resolver:
     def __init__(self, syntax: Syntax) -> None:
         self.text = syntax.text
         self.spellings = syntax.spellings
+        self.is_stored = syntax.is_stored
 
     def resolve(self, node: Node, vocabulary: Vocabulary) -> Condition:
         if isinstance(node, Written):
@@ -74,7 +75,7 @@ class _Resolver:
         return self._count(node, vocabulary)
 
     def _compare(self, written: Written, vocabulary: Vocabulary) -> Condition:
-        relation, field = self._find_field(written, vocabulary)
+        relation, field = self.find_field(written, vocabulary)
         comparison = self._make_comparison(written, field, vocabulary.zone)
         condition: Condition = comparison
         if relation and comparison.operator == "is_null":
@@ -84,7 +85,7 @@ class _Resolver:
             condition = Related(relation, comparison)
         return negate(condition) if written.negated else condition
 
-    def _find_field(self, written: Written, vocabulary: Vocabulary) -> tuple[str, Field]:
+    def find_field(self, written: Written, vocabulary: Vocabulary) -> tuple[str, Field]:
         """(the relation that leads to it, empty for one of the record's own, the field)."""
         field = vocabulary.names.get(written.field)
         if field is not None:
@@ -116,6 +117,10 @@ class _Resolver:
         return Comparison(field.name, operator, value)  # type: ignore[arg-type]
 
     def _read(self, literal: Literal, field: Field, zone: tzinfo) -> Any:
+        if literal.value == "" and not self.is_stored:
+            spelling = self.spellings["is_null", False]
+            message = f"An empty text is no value of {field.name}. For records without a value use {spelling}."
+            raise refuse("INVALID_VALUE", message, literal.place, self.text, suggestion=spelling)
         try:
             return read_value(field, literal.value, zone)
         except WrongValue as wrong:
@@ -166,6 +171,30 @@ class _Resolver:
         operator = self.spellings[written.operator, written.negated]
         message = f"{operator} is not for {name}, which is {kind}. It takes {', '.join(allowed)}."
         return refuse("OPERATOR_NOT_ALLOWED", message, written.operator_place, self.text, expected=allowed)
+
+
+def refuse_member(syntax: Syntax, vocabulary: Vocabulary, name: str, member: str, meant: str | None) -> Exception:
+    """INVALID_VALUE for the key of a tag, or the id of a list, that nothing has. ``name`` is tags or lists."""
+    place = _find_member(syntax.root, vocabulary, name, member)
+    hint = f" Did you mean {meant}?" if meant is not None else ""
+    message = f"No {name.removesuffix('s')} {show(member)} is in this workspace.{hint}"
+    return refuse("INVALID_VALUE", message, place if place is not None else "", syntax.text, suggestion=meant)
+
+
+def _find_member(node: Node | None, vocabulary: Vocabulary, name: str, member: str) -> Place | None:
+    """Where the member stands."""
+    if isinstance(node, Group):
+        return next((at for one in node.terms if (at := _find_member(one, vocabulary, name, member)) is not None), None)
+    if isinstance(node, Negation):
+        return _find_member(node.term, vocabulary, name, member)
+    if isinstance(node, Relation):
+        return _find_member(node.where, vocabulary.relations[node.name], name, member)
+    if isinstance(node, Written) and node.field.rpartition(".")[2] == name:
+        _, field = _Resolver(Syntax(node, "", {})).find_field(node, vocabulary)
+        if field.name == name:
+            values = ((one.place, read_value(field, one.value, vocabulary.zone)) for one in node.values)
+            return next((place for place, value in values if value == member), None)
+    return None
 
 
 def refuse_field(name: str, place: Place, text: str, vocabulary: Vocabulary, way: str = "") -> Exception:

@@ -82,6 +82,7 @@ OPERATOR_ALIASES: dict[str, tuple[str, bool]] = {
     "is_empty": ("is_null", False),
     "is_not_empty": ("is_null", True),
 }
+NULL = "null"
 MANY = frozenset(("in", "has_any", "has_all"))
 
 
@@ -144,11 +145,13 @@ class Syntax(msgspec.Struct, frozen=True):
     """``root`` is None where nothing is asked. ``text`` is what spans are of, empty where places are paths.
 
     ``spellings`` are how the notation calls (a positive operator, whether it is negated), for the errors.
+    ``is_stored``: it was accepted earlier and is evaluated as it was then, with what is refused today.
     """
 
     root: Node | None
     text: str
     spellings: Mapping[tuple[str, bool], str]
+    is_stored: bool = False
 
 
 def list_spellings(operators: Iterable[str], spellings: Mapping[tuple[str, bool], str]) -> list[str]:
@@ -173,6 +176,11 @@ class Builder:
     def check_list(self, values: int, place: Place) -> None:
         if values > LIST_VALUES_MAX:
             raise refuse_size("values in a list", LIST_VALUES_MAX, values, place, self.text)
+
+    def refuse_null(self, spelling: str, place: Place, hint: str = "") -> Exception:
+        """``spelling`` is the operator of the notation that finds records without a value."""
+        message = f"null is no value to compare with. For records without a value use {spelling}.{hint}"
+        return refuse("INVALID_VALUE", message, place, self.text, suggestion=spelling)
 
     def negate(self, term: Node) -> Node:
         return term.term if isinstance(term, Negation) else Negation(term, _depth(term))

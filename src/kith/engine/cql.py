@@ -20,11 +20,12 @@ from kith.cql.legacy_form import parse_legacy
 from kith.cql.parser import parse
 from kith.cql.printer import to_json, to_text
 from kith.cql.reads import add_default_status, has_relative
-from kith.cql.resolve import resolve
+from kith.cql.resolve import refuse_member, resolve
+from kith.cql.syntax import Syntax
 from kith.cql.vocabulary import EntityName, Vocabulary
 from kith.engine.context import Engine
 from kith.engine.costs import Estimate, check_cost
-from kith.engine.named import find_named
+from kith.engine.named import find_named, find_unknown
 from kith.engine.query import STATEMENTS_KEPT_MAX, Count, Page, Prepared, list_terms, place_page, run_query
 from kith.engine.vocabularies import Vocabularies
 from kith.errors import InvalidRequest
@@ -176,7 +177,7 @@ async def resolve_asked(engine: Engine, workspace: Workspace, asked: Asked) -> R
         limit=asked.limit,
         select=resolve_select(asked.select, vocabulary) if asked.select is not None else None,
     )
-    context = await make_context(engine, workspace, where, vocabulary)
+    context = await make_context(engine, workspace, asked, where, vocabulary)
     lasts = is_short(asked) and not has_relative(where) and not names_links(where)
     return Resolved(
         sources=make_sources(asked.entities, vocabularies),
@@ -209,12 +210,18 @@ def _compile_lasting(
 
 def read_filter(asked: Asked, vocabulary: Vocabulary) -> Condition:
     """The typed tree of whichever notation was used; of none, the one that everything fits."""
+    if is_short(asked):
+        return read_text(asked.filter or "", vocabulary)
+    return resolve(read_syntax(asked), vocabulary)
+
+
+def read_syntax(asked: Asked) -> Syntax:
+    """What was written, in whichever notation."""
     if asked.dsl is not None:
-        return resolve(parse_legacy(asked.dsl), vocabulary)
+        return parse_legacy(asked.dsl)
     if isinstance(asked.filter, str) or asked.filter is None:
-        text = asked.filter or ""
-        return read_text(text, vocabulary) if is_short(asked) else resolve(parse(text), vocabulary)
-    return resolve(read_json(asked.filter, asked.filter_name), vocabulary)
+        return parse(asked.filter or "")
+    return read_json(asked.filter, asked.filter_name)
 
 
 @lru_cache(RESOLVED_KEPT_MAX)
@@ -228,12 +235,20 @@ def make_sources(entities: Sequence[EntityName], vocabularies: Vocabularies) -> 
     return [make_source(ENTITIES[entity], vocabularies.pick((entity,))) for entity in entities]
 
 
-async def make_context(engine: Engine, workspace: Workspace, where: Condition, vocabulary: Vocabulary) -> Context:
-    """What the filter means now, with the ids of the tags and lists that it names."""
+async def make_context(
+    engine: Engine, workspace: Workspace, asked: Asked, where: Condition, vocabulary: Vocabulary
+) -> Context:
+    """What the filter means now, with the ids of the tags and lists that it names.
+
+    Raises INVALID_VALUE for one that is not there.
+    """
     if not names_links(where):
         return Context(now=engine.clock.now(), zone=vocabulary.zone)
     async with engine.database.acquire() as connection:
         named = await find_named(connection, workspace.shard, workspace.id, where)
+        unknown = await find_unknown(connection, workspace.shard, workspace.id, where, named)
+    if unknown is not None:
+        raise refuse_member(read_syntax(asked), vocabulary, *unknown)
     return Context(now=engine.clock.now(), zone=vocabulary.zone, tags=named.tags, lists=named.lists, rare=named.rare)
 
 

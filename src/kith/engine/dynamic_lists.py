@@ -191,7 +191,7 @@ def understand(row: ListRow, vocabularies: Vocabularies) -> DynamicList | str:
     """The list, or why its filter cannot be understood any more: then it keeps its members."""
     vocabulary = vocabularies.pick((row.entity,))
     try:
-        tree = add_default_status(resolve(read_json(row.filter_criteria), vocabulary))
+        tree = add_default_status(resolve(read_json(row.filter_criteria, is_stored=True), vocabulary))
     except Exposed as error:
         return error.message
     wide, relative = looks_beyond(tree), has_relative(tree)

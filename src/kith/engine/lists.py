@@ -11,12 +11,13 @@ from kith.cql.conditions import list_named
 from kith.cql.json_form import read_json
 from kith.cql.printer import to_text
 from kith.cql.reads import asks_for_any_list
-from kith.cql.resolve import resolve
+from kith.cql.resolve import refuse_member, resolve
 from kith.cql.vocabulary import EntityName
 from kith.engine.contacts import make_status
 from kith.engine.context import Engine
+from kith.engine.cql import names_links
 from kith.engine.listing import Listing, list_page
-from kith.engine.named import find_lists
+from kith.engine.named import find_lists, find_named, find_unknown
 from kith.engine.query import Page
 from kith.engine.records import NOUNS, Found, get_record, name_itself, name_target, parse_body_id, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written
@@ -100,15 +101,21 @@ async def understand_filter(
     and may turn out to be dynamic, or to be this one.
     """
     vocabulary = (await engine.vocabularies.get(workspace)).pick((entity,))
-    tree = resolve(read_json(criteria, "filterCriteria"), vocabulary)
+    syntax = read_json(criteria, "filterCriteria")
+    tree = resolve(syntax, vocabulary)
     if asks_for_any_list(tree):
         raise InvalidRequest(
             "filterCriteria asks whether a record is on any list, which this one would be too; name the lists.",
             {"path": "filterCriteria"},
         )
-    if names := [*list_named(tree, "lists")]:
+    if names_links(tree):
         async with engine.database.acquire() as connection:
-            rows = await find_lists(connection, workspace.shard, workspace.id, names)
+            named = await find_named(connection, workspace.shard, workspace.id, tree)
+            unknown = await find_unknown(connection, workspace.shard, workspace.id, tree, named)
+            names = [*list_named(tree, "lists")]
+            rows = await find_lists(connection, workspace.shard, workspace.id, names) if names else []
+        if unknown is not None:
+            raise refuse_member(syntax, vocabulary, *unknown)
         for row in rows:
             if row["is_dynamic"]:
                 raise InvalidRequest(
@@ -116,12 +123,6 @@ async def understand_filter(
                     " ones only.",
                     {"path": "filterCriteria", "list": row["external_id"]},
                 )
-        known = {name for row in rows for name in (str(row["id"]), row["external_id"])}
-        if missing := next((name for name in names if name not in known), None):
-            raise InvalidRequest(
-                f"filterCriteria names the list {missing[:40]}, which is not there.",
-                {"path": "filterCriteria", "list": missing[:40]},
-            )
     return {"filter": to_text(tree), "timezone": workspace.timezone}
 
 

@@ -7,12 +7,15 @@ import asyncpg
 
 from kith.cql.ast import Condition
 from kith.cql.conditions import list_named
+from kith.cql.faults import suggest
 from kith.ids import NUMBER_DIGITS_MAX
 from kith.store.database import Connection
 from kith.store.queries import load_queries
 
 # A tag or a list that so few have is looked up whole where it is one of several alternatives.
 RARE_MAX = 1000
+# Of so many tags or lists the one that was probably meant is looked for.
+SUGGESTED_FROM_MAX = 1000
 _LISTS, _TAGS = load_queries("lists"), load_queries("tags")
 
 
@@ -43,6 +46,31 @@ async def find_named(connection: Connection, shard: int, workspace_id: int, wher
         lists = {name: row["id"] for row in rows for name in (str(row["id"]), row["external_id"])}
         rare |= {("lists", row["id"]) for row in rows if row["member_count"] <= RARE_MAX}
     return Named(tags, lists, frozenset(rare))
+
+
+class Unknown(NamedTuple):
+    """A tag or a list that a filter names and nothing has. ``meant`` is the one that was probably meant."""
+
+    field: str
+    member: str
+    meant: str | None
+
+
+async def find_unknown(
+    connection: Connection, shard: int, workspace_id: int, where: Condition, named: Named
+) -> Unknown | None:
+    """The first that is not among those that there are."""
+    for key in list_named(where, "tags"):
+        if key not in named.tags:
+            keys = await connection.fetch(_TAGS["list_tag_keys"], shard, workspace_id, SUGGESTED_FROM_MAX)
+            return Unknown("tags", key, suggest(key, [row["key"] for row in keys]))
+    for name in list_named(where, "lists"):
+        if name not in named.lists:
+            rows = await connection.fetch(_LISTS["list_list_names"], shard, workspace_id, SUGGESTED_FROM_MAX)
+            numbers = {row["name"]: str(row["id"]) for row in rows}
+            meant = suggest(name, numbers)
+            return Unknown("lists", name, numbers[meant] if meant is not None else None)
+    return None
 
 
 async def find_lists(

@@ -69,6 +69,9 @@ CROSS JOIN LATERAL (
   SELECT l.id FROM lists l WHERE l.shard = $1 AND l.workspace_id = row.workspace_id AND l.id = row.list OFFSET 0) l
 ON CONFLICT DO NOTHING;
 
+-- name: list_list_names
+SELECT id, name FROM lists WHERE shard = $1 AND workspace_id = $2 ORDER BY created_at DESC, id DESC LIMIT $3;
+
 -- name: find_lists
 SELECT id, external_id, is_dynamic, member_count FROM lists WHERE shard = $1 AND workspace_id = $2 AND id = ANY ($3::bigint[])
 UNION

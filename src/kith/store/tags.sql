@@ -66,5 +66,8 @@ CROSS JOIN LATERAL (
   SELECT t.id FROM tags t WHERE t.shard = $1 AND t.workspace_id = row.workspace_id AND t.id = row.tag OFFSET 0) t
 ON CONFLICT DO NOTHING;
 
+-- name: list_tag_keys
+SELECT key FROM tags WHERE shard = $1 AND workspace_id = $2 ORDER BY key LIMIT $3;
+
 -- name: find_tag_ids
 SELECT id, key, contact_count + company_count AS member_count FROM tags WHERE shard = $1 AND workspace_id = $2 AND key = ANY ($3::text[]);
