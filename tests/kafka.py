@@ -39,7 +39,6 @@ transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=1000
 broker.heartbeat.interval.ms=200
-auto.create.topics.enable=false
 log.retention.check.interval.ms=1000
 num.network.threads=2
 num.io.threads=2

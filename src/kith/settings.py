@@ -4,7 +4,9 @@
 """
 
 import os
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,7 +22,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     postgres_bin: str = ""
     host: str = "127.0.0.1"
     port: int = 8000
-    url: str = "http://127.0.0.1:8000"
+    url: str = ""
     key: str = ""
     partitions: int = 16
     log_level: str = "info"
@@ -95,7 +97,11 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("host", "The address that the API listens on."),
     Setting("port", "The port that the API listens on.", 0),
-    Setting("url", "Where the command line finds a server."),
+    Setting(
+        "url",
+        "Where the command line finds a server. Empty: where the server of the data folder answers, else port 8000 of"
+        " this machine.",
+    ),
     Setting("key", "The API key that the command line sends."),
     Setting("partitions", "Partitions of the log; fixed when the installation is made.", 1),
     Setting("log_level", "debug, info, warning or error."),
@@ -148,6 +154,24 @@ SETTINGS: tuple[Setting, ...] = (
 )
 
 
+# What Kubernetes makes for a Service named kith, and what the tests of Kith read themselves.
+_OTHERS = re.compile(r"KITH_(SERVICE_|PORT_|TEST_)")
+_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
+
+
+def find_unknown(environ: Mapping[str, str] | None = None) -> str | None:
+    """A sentence about the first variable whose name begins like a setting's and is none; None where there is none."""
+    environ = os.environ if environ is None else environ
+    variables = [setting.variable for setting in SETTINGS]
+    unknown = sorted(name for name in environ if name.startswith("KITH_") and not _OTHERS.match(name))
+    for name in unknown:
+        if name not in variables:
+            near = get_close_matches(name, variables, 1, 0.75)
+            hint = f"Did you mean {near[0]}?" if near else "`kith settings` lists all."
+            return f"No setting is called {name}. {hint}"
+    return None
+
+
 def load_settings(environ: Mapping[str, str] | None = None, **overrides: str | int | None) -> Settings:
     """The settings of this process: overrides, else the environment, else the defaults. Raises StartError."""
     environ = os.environ if environ is None else environ
@@ -156,6 +180,8 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: str | i
         given: str | int | None = overrides.get(setting.name)
         if given is None:
             given = environ.get(setting.variable)
+            if setting.name == "port" and given is not None and _SERVICE_ADDRESS.match(given):
+                given = None
         if given is not None:
             values[setting.name] = to_value(setting, given)
     unknown = overrides.keys() - DEFAULTS.keys()

@@ -69,6 +69,22 @@ async def test_the_topic_is_made_with_what_the_settings_say(settings: Settings) 
         assert configs["cleanup.policy"] == "delete"
 
 
+async def test_no_part_makes_the_topic_by_asking_about_it(settings: Settings) -> None:
+    """The broker has Kafka's defaults: it makes a topic for a client that asks, with one partition."""
+    settings = msgspec.structs.replace(settings, append_timeout_ms=1500)
+    topics = [settings.kafka_topic, f"{settings.kafka_topic}.dead"]
+    async with open_log(settings) as log, open_admin(settings) as admin:
+        assert await log.append(0, 7, b"one") == 1
+        await log.load_owned_heads()
+        await admin.delete_topics(topics)
+        with pytest.raises(Unavailable):
+            await log.append(1, 7, b"two")
+        await log.wait(1)
+        assert not set(topics) & set(await admin.list_topics())
+    async with open_log(settings) as log:
+        assert await log.append(1, 7, b"two") == 1
+
+
 async def test_a_topic_with_another_number_of_partitions_is_refused(settings: Settings) -> None:
     async with open_log(settings):
         with pytest.raises(StartError, match=r"has 4 partitions, and this installation 5.*KITH_KAFKA_TOPIC"):

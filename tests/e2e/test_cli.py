@@ -13,7 +13,7 @@ import pytest
 
 from kith.cli import main
 from kith.engine.keys import SCOPES
-from kith.settings import SETTINGS
+from kith.settings import SETTINGS, find_unknown
 from tests.postgres import Cluster
 from tests.serving import Served, make_environment, run_kith
 
@@ -30,6 +30,7 @@ COMMANDS = [
     "migrate-log",
     "backup",
     "restore",
+    "psql",
     "query",
     "parse",
     "demo",
@@ -295,3 +296,57 @@ def test_the_shell_completes_commands(typed: str, offered: set[str]) -> None:
         text=True,
     )
     assert set(ran.stdout.split()) == offered
+
+
+@pytest.mark.parametrize("command", ["serve", "init", "api", "writer", "worker"])
+def test_a_setting_that_does_not_exist_stops_what_would_run_without_it(command: str, tmp_path: Path) -> None:
+    ran = run_kith(command, "--data", str(tmp_path / "data"), kafka_boostrap="kafka:9092")
+    expected = "Error: No setting is called KITH_KAFKA_BOOSTRAP. Did you mean KITH_KAFKA_BOOTSTRAP?\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (1, "", expected)
+    assert not (tmp_path / "data").exists()
+    assert run_kith(command, "--help", kafka_boostrap="x").returncode == 0
+
+
+def test_other_commands_warn_about_a_setting_that_does_not_exist() -> None:
+    ran = run_kith("settings", "--json", zzz="1")
+    assert (ran.returncode, ran.stderr) == (0, "Warning: No setting is called KITH_ZZZ. `kith settings` lists all.\n")
+    assert json.loads(ran.stdout)
+
+
+def test_what_kubernetes_sets_for_a_service_named_kith_is_no_setting() -> None:
+    service = {"service_host": "10.0.0.7", "service_port_http": "8000", "port": "tcp://10.0.0.7:8000"}
+    ports = {"port_8000_tcp": "tcp://10.0.0.7:8000", "port_8000_tcp_addr": "10.0.0.7"}
+    assert find_unknown({f"KITH_{name.upper()}": value for name, value in (service | ports).items()}) is None
+    ran = run_kith("settings", "--json", **service, **ports)
+    assert ran.stderr == ""
+    (port,) = [row["value"] for row in json.loads(ran.stdout) if row["variable"] == "KITH_PORT"]
+    assert port == 8000
+
+
+def test_a_query_goes_to_the_server_of_the_data_folder_wherever_it_listens(serve: Served) -> None:
+    folder = str(serve.data)
+    with serve.open_client() as client:
+        client.post("/crm/contacts", json={"email": "ada@example.com"}, headers={"Prefer": "wait=10"})
+    # The command line names the folder; the environment has another server and its key.
+    found = run_kith("query", "--data", folder, "--json", url="http://127.0.0.1:1", key="kith_srv_other")
+    assert [row["email"] for row in read_json(found)["data"]] == ["ada@example.com"]
+    assert [row["email"] for row in read_json(run_kith("query", "--json", data=folder))["data"]] == ["ada@example.com"]
+    named = run_kith("query", data=folder, url="http://127.0.0.1:1")
+    assert "No server answers at http://127.0.0.1:1" in named.stderr
+    parsed = run_kith("parse", "email = x@example.com", "--data", folder, "--json")
+    assert read_json(parsed)["canonical"] == 'email = "x@example.com"'
+    serve.stop()
+    assert "No server answers at http://127.0.0.1:8000" in run_kith("query", "--data", folder).stderr
+
+
+def test_psql_opens_the_embedded_database_as_kiths_role(serve: Served) -> None:
+    asked = ("-Atc", "SELECT current_user, count(*) FROM workspaces")
+    assert run_kith("psql", "--data", str(serve.data), *asked).stdout == "kith_app|1\n"
+    assert run_kith("psql", "--superuser", *asked, data=str(serve.data)).stdout == "kith|1\n"
+    refused = run_kith("psql", "--superuser", *asked, database_url="postgresql:///kith")
+    assert (refused.returncode, "KITH_DATABASE_URL is set" in refused.stderr) == (1, True)
+
+
+def test_without_a_server_psql_says_so(tmp_path: Path) -> None:
+    ran = run_kith("psql", "--data", str(tmp_path))
+    assert (ran.returncode, "No server runs in the data folder" in ran.stderr) == (1, True)

@@ -14,8 +14,8 @@ from tests.faults.verify import verify
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
-FAULTS = int(os.environ.get("KITH_FAULT_KILLS", "11"))
-SEED = int(os.environ.get("KITH_FAULT_SEED", "1"))
+FAULTS = int(os.environ.get("KITH_TEST_KILLS", "11"))
+SEED = int(os.environ.get("KITH_TEST_SEED", "1"))
 # Seconds in which something is paused, longer than a writer may be silent and keep its partitions, or shut down.
 PAUSE_MAX_S, OUTAGE_S = (8, 30) if FAULTS > 11 else (1, 2)
 CLIENTS = 6

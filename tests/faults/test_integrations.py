@@ -18,8 +18,8 @@ from tests.faults.pushing import ACTIVITIES, HeardFake, People, Push, open_push
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3000)]
 
-SEED = int(os.environ.get("KITH_FAULT_SEED", "1"))
-IN_FULL = int(os.environ.get("KITH_FAULT_KILLS", "6")) >= 10
+SEED = int(os.environ.get("KITH_TEST_SEED", "1"))
+IN_FULL = int(os.environ.get("KITH_TEST_KILLS", "6")) >= 10
 KILLS = 10 if IN_FULL else 3
 HUBSPOT_CONTACTS, MAILCHIMP_CONTACTS = (10_000, 2000) if IN_FULL else (300, 60)
 FAULTS = 0.05

@@ -15,8 +15,8 @@ from tests.serving import Served, start
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 
-KILLS = int(os.environ.get("KITH_FAULT_KILLS", "6"))
-SEED = int(os.environ.get("KITH_FAULT_SEED", "1"))
+KILLS = int(os.environ.get("KITH_TEST_KILLS", "6"))
+SEED = int(os.environ.get("KITH_TEST_SEED", "1"))
 CLIENTS = 6
 EVERYTHING = "everything"
 

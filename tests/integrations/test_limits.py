@@ -24,7 +24,7 @@ from tests.faults.pushing import fill
 from tests.integrations.conftest import Shop
 from tests.kit import SETTINGS, Kit, open_kit
 
-SECONDS = 60 if int(os.environ.get("KITH_FAULT_KILLS", "6")) >= 10 else 20
+SECONDS = 60 if int(os.environ.get("KITH_TEST_KILLS", "6")) >= 10 else 20
 WORKERS = 4
 USED_MIN = 0.8
 SOON_S = 0.2

@@ -12,7 +12,20 @@ import typer
 import uvloop
 
 from kith import __version__
-from kith.cli import backups, cluster, dead_letters, demo, fake_vendors, keys, move, query, secrets, show, workspaces
+from kith.cli import (
+    backups,
+    cluster,
+    dead_letters,
+    demo,
+    fake_vendors,
+    keys,
+    move,
+    psql,
+    query,
+    secrets,
+    show,
+    workspaces,
+)
 from kith.cli.connect import Data, connect
 from kith.cli.output import AsJson, print_error, print_json
 from kith.clock import SystemClock
@@ -23,7 +36,7 @@ from kith.errors import KithError, StartError
 from kith.processes.logs import configure_logs
 from kith.processes.supervise import check_port, raise_when_stopped
 from kith.processes.supervise import serve as supervise
-from kith.settings import Settings, load_settings
+from kith.settings import Settings, find_unknown, load_settings
 from kith.store.data_folder import get_database_url
 from kith.store.database import Database
 from kith.store.migrate import migrate
@@ -45,6 +58,7 @@ show.add_commands(app)
 query.add_commands(app)
 move.add_commands(app)
 backups.add_commands(app)
+psql.add_commands(app)
 demo.add_commands(app)
 fake_vendors.add_commands(app)
 
@@ -60,9 +74,7 @@ def main() -> None:
         print_error(error, "--json" in sys.argv)
         sys.exit(1)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        print_error(
-            StartError(f"PostgreSQL refused, or ended, in the middle of the work: {error}"), "--json" in sys.argv
-        )
+        print_error(StartError(f"PostgreSQL failed during the command: {error}"), "--json" in sys.argv)
         sys.exit(1)
     except OSError as error:
         print_error(StartError(str(error) or type(error).__name__), "--json" in sys.argv)
@@ -75,13 +87,24 @@ def show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+# What works for as long as it runs by the settings it has: one that is not understood would change what it does.
+STRICT = {"init", "serve", "api", "writer", "worker"}
+
+
 @app.callback()
 def start(
+    context: typer.Context,
     _: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Nothing of its own: what all commands share stands in the tree above."""
+    """Check the environment before any command: a misspelled setting would be ignored otherwise."""
+    unknown = find_unknown()
+    if unknown is None or "--help" in sys.argv:
+        return
+    if context.invoked_subcommand in STRICT:
+        raise StartError(unknown)
+    typer.echo(f"Warning: {unknown}", err=True)
 
 
 @app.command()

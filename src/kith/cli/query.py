@@ -7,7 +7,7 @@ import typer
 
 from kith.cli.connect import Data
 from kith.cli.output import AsJson, print_json, print_table
-from kith.cli.server import ask, find_key
+from kith.cli.server import ask, find_key, find_server
 from kith.cql.ast import Query, Sort
 from kith.cql.catalogue import ENTITIES
 from kith.cql.compile import compile_page, make_source
@@ -18,7 +18,7 @@ from kith.cql.reads import add_default_status
 from kith.cql.resolve import resolve
 from kith.cql.vocabulary import CustomField, CustomFields, EntityName, Vocabulary, make_vocabulary
 from kith.errors import Exposed, InvalidRequest, StartError
-from kith.settings import Settings, load_settings
+from kith.settings import Settings
 
 EntityOption = Annotated[str, typer.Option("--entity", "-e", help="contact or company.")]
 COLUMNS = {
@@ -45,8 +45,8 @@ def query(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a query on the server at KITH_URL, with KITH_KEY or the admin key of the data folder."""
-    settings = load_settings(data=data)
+    """Run a query on the server of the data folder, or at KITH_URL, with KITH_KEY or the folder's admin key."""
+    settings = find_server(data)
     fields = [name.strip() for name in select.split(",")] if select else None
     asked = {"search": search, "sort": sort, "select": fields, "cursor": cursor}
     body = {"entity": check_entity(entity), "where": where, "limit": limit}
@@ -68,7 +68,7 @@ def parse_query(
 ) -> None:
     """Print the canonical form of a filter and its tree. Properties are those of the server, where one answers."""
     name = check_entity(entity)
-    vocabulary = find_vocabulary(load_settings(data=data), name)
+    vocabulary = find_vocabulary(find_server(data), name)
     tree = resolve(parse(where), vocabulary)
     told: dict[str, Any] = {"canonical": to_text(tree), "ast": to_json(tree)}
     if with_sql:

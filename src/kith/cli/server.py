@@ -7,11 +7,28 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+import msgspec
+
 from kith.errors import CODES, Exposed, StartError
-from kith.settings import Settings
+from kith.settings import Settings, load_settings
+from kith.store.data_folder import find_address
 
 TIMEOUT_S = 60
 ADMIN_KEY = "admin.key"
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+def find_server(data: str | None) -> Settings:
+    """The settings for a command that asks a server.
+
+    A folder that the command line names goes before KITH_URL and KITH_KEY; the folder that is the default goes behind.
+    """
+    settings = load_settings(data=data)
+    address = find_address(Path(settings.data))
+    if data is not None and address is not None:
+        key = "" if (Path(data) / ADMIN_KEY).exists() else settings.key
+        return msgspec.structs.replace(settings, url=address, key=key)
+    return msgspec.structs.replace(settings, url=settings.url or address or DEFAULT_URL)
 
 
 def find_key(settings: Settings) -> str:

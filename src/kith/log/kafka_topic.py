@@ -6,6 +6,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
 
 from kith.errors import NotYet, StartError
 from kith.settings import Settings
@@ -18,6 +19,10 @@ REPLICAS = 3
 OPEN_TIMEOUT_MS = 10_000
 SEEN_S = 0.05
 _EXISTS = 36
+
+# A broker with auto.create.topics.enable, Kafka's default, makes a topic that a client asks about, with as many
+# partitions as the broker is set to. The driver has no option against that, so the default of its request is changed.
+MetadataRequest.__init__.__defaults__ = (None, False)
 
 
 def to_dead_topic(settings: Settings) -> str:

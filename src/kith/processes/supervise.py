@@ -29,7 +29,7 @@ from kith.errors import KithError, StartError
 from kith.integrations.vault import SECRETS_FILE, new_key
 from kith.settings import Settings, to_environment
 from kith.store.binaries import to_bin_dir
-from kith.store.data_folder import DataLock, open_data
+from kith.store.data_folder import DataLock, open_data, write_address
 from kith.store.embedded import EmbeddedPostgres, die_with_parent
 from kith.store.migrate import migrate
 
@@ -132,15 +132,18 @@ def serve(settings: Settings) -> None:
     raise_when_stopped()
     postgres: EmbeddedPostgres | None = None
     children: list[Child] = []
+    data: Path | None = None
     try:
-        data = open_data(Path(settings.data))
-        lock = DataLock(data)
+        folder = open_data(Path(settings.data))
+        lock = DataLock(folder)
+        data = folder
         settings = msgspec.structs.replace(settings, port=check_port(settings.host, settings.port))
         if not settings.database_url:
             postgres = EmbeddedPostgres.start(data, bin_dir=to_bin_dir(settings), lock=lock)
         url = settings.database_url or (postgres.url if postgres else "")
         settings = make_child_settings(settings, url, data)
         greeting = prepare(settings, data)
+        write_address(data, to_address(settings))
         children += [Child(command, settings) for command in ("api", "writer", "worker")]
         parts = [Part(child.command, child.start, child.poll) for child in children]
         for part in parts:
@@ -159,6 +162,8 @@ def serve(settings: Settings) -> None:
     finally:
         for sign in STOP_SIGNALS:
             signal.signal(sign, signal.SIG_IGN)
+        if data is not None:
+            write_address(data, None)
         stop(children, postgres)
 
 

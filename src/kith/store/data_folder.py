@@ -13,6 +13,7 @@ from kith.errors import StartError
 from kith.settings import Settings
 from kith.store.binaries import Account, to_user_name
 
+ADDRESS_FILE = "address"
 SOCKET_NAME = ".s.PGSQL.5432"
 SOCKET_PATH_BYTES_MAX = 107
 # The role that Kith works as, and the one that made the cluster, which is its superuser.
@@ -122,6 +123,25 @@ def find_embedded_url(data: Path) -> str | None:
     except OSError:
         return None
     return to_url(folder)
+
+
+def write_address(data: Path, address: str | None) -> None:
+    """Note where the server of this data folder answers; None where it does not any more."""
+    path = data / ADDRESS_FILE
+    if address is None:
+        path.unlink(missing_ok=True)
+        return
+    unfinished = path.with_suffix(".new")
+    unfinished.write_text(address + "\n", "utf-8")
+    unfinished.replace(path)
+
+
+def find_address(data: Path) -> str | None:
+    """Where the server that runs in a data folder answers; None where none was started there."""
+    try:
+        return (data.expanduser() / ADDRESS_FILE).read_text("utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def get_database_url(settings: Settings) -> str:

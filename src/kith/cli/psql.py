@@ -1,0 +1,42 @@
+"""``kith psql``: PostgreSQL's own command line on Kith's database."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kith.cli.connect import Data
+from kith.errors import StartError
+from kith.settings import load_settings, to_environment
+from kith.store.backup import split_password
+from kith.store.binaries import find_binaries, to_bin_dir
+from kith.store.data_folder import SUPERUSER, find_embedded_url, get_database_url, to_socket_folder, to_url
+
+
+def add_commands(app: typer.Typer) -> None:
+    # What psql takes, such as -c, is passed on to it.
+    app.command("psql", context_settings={"ignore_unknown_options": True})(psql)
+
+
+def psql(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="Arguments of psql, such as -c 'SELECT 1'.", show_default=False)
+    ] = None,
+    superuser: Annotated[
+        bool, typer.Option("--superuser", help="As the superuser of the embedded server, not as Kith's role.")
+    ] = False,
+    data: Data = None,
+) -> None:
+    """Open psql on Kith's database: the one in the data folder, while its server runs, or KITH_DATABASE_URL."""
+    settings = load_settings(data=data)
+    url = get_database_url(settings)
+    if superuser:
+        folder = Path(settings.data)
+        if settings.database_url or find_embedded_url(folder) is None:
+            raise StartError("--superuser is for the embedded server, and KITH_DATABASE_URL is set.")
+        url = to_url(to_socket_folder(folder.expanduser().resolve()), SUPERUSER)
+    address, password = split_password(url)
+    environment = to_environment(settings) | ({"PGPASSWORD": password} if password else {})
+    program = (to_bin_dir(settings) or find_binaries(None)) / "psql"
+    os.execve(program, ["psql", f"--dbname={address}", *(arguments or [])], environment)  # noqa: S606 - no shell
