@@ -55,9 +55,16 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
     "a field of the engine's own": (b'{"name":"a","workspace_id":1}', 422, "INVALID_FIELD"),
     "20,000 unknown fields": (
         b"{" + b",".join(b'"f%d":1' % number for number in range(20_000)) + b"}",
+        400,
+        "INVALID_REQUEST",
+    ),
+    "4,000 unknown fields": (
+        b"{" + b",".join(b'"f%d":1' % number for number in range(4000)) + b"}",
         422,
         "INVALID_FIELD",
     ),
+    "340,000 lists": (b'{"name":"a","properties":{"b":[' + b"[]," * 340_000 + b"1]}}", 400, "INVALID_REQUEST"),
+    "500,000 escapes": (b'{"name":"' + b"\\n" * 500_000 + b'"}', 400, "INVALID_REQUEST"),
     "501 properties": (
         b'{"name":"a","properties":{' + b",".join(b'"f%d":1' % number for number in range(501)) + b"}}",
         422,

@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from kith.cql.compile import Statement
+from kith.cql.syntax import TOKENS_MAX
 from kith.engine.context import Engine
 from kith.model.workspaces import Workspace
 from tests.api.definitions import define, find_code
@@ -140,3 +141,11 @@ async def test_a_page_that_takes_too_long_is_a_timeout(
     monkeypatch.setattr("kith.engine.cql.compile_page", compile_endless)
     answer = await free_client.post("/crm/query", json={"entity": "contact", "where": "name contains n"})
     assert find_code(answer) == (504, "QUERY_TIMEOUT")
+
+
+async def test_a_text_of_too_many_words_is_refused_before_it_is_parsed(free_client: httpx2.AsyncClient) -> None:
+    where = "(" * (TOKENS_MAX + 1)
+    answer = await free_client.post("/crm/query", json={"entity": "contact", "where": where})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (400, "QUERY_TOO_COMPLEX")
+    assert (error["details"]["limit"], error["details"]["given"]) == (TOKENS_MAX, TOKENS_MAX + 2)

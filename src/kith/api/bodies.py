@@ -1,65 +1,65 @@
 """JSON bodies: from bytes to a struct, strictly.
 
-The fast path is one pass that looks for repeated keys and endless integers and one that decodes; only when either
-objects does a slow path read the body again, to tell everything that is wrong with it at once.
+A scan bounds the number of values and their depth before anything is parsed. The fast path is one pass that looks for
+repeated keys and very long numbers, and one that decodes. Only when either objects, a slow path reads the body again,
+to tell everything that is wrong with it at once.
 """
 
 import json
-import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal, DecimalException
-from difflib import get_close_matches
 from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
 
+from kith.api.body_faults import (
+    NAME_CHARACTERS_MAX,
+    OUT_OF_RANGE,
+    explain,
+    explain_json,
+    suggest,
+    to_printable,
+    to_words,
+)
+from kith.api.json_scan import VALUES_MAX, check_json_size
 from kith.errors import InvalidRequest, Validation
 from kith.model.values import NUMBER_DIGITS_MAX, NUMBER_EXPONENT_MAX
 
 T = TypeVar("T", bound=msgspec.Struct)
+# Where a value is in a tree: the trail of what it is in, and its key or index there.
+Trail = tuple[Any, str | int] | None
 
-DEPTH_MAX = 64
 PROBLEMS_MAX = 50
-NAME_CHARACTERS_MAX = 100
-
-EXPECTED = re.compile(r"Expected `(.+?)`, got `(.+?)`")
-PLACE = re.compile(r" - at `\$\.(.*)`$")
-OUT_OF_RANGE = f"is out of range: at most {NUMBER_DIGITS_MAX} digits, and 10 to the power of ±{NUMBER_EXPONENT_MAX}."
-WORDS = {
-    "str": "text",
-    "int": "a whole number",
-    "float": "a number",
-    "decimal": "a number",
-    "bool": "true or false",
-    "object": "an object",
-    "array": "a list",
-    "null": "null",
-}
+SUGGESTIONS_MAX = 5
+# Room for zeros that say nothing, as in 0.00…01e100. A longer number is out of range without a look at its value.
+NUMBER_CHARACTERS_MAX = 4 * NUMBER_DIGITS_MAX
 
 
 class OutOfRange(msgspec.Struct, frozen=True):
     """Stands, in a parsed tree, for a number that is not taken."""
 
 
-def make_body_reader(shape: type[T], *, optional: bool = False) -> Callable[[bytes], T]:
+def make_body_reader(shape: type[T], *, optional: bool = False, values_max: int = VALUES_MAX) -> Callable[[bytes], T]:
     """A function from a body's bytes to ``shape``. Numbers without a type become Decimal, so no digit is lost.
 
-    It raises 400 INVALID_REQUEST for what is not a JSON object and 422 with every wrong field for what does not fit
-    the shape. ``optional``: no body at all is the shape without fields.
+    It raises 400 INVALID_REQUEST for what is not a JSON object, or is beyond a limit of ``json_scan``, and 422 with
+    every wrong field for what does not fit the shape. ``optional``: no body at all is the shape without fields.
     """
     decode = msgspec.json.Decoder(shape, float_hook=to_number).decode
 
     def read_body(raw: bytes) -> T:
         if optional and not raw:
             return shape()
+        check_json_size(raw, values_max)
         try:
             text = raw.decode()
-            if "\\u0000" not in text and text.count("{") + text.count("[") <= DEPTH_MAX:
+            if "\\u0000" not in text:
                 STRICT.decode(text)
                 return decode(raw)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
+        except (msgspec.MsgspecError, ValueError):
             pass
         return read_carefully(raw, shape)
 
@@ -68,10 +68,10 @@ def make_body_reader(shape: type[T], *, optional: bool = False) -> Callable[[byt
 
 def read_carefully(raw: bytes, shape: type[T]) -> T:
     """The same, slowly, and with everything that is wrong in one error."""
-    tree = parse_json(raw)
+    tree, has_bad_values = parse_json(raw)
     if not isinstance(tree, dict):
         raise InvalidRequest(f"The body must be a JSON object, not {to_words(tree)}.")
-    invalid = list(islice(find_faults(tree, shape), PROBLEMS_MAX))
+    invalid = list(islice(find_faults(tree, shape, has_bad_values), PROBLEMS_MAX))
     missing = [
         (field.encode_name, "is needed.")
         for field in msgspec.structs.fields(shape)
@@ -83,68 +83,104 @@ def read_carefully(raw: bytes, shape: type[T]) -> T:
     return msgspec.convert(tree, shape)
 
 
-def parse_json(raw: bytes) -> Any:
-    """The JSON value of a body. Raises 400 for what is no JSON, or is JSON that different readers read differently."""
+def parse_json(raw: bytes) -> tuple[Any, bool]:
+    """(the JSON value of a body, whether something in it may be a value that no field takes).
+
+    Raises 400 for what is no JSON, or is JSON that different readers read differently.
+    """
     if not raw.strip():
         raise InvalidRequest("The body is empty. Send a JSON object.")
+    out_of_range: list[OutOfRange] = []
     try:
-        tree = LENIENT.decode(raw.decode())
-        check_tree(tree)
+        tree = make_lenient(out_of_range).decode(raw.decode())
     except UnicodeDecodeError:
         raise InvalidRequest("The body is not UTF-8.") from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise InvalidRequest(f"The body is not JSON: {error.msg} ({place}).") from None
-    except RecursionError:
-        raise InvalidRequest(f"The body is nested deeper than {DEPTH_MAX} levels.") from None
-    return tree
+        raise InvalidRequest(f"The body is not JSON: {explain_json(error.msg)} ({place}).") from None
+    if b"\\u" in raw:
+        check_surrogates(tree)
+    return tree, bool(out_of_range) or b"\\u0000" in raw
 
 
-def check_tree(tree: Any) -> None:
-    """Refuse nesting without end and text that is no Unicode, in keys and values."""
-    for value, _, depth in walk(tree):
-        if depth > DEPTH_MAX:
-            raise InvalidRequest(f"The body is nested deeper than {DEPTH_MAX} levels.")
+def make_lenient(out_of_range: list[OutOfRange]) -> json.JSONDecoder:
+    """A parser that puts a mark in the place of each number that is not taken, and into the list."""
+
+    def refuse() -> OutOfRange:
+        out_of_range.append(OutOfRange())
+        return out_of_range[-1]
+
+    def to_integer(text: str) -> int | OutOfRange:
+        return int(text) if len(text.lstrip("-")) <= NUMBER_DIGITS_MAX else refuse()
+
+    def to_decimal(text: str) -> Decimal | OutOfRange:
+        number = find_number(text)
+        return refuse() if number is None else number
+
+    return json.JSONDecoder(
+        object_pairs_hook=to_object, parse_float=to_decimal, parse_int=to_integer, parse_constant=refuse_constant
+    )
+
+
+def check_surrogates(tree: Any) -> None:
+    """Refuse text that is no Unicode, in keys and values."""
+    for value, _ in walk(tree):
         if isinstance(value, str) and has_surrogate(value):
             raise InvalidRequest("The body has half of a surrogate pair (\\ud800 to \\udfff) in a text.")
 
 
 def has_surrogate(text: str) -> bool:
-    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
-def walk(tree: Any) -> Iterator[tuple[Any, str, int]]:
-    """Every key and value of a tree with the path of the field that it is in, and its depth; without recursion."""
-    waiting = [(tree, "", 0)]
+def walk(tree: Any) -> Iterator[tuple[Any, Trail]]:
+    """Every key and value of a tree with the trail of the field that it is in; without recursion."""
+    waiting: list[tuple[Any, Trail]] = [(tree, None)]
     while waiting:
-        value, place, depth = waiting.pop()
-        yield value, place, depth
+        value, trail = waiting.pop()
+        yield value, trail
         if isinstance(value, dict):
             for name, member in value.items():
-                below = f"{place}.{to_printable(name)}" if place else to_printable(name)
-                waiting += ((member, below, depth + 1), (name, below, depth))
+                below = (trail, name)
+                waiting += ((member, below), (name, below))
         elif isinstance(value, list):
-            waiting += ((member, f"{place}[{index}]", depth + 1) for index, member in enumerate(value))
+            waiting += [(member, (trail, index)) for index, member in enumerate(value)]
+
+
+def to_place(trail: Trail) -> str:
+    """A trail as messages show it, as in ``properties.a[1]``."""
+    steps: list[str] = []
+    while trail is not None:
+        trail, step = trail
+        steps.append(f"[{step}]" if isinstance(step, int) else f".{to_printable(step)}")
+    return "".join(reversed(steps)).removeprefix(".")
 
 
 def find_bad_values(tree: Any) -> Iterator[tuple[str, str]]:
     """(field, message) of values that no field takes, whatever its type."""
-    for value, place, _ in walk(tree):
+    for value, trail in walk(tree):
         if isinstance(value, OutOfRange):
-            yield place, OUT_OF_RANGE
+            yield to_place(trail), OUT_OF_RANGE
         elif isinstance(value, str) and "\x00" in value:
-            yield place, "must not have a NUL character (\\u0000)."
+            yield to_place(trail), "must not have a NUL character (\\u0000)."
 
 
-def find_faults(tree: dict[str, Any], shape: type[msgspec.Struct]) -> Iterator[tuple[str, str]]:
+def find_faults(tree: dict[str, Any], shape: type[msgspec.Struct], has_bad_values: bool) -> Iterator[tuple[str, str]]:
     """(field, message) of every field that is not known, or whose value it cannot take."""
     known = {field.encode_name: field for field in msgspec.structs.fields(shape)}
+    unknown = 0
     for name, value in tree.items():
-        faults = list(islice(find_bad_values({name: value}), PROBLEMS_MAX))
+        faults = list(islice(find_bad_values({name: value}), PROBLEMS_MAX)) if has_bad_values else []
         if faults:
             yield from faults
         elif name not in known:
-            yield to_printable(name), f"is not a field here.{suggest(name, known)}"
+            unknown += 1
+            hint = suggest(name, known) if unknown <= SUGGESTIONS_MAX else ""
+            yield to_printable(name), f"is not a field here.{hint}"
         else:
             try:
                 msgspec.convert({name: value}, make_single(shape, name))
@@ -159,45 +195,6 @@ def make_single(shape: type[msgspec.Struct], name: str) -> type[msgspec.Struct]:
     return msgspec.defstruct("Single", [(name, field.type)])
 
 
-def suggest(name: str, known: Any) -> str:
-    """A did-you-mean for a name that is not known, with a space before it; empty where nothing is near."""
-    folded = {option.casefold(): option for option in known}
-    near = get_close_matches(name.casefold(), folded, n=1) if len(name) <= NAME_CHARACTERS_MAX else []
-    return f" Did you mean '{folded[near[0]]}'?" if near else ""
-
-
-def explain(error: str, value: Any, expected: Any) -> tuple[str, str]:
-    """(field, message): msgspec's sentence in the words of a JSON writer."""
-    at = PLACE.search(error)
-    place = at.group(1) if at else ""
-    types = EXPECTED.search(error)
-    if types:
-        wanted = " or ".join(WORDS.get(word, word) for word in types.group(1).split(" | "))
-        return place, f"must be {wanted}, not {WORDS.get(types.group(2), types.group(2))}."
-    options = find_options(expected)
-    if options and isinstance(value, str):
-        return place, f"'{to_printable(value)}' is not one of {', '.join(options)}.{suggest(value, options)}"
-    return place, f"{PLACE.sub('', error)}."
-
-
-@cache
-def find_options(expected: Any) -> tuple[str, ...]:
-    """The texts that a type with fixed values takes; none for other types."""
-    info = msgspec.inspect.type_info(expected)
-    for kind in info.types if isinstance(info, msgspec.inspect.UnionType) else (info,):
-        if isinstance(kind, msgspec.inspect.LiteralType):
-            return tuple(str(value) for value in kind.values)
-        if isinstance(kind, msgspec.inspect.EnumType):
-            return tuple(str(member.value) for member in kind.cls)
-    return ()
-
-
-def to_words(value: Any) -> str:
-    """What kind of JSON value this is, in words."""
-    kinds = {bool: "true or false", str: "a text", list: "a list", type(None): "null"}
-    return kinds.get(type(value), "a number")
-
-
 def to_number(text: str) -> Decimal:
     """A number's exact value. Raises ValueError for what is out of range."""
     number = find_number(text)
@@ -207,6 +204,8 @@ def to_number(text: str) -> Decimal:
 
 
 def find_number(text: str) -> Decimal | None:
+    if len(text) > NUMBER_CHARACTERS_MAX:
+        return None
     try:
         number = Decimal(text)
     except DecimalException:
@@ -216,26 +215,11 @@ def find_number(text: str) -> Decimal | None:
 
 
 def to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise InvalidRequest(f"The key '{to_printable(name)}' is there twice in one object.")
-        found[name] = value
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise InvalidRequest(f"The key '{to_printable(twice)}' is there twice in one object.")
     return found
-
-
-def to_integer(text: str) -> int | OutOfRange:
-    return int(text) if len(text.lstrip("-")) <= NUMBER_DIGITS_MAX else OutOfRange()
-
-
-def to_decimal(text: str) -> Decimal | OutOfRange:
-    number = find_number(text)
-    return OutOfRange() if number is None else number
-
-
-def to_printable(name: str) -> str:
-    """A name as a message can hold it: short, and without half surrogates or control characters."""
-    return "".join(character if character.isprintable() else "?" for character in name[:NAME_CHARACTERS_MAX])
 
 
 def refuse_constant(name: str) -> None:
@@ -247,14 +231,16 @@ def check_integer(text: str) -> None:
         raise ValueError(text[:NAME_CHARACTERS_MAX])
 
 
+def check_decimal(text: str) -> None:
+    if len(text) > NUMBER_CHARACTERS_MAX:
+        raise ValueError(text[:NAME_CHARACTERS_MAX])
+
+
 def check_object(pairs: list[tuple[str, Any]]) -> None:
     if len(dict(pairs)) != len(pairs):
         raise ValueError
 
 
 STRICT = json.JSONDecoder(
-    object_pairs_hook=check_object, parse_float=len, parse_int=check_integer, parse_constant=refuse_constant
-)
-LENIENT = json.JSONDecoder(
-    object_pairs_hook=to_object, parse_float=to_decimal, parse_int=to_integer, parse_constant=refuse_constant
+    object_pairs_hook=check_object, parse_float=check_decimal, parse_int=check_integer, parse_constant=refuse_constant
 )

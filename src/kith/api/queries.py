@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Meta, inspect
 
-from kith.api.bodies import suggest, to_printable
+from kith.api.body_faults import suggest, to_printable
 from kith.engine.listing import SEARCH_CHARACTERS_MAX
 from kith.errors import InvalidRequest
 

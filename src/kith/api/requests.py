@@ -18,8 +18,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 WAIT_MAX_S = 30
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
 
-PREFERENCE = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*")+')
-WAIT = re.compile(r'wait\s*=\s*"?([0-9]+)"?\s*(?:;.*)?', re.IGNORECASE)
+# A quoted text without an end goes to the end of the header: every character is looked at once.
+PREFERENCE = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*+(?:"|\\?\Z))++', re.DOTALL)
+WAIT = re.compile(r'wait\s*=\s*("?)([0-9]+)\1\s*(?:;.*)?', re.IGNORECASE)
 VERSION = re.compile(r'(?:W/)?"?([0-9]{1,10})"?')
 CORRELATION_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 JSON_TYPE = re.compile(rb"\s*application/(?:[\w.+-]*\+)?json\s*(?:;.*)?", re.IGNORECASE)
@@ -99,7 +100,7 @@ def find_wait_s(headers: Iterable[tuple[bytes, bytes]]) -> int:
     for preference in PREFERENCE.findall(given):
         found = WAIT.fullmatch(preference.strip())
         if found:
-            digits = found.group(1).lstrip("0") or "0"
+            digits = found.group(2).lstrip("0") or "0"
             return min(int(digits[:3]), WAIT_MAX_S)
     return 0
 

@@ -100,9 +100,10 @@ def _get_field(name: Any, path: str, vocabulary: Vocabulary) -> Field:
 
 
 def _resolve_sort_text(text: str, vocabulary: Vocabulary) -> tuple[Sort, ...]:
+    count = text.count(",") + 1
+    if count > SORT_FIELDS_MAX:
+        raise refuse_size("fields to sort by", SORT_FIELDS_MAX, count, Span(0, len(text)), text)
     parts = text.split(",") if text.strip() else []
-    if len(parts) > SORT_FIELDS_MAX:
-        raise refuse_size("fields to sort by", SORT_FIELDS_MAX, len(parts), Span(0, len(text)), text)
     sorts: list[Sort] = []
     start = 0
     for part in parts:

@@ -5,6 +5,9 @@ from typing import Literal
 
 import msgspec
 
+from kith.cql.faults import Span, refuse_size
+from kith.cql.syntax import TOKENS_MAX
+
 TokenKind = Literal["word", "string", "sign", "(", ")", ",", "end", "unclosed"]
 # They cannot stand bare as a field or as a value; other words that the grammar has mean something in their place only.
 KEYWORDS = frozenset(
@@ -44,9 +47,15 @@ class BadEscape(ValueError):
 
 
 def split_tokens(text: str) -> list[Token]:
-    """All tokens, the last one of kind ``end``. One that is ``unclosed`` is followed by nothing but the end."""
+    """All tokens, the last one of kind ``end``. One that is ``unclosed`` is followed by nothing but the end.
+
+    Raises QUERY_TOO_COMPLEX.
+    """
     tokens: list[Token] = []
     for match in _TOKEN.finditer(text):
+        if len(tokens) > TOKENS_MAX:
+            count = sum(1 for _ in _TOKEN.finditer(text))
+            raise refuse_size("words and signs", TOKENS_MAX, count, Span(0, len(text)), text)
         kind = match.lastgroup
         assert kind is not None
         start = match.start(kind)

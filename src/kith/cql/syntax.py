@@ -12,6 +12,7 @@ import msgspec
 from kith.cql.faults import Place, refuse, refuse_size, show
 
 TEXT_CHARACTERS_MAX = 16_384
+TOKENS_MAX = 5000
 GROUPS_DEEP_MAX = 10
 COMPARISONS_MAX = 100
 LIST_VALUES_MAX = 1000

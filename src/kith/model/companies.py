@@ -18,6 +18,8 @@ from kith.model.values import check_number, normalise_text
 
 CompanyStatus = Literal["ACTIVE", "ARCHIVED", "DELETED"]
 DOMAIN_CHARACTERS_MAX = 253
+# Of a URL that a domain is cut out of.
+ADDRESS_CHARACTERS_MAX = 2048
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 
 
@@ -78,6 +80,8 @@ def normalise_domain(text: str) -> str | None:
     trimmed = text.strip()
     if not trimmed:
         return None
+    if len(trimmed) > ADDRESS_CHARACTERS_MAX:
+        raise ValueError(f"holds {len(trimmed)} characters; at most {ADDRESS_CHARACTERS_MAX} are allowed.")
     try:
         host = urlsplit(trimmed if "//" in trimmed else f"//{trimmed}").hostname or ""
         ascii_host = host.rstrip(".").encode("idna").decode() if host.rstrip(".") else ""
