@@ -188,3 +188,15 @@ async def test_metrics_tell_how_far_the_writer_is_behind(
     assert f'kith_log_lag_commands{{shard="{workspace.shard}"}} 1.0' in waiting
     assert f'kith_log_lag_commands{{shard="{workspace.shard}"}} 0.0' in applied
     assert "kith_pending_writes 1.0" in waiting
+
+
+async def test_common_names_of_fields_are_suggested_wherever_a_field_is_named(client: httpx2.AsyncClient) -> None:
+    body = {"email": "a@example.com", "firstName": "A", "last_name": "B", "mobile": "1"}
+    message = str((await client.post("/crm/contacts", json=body)).json()["error"])
+    assert all(f"Did you mean '{meant}'?" in message for meant in ("givenName", "familyName", "phone"))
+    for more in ({"where": "surname = x"}, {"sort": "surname:asc"}, {"select": ["surname"]}):
+        error = (await client.post("/crm/query", json={"entity": "contact"} | more)).json()["error"]
+        assert (error["code"], error["details"]["suggestion"]) == ("UNKNOWN_FIELD", "familyName"), more
+    for query, meant in (("pageSize=5", "limit"), ("sortBy=created_at", "createdAt"), ("sort_order=asc", "sortOrder")):
+        error = (await client.get(f"/crm/contacts?{query}")).json()["error"]
+        assert f"Did you mean '{meant}'?" in error["message"], error

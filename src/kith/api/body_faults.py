@@ -1,11 +1,11 @@
 """What is wrong with a JSON body, in the words of somebody who writes JSON: never in a library's."""
 
 import re
-from difflib import get_close_matches
 from typing import Any
 
 from msgspec import inspect
 
+from kith.model.aliases import find_meant
 from kith.model.values import NUMBER_DIGITS_MAX, NUMBER_EXPONENT_MAX
 
 NAME_CHARACTERS_MAX = 100
@@ -98,9 +98,8 @@ def list_options(info: inspect.Type) -> tuple[str, ...]:
 
 def suggest(name: str, known: Any) -> str:
     """A did-you-mean for a name that is not known, with a space before it; empty where nothing is near."""
-    folded = {option.casefold(): option for option in known}
-    near = get_close_matches(name.casefold(), folded, n=1) if len(name) <= NAME_CHARACTERS_MAX else []
-    return f" Did you mean '{folded[near[0]]}'?" if near else ""
+    meant = find_meant(name, known)
+    return f" Did you mean '{meant}'?" if meant is not None else ""
 
 
 def to_words(value: Any) -> str:

@@ -3,7 +3,6 @@
 A place is a span of the text, or a path into the JSON (``filter.conditions[2].value``).
 """
 
-import difflib
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import msgspec
 
 from kith.errors import Exposed
+from kith.model.aliases import find_meant
 
 EXCERPT_CHARACTERS_BEFORE = 24
 EXCERPT_CHARACTERS_MAX = 72
@@ -85,9 +85,7 @@ def _show_number(number: float | Decimal) -> str:
 
 def suggest(name: str, names: Iterable[str]) -> str | None:
     """The name that was probably meant."""
-    by_lower = {known.lower(): known for known in names}
-    close = difflib.get_close_matches(name[:SHOWN_CHARACTERS_MAX].lower(), by_lower, n=1, cutoff=0.65)
-    return by_lower[close[0]] if close else None
+    return find_meant(name[:SHOWN_CHARACTERS_MAX], names, cutoff=0.65)
 
 
 def list_names(names: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from kith.cql.moments import EXAMPLE, read_moment
 from kith.model.values import NUMBER_DIGITS_MAX, check_number, check_storable, lower_case
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")
+_CAPITAL_M = re.compile(r"([A-Za-z]*[+-][0-9]{1,6})M")
 _BOOLEANS = {"true": True, "false": False}
 # Enough for every number within the limits: normalising never rounds.
 _EXACT = Context(prec=NUMBER_DIGITS_MAX)
@@ -60,6 +61,14 @@ def read_moment_of(name: str, value: Any, zone: tzinfo) -> Moment:
     except ValueError:
         pass
     raise WrongValue(f"{show(value)} is no date for {name}. It takes a date or a time, such as {EXAMPLE}.")
+
+
+def check_unit(name: str, value: Any) -> None:
+    """Raises WrongValue for a relative time in a unit that might be either of two."""
+    if isinstance(value, str) and (found := _CAPITAL_M.fullmatch(value.strip())):
+        minutes, months = (f"{found[1]}{unit}" for unit in ("m", "mo"))
+        reason = f"{show(value)} is no date for {name}: M might be minutes or months."
+        raise WrongValue(f"{reason} Write {minutes} for minutes, {months} for months.", months)
 
 
 def read_count(value: Any) -> int:

@@ -14,6 +14,7 @@ from kith.cql.ast import (
     Comparison,
     Condition,
     CountOperator,
+    Moment,
     Related,
     Value,
     conjoin,
@@ -22,7 +23,7 @@ from kith.cql.ast import (
 )
 from kith.cql.catalogue import Field
 from kith.cql.faults import Place, list_names, refuse, show, suggest
-from kith.cql.literals import WrongValue, read_count, read_moment_of, read_option, read_value
+from kith.cql.literals import WrongValue, check_unit, read_count, read_moment_of, read_option, read_value
 from kith.cql.syntax import (
     MANY,
     ActivityCount,
@@ -122,6 +123,8 @@ class _Resolver:
             message = f"An empty text is no value of {field.name}. For records without a value use {spelling}."
             raise refuse("INVALID_VALUE", message, literal.place, self.text, suggestion=spelling)
         try:
+            if field.kind in ("DATE", "DATETIME") and not self.is_stored:
+                check_unit(field.name, literal.value)
             return read_value(field, literal.value, zone)
         except WrongValue as wrong:
             raise self._refuse_value(wrong, literal) from None
@@ -148,12 +151,17 @@ class _Resolver:
             self._attempt(read_count, node.count),
             tuple(dict.fromkeys(types)),
             self._attempt(partial(read_option, "module", _MODULES), node.module) if node.module else None,
-            self._attempt(partial(read_moment_of, "since", zone=vocabulary.zone), node.since) if node.since else None,
-            self._attempt(partial(read_moment_of, "before", zone=vocabulary.zone), node.before)
-            if node.before
-            else None,
+            *(self._read_limit(*limit, vocabulary.zone) for limit in (("since", node.since), ("before", node.before))),
         )
         return negate(condition) if node.negated else condition
+
+    def _read_limit(self, name: str, literal: Literal | None, zone: tzinfo) -> Moment | None:
+        """The first moment of what is counted, or the first after it."""
+        if literal is None:
+            return None
+        if not self.is_stored:
+            self._attempt(partial(check_unit, name), literal)
+        return self._attempt(partial(read_moment_of, name, zone=zone), literal)
 
     def _attempt(self, read: Callable[[Any], T], literal: Literal) -> T:
         try:
@@ -222,7 +230,8 @@ def refuse_field(name: str, place: Place, text: str, vocabulary: Vocabulary, way
         message = f"No property {show(key)} is defined on {noun}."
         way_out = " Define it first, then filter by it."
     else:
-        meant = f"{relation}.{key}" if relation else suggest(name, vocabulary.names)
+        beyond = (f"{one}.name" for one in vocabulary.relations)
+        meant = f"{relation}.{key}" if relation else suggest(name, [*vocabulary.names, *beyond])
         message = f"No field {show(name)} on {noun}."
         way_out = " If it is a property, define it first, then filter by it."
     if meant:

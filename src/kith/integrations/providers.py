@@ -1,7 +1,6 @@
 """The providers that there are: what an account needs, what it may be told, and what it takes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,6 +18,7 @@ from kith.integrations.mailchimp.settings import read_credentials as read_mailch
 from kith.integrations.mapping import MAPPABLE, PROPERTY_PREFIX
 from kith.integrations.port import Entity, ProviderName
 from kith.integrations.setting_faults import find_setting_faults, to_fault
+from kith.model.aliases import find_meant
 from kith.model.contacts import Contact
 from kith.model.properties import Schema
 from kith.model.state import Ref
@@ -120,6 +120,6 @@ def _list_unknown(
     known = [*MAPPABLE[entity], *properties]
     for ours in fields:
         if ours not in known:
-            close = get_close_matches(ours, known, 1)
-            hint = f" Did you mean {close[0]!r}?" if close else " A property is named properties.<key>."
+            meant = find_meant(ours, known)
+            hint = f" Did you mean {meant!r}?" if meant else " A property is named properties.<key>."
             yield f"settings.{place}.{ours}", f"is no field of a {entity}.{hint}"
