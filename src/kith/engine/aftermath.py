@@ -13,6 +13,7 @@ import asyncpg
 
 from kith.clock import to_iso
 from kith.cql.compile import Candidates
+from kith.cql.conditions import list_named
 from kith.engine.decisions import Decided, Reached
 from kith.engine.dynamic_lists import ANY_TIME, DynamicList, DynamicLists, ListRow, understand
 from kith.engine.evaluation import (
@@ -24,6 +25,7 @@ from kith.engine.evaluation import (
     load_last_id,
     size_window,
 )
+from kith.engine.named import find_named
 from kith.engine.schemas import SCHEMAS
 from kith.engine.surveys import convert_values, list_walks
 from kith.engine.tally import Tally
@@ -171,6 +173,9 @@ class Aftermath:
         }
         for row in lists.rows:
             made, held = understand(row, zones[row.timezone]), lists.find(row)
+            if row.status == "BROKEN" and held is not None:
+                # What broke it has nothing to do with properties: a new filter mends it.
+                continue
             if isinstance(made, str):
                 following.marks.append({"number": row.number, "status": "BROKEN", "reason": made})
                 continue
@@ -206,13 +211,37 @@ class Aftermath:
 
     async def _follow(self, following: _Following) -> None:
         envelope, marks, lists = following
+        broken = {one.row.number: reason for one in lists if (reason := await self._find_gone(envelope, one))}
+        marks = [mark for mark in marks if mark["number"] not in broken]
+        marks += [{"number": number, "status": "BROKEN", "reason": reason} for number, reason in broken.items()]
         if marks:
             documents = store.to_documents(marks)
             await self._connection.execute(_LISTS["mark_lists"], self._shard, envelope.workspace_id, documents)
         for one in lists:
+            if one.row.number in broken:
+                if evaluates(envelope.command):
+                    result = {"status": "BROKEN", "reason": broken[one.row.number]}
+                    self._decided.note_result(envelope, result)
+                continue
             added, removed = await self._evaluate_whole(envelope, one)
             if evaluates(envelope.command):
                 await self._note_evaluated(envelope, one, added, removed)
+
+    async def _find_gone(self, envelope: Envelope, one: DynamicList) -> str | None:
+        """Why the list cannot be evaluated, where its filter names a tag or a list that is not there any more."""
+        if isinstance(envelope.command, EvaluateList):
+            return None  # a list whose filter names what is gone is BROKEN since then, and not evaluated
+        names = [(field, name) for field in ("tags", "lists") for name in list_named(one.tree, field)]
+        if not names:
+            return None
+        found = await find_named(self._connection, self._shard, envelope.workspace_id, one.tree)
+        for field, name in names:
+            if name not in getattr(found, field):
+                return (
+                    f"The filter names the {field[:-1]} {name}, which is deleted. Set a filter that does not name it:"
+                    f" PATCH /crm/lists/{one.row.external_id} with filterCriteria."
+                )
+        return None
 
     async def _note_evaluated(self, envelope: Envelope, one: DynamicList, added: int, removed: int) -> None:
         count = await self._connection.fetchval(

@@ -258,11 +258,17 @@ class Decided:
 
     @property
     def changes_schemas(self) -> bool:
-        """Whether properties, or the filters of lists, are other than they were."""
+        """Whether properties or the filters of lists changed, or what a filter names is gone."""
         return any(
-            kind == "property" or (kind == "list" and self._is_defined(workspace, kind, external_id))
+            kind == "property"
+            or (kind == "list" and self._is_defined(workspace, kind, external_id))
+            or (kind in ("tag", "list") and self._is_gone_from_filters(workspace, (kind, external_id)))
             for workspace, (kind, external_id) in self._loaded
         )
+
+    def _is_gone_from_filters(self, workspace: int, identity: Identity) -> bool:
+        gone = self._states[workspace].peek(identity) is None
+        return gone and bool(self._find_lists(workspace).list_reading(f"{identity[0]}s"))
 
     def _is_defined(self, workspace: int, kind: str, external_id: str) -> bool:
         """Whether the list's definition changed, and not just who is on it."""

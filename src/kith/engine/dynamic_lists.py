@@ -100,13 +100,20 @@ class NearLists:
 
 
 class DynamicLists:
-    """Those of one workspace, by entity, and which of them read a field."""
+    """Those of one workspace, by entity, and which of them read a field.
+
+    ``rows`` are all of them. Those that are BROKEN are not evaluated, whether their filters can be understood or not.
+    """
 
     def __init__(self, schemas: Sequence[Schema], rows: Iterable[ListRow]) -> None:
         self.rows = list(rows)
         zones = {row.timezone: make_vocabularies(schemas, row.timezone) for row in self.rows}
-        understood = [understand(row, zones[row.timezone]) for row in self.rows]
-        made = [one for one in understood if isinstance(one, DynamicList)]
+        self.understood = {row.number: understand(row, zones[row.timezone]) for row in self.rows}
+        made = [
+            one
+            for row in self.rows
+            if row.status == "ACTIVE" and isinstance(one := self.understood[row.number], DynamicList)
+        ]
         self.all: dict[Kind, list[DynamicList]] = {
             "contact": [one for one in made if one.row.entity == "contact"],
             "company": [one for one in made if one.row.entity == "company"],
@@ -132,7 +139,8 @@ class DynamicLists:
 
     def find(self, row: ListRow) -> DynamicList | None:
         """The list, where its filter could be understood."""
-        return next((one for one in self.all[row.entity] if one.row.number == row.number), None)
+        one = self.understood[row.number]
+        return one if isinstance(one, DynamicList) else None
 
     def reads_property(self, row: ListRow, entity: str, key: str) -> bool:
         """Whether the list's filter reads a property, of its own records, of related ones, or of the link to them."""
