@@ -40,6 +40,10 @@ CODES: Mapping[str, tuple[int, str]] = {
     "MISSING_FIELD": (422, "A field that is needed was left out; details.fields names it."),
     "INVALID_FIELD": (422, "A field has a value that it cannot take, or is not known; details.fields lists them."),
     "IDEMPOTENCY_KEY_REUSED": (422, "The Idempotency-Key was used before with another request."),
+    "QUOTA_EXCEEDED": (
+        422,
+        "The write would exceed a quota of the workspace; details have the limit and the value.",
+    ),
     "PROVIDER_REFUSED": (422, "HubSpot or Mailchimp does not take the credentials or settings; the message says why."),
     "QUERY_TOO_EXPENSIVE": (422, "A query would cost more than the key may ask for; details say how much."),
     "RATE_LIMITED": (429, "The key's rate limit is used up; details.retryAfter says for how many seconds."),

@@ -207,14 +207,14 @@ async def test_an_entity_has_500_active_properties_at_most(client: httpx2.AsyncC
         await define(client, f"p{number}", "TEXT")
     await drain()
     full = await client.post("/crm/properties", json=MRR)
-    assert (find_code(full), full.json()["error"]["details"]["limit"]) == ((400, "INVALID_REQUEST"), 500)
+    assert (find_code(full), full.json()["error"]["details"]["limit"]) == ((422, "QUOTA_EXCEEDED"), 500)
     await define(client, "mrr", "NUMBER", entity="COMPANY")
     [last] = (await client.get("/crm/properties", params={"limit": 1, "isSystem": "false"})).json()["data"]
     await client.delete(f"/crm/properties/{last['id']}")
     assert (await client.post("/crm/properties", json=MRR)).status_code == 202
     assert find_code(await client.patch(f"/crm/properties/{last['id']}", json={"status": "ACTIVE"})) == (
-        400,
-        "INVALID_REQUEST",
+        422,
+        "QUOTA_EXCEEDED",
     )
 
 

@@ -77,6 +77,19 @@ async def test_a_workspace_changes_in_what_is_given_only(connection: asyncpg.Con
         await change_workspace(connection, "default", timezone="Mars/Base")
 
 
+async def test_a_quota_is_set_and_gets_its_default_again(connection: asyncpg.Connection) -> None:
+    await create_workspace(connection, CLOCK, "default")
+    await change_workspace(connection, "default", quotas={"lists": 2, "bytes": None, "tags": 3})
+    changed = await change_workspace(connection, "default", timezone="Europe/Berlin", defaults=["tags"])
+    assert changed.quotas == {"lists": 2, "bytes": None}
+    assert await workspaces.list_workspaces(connection) == [changed]
+    for wrong in ({"listen": 1}, {"lists": -1}, {"lists": 2**63}, {"contactProperties": 501}):
+        with pytest.raises(InvalidRequest, match="quota"):
+            await change_workspace(connection, "default", quotas=wrong)
+    with pytest.raises(InvalidRequest, match="There are: contacts, companies"):
+        await change_workspace(connection, "default", defaults=["listen"])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_only_the_hash_of_a_key_is_kept(connection: asyncpg.Connection, kind: str) -> None:
     workspace = await create_workspace(connection, CLOCK, "default")

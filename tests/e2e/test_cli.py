@@ -38,6 +38,7 @@ COMMANDS = [
     "workspaces create",
     "workspaces list",
     "workspaces set",
+    "workspaces show",
     "keys create",
     "keys list",
     "keys revoke",
@@ -144,6 +145,28 @@ def test_workspaces_are_made_listed_and_changed(terminal: Terminal) -> None:
     assert "größe" in terminal.show("workspaces", "list")
     assert "already" in terminal.refuse("workspaces", "create", "größe")
     assert "nothing to change" in terminal.refuse("workspaces", "set", "größe", code=2)
+
+
+def test_quotas_are_shown_and_changed(terminal: Terminal) -> None:
+    made = terminal.run("workspaces", "create", "acme")
+    shown = terminal.run("workspaces", "show", "acme")
+    quotas = {one["quota"]: one for one in shown.pop("quotas")}
+    assert shown == made
+    assert quotas["tags"] == {"quota": "tags", "used": 0, "limit": 5000, "source": "default", "meaning": "Tags."}
+    assert quotas["tagsPerRecord"]["used"] is None
+    changed = ("--quota", "lists=200", "--quota", "bytes=20GB", "--quota", "contacts=none", "--quota", "tags=5")
+    terminal.run("workspaces", "set", "acme", *changed)
+    terminal.run("workspaces", "set", "acme", "--quota", "tags=default")
+    quotas = {one["quota"]: one for one in terminal.run("workspaces", "show", "acme")["quotas"]}
+    set_to = {name: one["limit"] for name, one in quotas.items() if one["source"] == "set"}
+    assert set_to == {"lists": 200, "bytes": 20 * 2**30, "contacts": None}
+    assert re.search(r"^contacts +0 +none +set ", terminal.show("workspaces", "show", "acme"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("wrong", ["lists", "lists=", "lists=-1", "lists=many", "lists=1.5"])
+def test_a_quota_that_is_no_quota_is_refused_with_examples(run_here: RunHere, wrong: str) -> None:
+    status, _, said = run_here("workspaces", "set", "acme", "--quota", wrong)
+    assert (status, "lists=200" in said) == (2, True)
 
 
 def test_a_key_is_printed_once_in_the_documented_form(terminal: Terminal) -> None:

@@ -44,6 +44,16 @@ def has_relative(tree: Condition) -> bool:
     )
 
 
+def count_text_conditions(tree: Condition) -> int:
+    """How many conditions look for a part of a text that is not its beginning, so that no index serves them."""
+    return sum(
+        count_text_conditions(term.where)
+        if isinstance(term, Related)
+        else isinstance(term, Comparison) and term.operator in ("contains", "ends_with")
+        for term in _walk(tree)
+    )
+
+
 def asks_for_any_list(tree: Condition) -> bool:
     """Whether the filter asks if a record is on some list, whichever."""
     return any(

@@ -299,7 +299,9 @@ class Aftermath:
             )
             for n, (event_type, data) in enumerate(tell(one, change) for change in changes)
         ]
-        await store.save(self._connection, self._shard, {"insert_events": store.to_documents(events)})
+        documents, sizes = store.to_event_documents(events)
+        self._decided.add_bytes(sizes)
+        await store.save(self._connection, self._shard, {"insert_events": documents})
         await self._count(one, changes)
 
     async def _count(self, one: DynamicList, changes: Sequence[Change]) -> None:

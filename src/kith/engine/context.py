@@ -13,6 +13,7 @@ from kith.engine.key_uses import KeyUses
 from kith.engine.loading import Loader
 from kith.engine.pressure import Pressure
 from kith.engine.progress import Progress
+from kith.engine.quotas import Quotas
 from kith.engine.vocabularies import VocabularyCache
 from kith.log.opening import open_log
 from kith.log.port import Log
@@ -55,6 +56,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     loader: Loader
     keys: KeyCache
     key_uses: KeyUses
+    quotas: Quotas
     vocabularies: VocabularyCache
     costs: Costs
 
@@ -113,5 +115,6 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
                 partial(find_key, database), clock, settings.key_cache_ms, settings.key_outage_s, key_uses.note
             ),
             key_uses=key_uses,
+            quotas=Quotas(database),
         )
         yield engine

@@ -24,7 +24,15 @@ from kith.model.properties import Property, Schema
 from kith.model.records import Claim, Identity, Record
 from kith.model.state import Ref, State, Survey
 from kith.model.views import make_event_data
-from kith.store.batch import CLAIMED_BY, CounterRow, EventRow, OperationRow, make_counter, to_documents
+from kith.store.batch import (
+    CLAIMED_BY,
+    CounterRow,
+    EventRow,
+    OperationRow,
+    make_counter,
+    to_documents,
+    to_event_documents,
+)
 
 
 class Placed(NamedTuple):
@@ -132,6 +140,7 @@ class Decided:
         self._states = {workspace: State(counter.numbers) for workspace, counter in counters.items()}
         self._sequences = {workspace: counter.next_event_sequence for workspace, counter in counters.items()}
         self._next_sequences = dict(self._sequences)
+        self._bytes = {workspace: counter.history_bytes for workspace, counter in counters.items()}
         self._loaded: dict[tuple[int, Identity], Record | None] = {}
         self._applied_at = applied_at
         self._find_lists = find_lists
@@ -158,10 +167,20 @@ class Decided:
                     [claim for of, claim in keys.claims if of == workspace],
                 )
                 self._sequences[workspace] = self._next_sequences[workspace] = sequence
+                self._bytes[workspace] = before.get_bytes(workspace)
 
     def get_end(self, workspace: int) -> tuple[State | None, int]:
         """(the state that the batch leaves, the sequence number of the next event); None where it is not in it."""
         return self._states.get(workspace), self._next_sequences.get(workspace, 0)
+
+    def get_bytes(self, workspace: int) -> int:
+        """The bytes of the workspace's events, with those whose rows are made."""
+        return self._bytes[workspace]
+
+    def add_bytes(self, sizes: Mapping[int, int]) -> None:
+        """Count events of these workspaces whose rows are made."""
+        for workspace, size in sizes.items():
+            self._bytes[workspace] += size
 
     def list_operations(self) -> set[tuple[int, str]]:
         """(workspace, operation) of each command that was decided."""
@@ -327,12 +346,14 @@ class Decided:
             make_operation(placed, decision, self._applied_at, self._find_result(placed.envelope))
             for placed, decision in self._outcomes
         ]
+        events, sizes = to_event_documents(self._make_events())
+        self.add_bytes(sizes)
         counters = [
-            make_counter(workspace, state.numbers or {}, self._next_sequences[workspace])
+            make_counter(workspace, state.numbers or {}, self._next_sequences[workspace], self._bytes[workspace])
             for workspace, state in self._states.items()
         ]
         return {
-            "insert_events": to_documents(self._make_events()),
+            "insert_events": events,
             "insert_operations": to_documents(operations),
             "save_counters": to_documents(counters),
         }

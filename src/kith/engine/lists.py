@@ -10,7 +10,7 @@ from kith.cql.catalogue import COMPANY_OF_LIST, CONTACT_OF_LIST, LIST
 from kith.cql.conditions import list_named
 from kith.cql.json_form import read_json
 from kith.cql.printer import to_text
-from kith.cql.reads import asks_for_any_list
+from kith.cql.reads import asks_for_any_list, count_text_conditions
 from kith.cql.resolve import refuse_member, resolve
 from kith.cql.vocabulary import EntityName
 from kith.engine.contacts import make_status
@@ -24,6 +24,7 @@ from kith.engine.submit import Attempt, WriteRequest, Written
 from kith.errors import Exposed, InvalidId, InvalidRequest, NotFound
 from kith.model.commands import AddMembers, Command, CreateList, DeleteList, EvaluateList, RemoveMembers, UpdateList
 from kith.model.lists import ENTITIES, MEMBERS_PER_CALL_MAX, EntityType, ListInput, ListPatch, make_list_changes
+from kith.model.quotas import check_single
 from kith.model.rules.lists import refuse_members
 from kith.model.state import Ref, State
 from kith.model.workspaces import Workspace
@@ -50,7 +51,8 @@ async def create_list(engine: Engine, request: WriteRequest, fields: ListInput) 
     changes = {field: value for field, value in make_list_changes(fields).items() if value is not None}
     if "filter_criteria" in changes:
         entity = ENTITIES[fields.entity_type]
-        changes |= await understand_filter(engine, request.workspace, entity, changes["filter_criteria"])
+        understood, conditions = await understand_filter(engine, request.workspace, entity, changes["filter_criteria"])
+        changes |= {**understood, "text_conditions": conditions}
 
     def make_command(attempt: Attempt, _: State) -> Command:
         return CreateList(list_id=attempt.make_id("lst"), **changes)
@@ -60,15 +62,19 @@ async def create_list(engine: Engine, request: WriteRequest, fields: ListInput) 
 
 async def update_list(engine: Engine, request: WriteRequest, ref: str, fields: ListPatch) -> Written:
     parsed, changes = parse_ref("list", ref), make_list_changes(fields)
+    conditions = 0
     if "filter_criteria" in changes:
         head = await _get_head(engine, request.workspace, ref)
         if head.is_dynamic:
             entity = ENTITIES[head.entity_type]
-            changes |= await understand_filter(engine, request.workspace, entity, changes["filter_criteria"])
+            understood, conditions = await understand_filter(
+                engine, request.workspace, entity, changes["filter_criteria"]
+            )
+            changes |= understood
 
     def make_command(_: Attempt, state: State) -> Command:
         list_id = name_target(state, parsed)
-        return UpdateList(list_id=list_id, changes=changes, if_version=request.if_version)
+        return UpdateList(list_id=list_id, changes=changes, text_conditions=conditions, if_version=request.if_version)
 
     return await write(engine, request, [parsed], make_command)
 
@@ -94,8 +100,10 @@ async def evaluate_list(engine: Engine, request: WriteRequest, ref: str) -> Writ
 
 async def understand_filter(
     engine: Engine, workspace: Workspace, entity: EntityName, criteria: dict[str, Any]
-) -> dict[str, Any]:
-    """The filter as text, and where its days begin. Raises the refusals of the language, InvalidRequest.
+) -> tuple[dict[str, Any], int]:
+    """(the filter as text and where its days begin, how many conditions on text it has that no index serves).
+
+    Raises the refusals of the language, InvalidRequest, QUOTA_EXCEEDED.
 
     A dynamic list cannot depend on another: which of them would be looked at first? Nor on one that is not there yet,
     and may turn out to be dynamic, or to be this one.
@@ -123,7 +131,9 @@ async def understand_filter(
                     " ones only.",
                     {"path": "filterCriteria", "list": row["external_id"]},
                 )
-    return {"filter": to_text(tree), "timezone": workspace.timezone}
+    conditions = count_text_conditions(tree)
+    check_single(workspace, "textConditionsPerList", 0, conditions)
+    return {"filter": to_text(tree), "timezone": workspace.timezone}, conditions
 
 
 async def add_members(engine: Engine, request: WriteRequest, ref: str, ids: Sequence[int | str]) -> Written:

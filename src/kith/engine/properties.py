@@ -16,6 +16,7 @@ from kith.engine.surveys import survey_values
 from kith.errors import InvalidRequest, Unavailable, Validation
 from kith.model.commands import ArchiveProperty, Command, CreateProperty, UpdateProperty
 from kith.model.properties import (
+    Property,
     PropertyEntity,
     PropertyGroup,
     PropertyInput,
@@ -23,6 +24,7 @@ from kith.model.properties import (
     Schema,
     make_property_changes,
 )
+from kith.model.quotas import PROPERTY_QUOTAS, check_single
 from kith.model.rules.properties import find_surveyed
 from kith.model.state import Ref, State, Survey
 from kith.model.workspaces import Workspace
@@ -74,11 +76,19 @@ def check_defined(workspace: Workspace, state: State, entity: PropertyEntity, pr
         raise Validation([(f"properties.{key}", message) for key in undefined])
 
 
+def check_room(workspace: Workspace, state: State, entity: PropertyEntity) -> None:
+    """Raises QUOTA_EXCEEDED where the entity has as many active properties as the workspace allows."""
+    schema = state.find(Schema, entity)
+    used = schema.count_active() if schema is not None else 0
+    check_single(workspace, PROPERTY_QUOTAS[entity], used, used + 1)
+
+
 async def create_property(engine: Engine, request: WriteRequest, fields: PropertyInput) -> Written:
     changes = {field: value for field, value in make_property_changes(fields).items() if value is not None}
     changes["property_type"] = changes.pop("type")
 
-    def make_command(attempt: Attempt, _: State) -> Command:
+    def make_command(attempt: Attempt, state: State) -> Command:
+        check_room(request.workspace, state, fields.entity)
         return CreateProperty(property_id=attempt.make_id("prp"), **changes)
 
     return await write(engine, request, [to_schema_ref(fields.entity)], make_command)
@@ -151,6 +161,10 @@ async def _change(engine: Engine, request: WriteRequest, ref: str, make_command:
         survey = await survey_for(engine, workspace, state, command)
 
     def make_surveyed(_: Attempt, state: State) -> Command:
+        held = state.find(Property, head.external_id)
+        revives = isinstance(command, UpdateProperty) and command.changes.get("status") == "ACTIVE"
+        if revives and held is not None and not held.active:
+            check_room(workspace, state, held.entity)
         if (surveyed := find_surveyed(state, command)) is not None:
             # Without one the property changed meanwhile: then the writer's survey has the only word.
             state.know_survey(surveyed.after.identity, survey or Survey())

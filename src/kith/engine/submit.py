@@ -6,6 +6,7 @@ made again. Between the claim and joining the log's queue nothing is awaited, so
 the order in which they stand on the log.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -22,6 +23,7 @@ from kith.model.commands import MAKING, PATHS, Command, Envelope, Idempotency, t
 from kith.model.decide import Accepted, Rejected, decide, fold, touches
 from kith.model.events import Event
 from kith.model.names import list_names, to_claim
+from kith.model.quotas import add_growth, frees
 from kith.model.records import Claim, Identity, Record
 from kith.model.state import Ref, State
 from kith.model.views import to_json
@@ -139,6 +141,8 @@ async def _submit(
     workspace = attempt.request.workspace
     if len(engine.pending) >= engine.settings.pending_writes_max:
         raise Unavailable(f"{len(engine.pending):,} writes wait for the writer. Try again when it has caught up.", 5)
+    await engine.quotas.prepare(workspace)
+    began = asyncio.get_running_loop().time()
     with engine.pending.reading() as seen:
         loaded = Loaded(engine.loader, workspace, needs_database=engine.log.needs_database)
         await loaded.load(refs)
@@ -154,7 +158,9 @@ async def _submit(
             try:
                 command = make_command(state)
                 foreseen = predict(state, attempt, command)
-                write, envelope = foreseen or defer(attempt, command)
+                write, envelope, growth = foreseen or (*defer(attempt, command), {})
+                if not await _has_room(engine, workspace, command, growth, began):
+                    continue
             except Exposed:
                 if not await seen.refresh(workspace.shard):
                     # What refuses it may be its own first request, which another process has accepted.
@@ -163,9 +169,9 @@ async def _submit(
                         raise
                     return replayed
             else:
-                if await engine.pending.claim(write, seen):
+                position = await _accept(engine, seen, write, envelope, growth)
+                if position is not None:
                     break
-        position = await _append(engine, write, encode_envelope(envelope))
     return Written(
         data=write.answer,
         operation=to_pending(write, position),
@@ -174,6 +180,40 @@ async def _submit(
         deferred=seen.deferred or not loaded.is_read or foreseen is None,
         landed=find_landing(state, refs),
     )
+
+
+async def _has_room(
+    engine: Engine, workspace: Workspace, command: Command, growth: Mapping[str, int], began: float
+) -> bool:
+    """Whether quotas allow the write. False where the usage was read again: predict again, then ask again.
+
+    Raises QUOTA_EXCEEDED.
+    """
+    exceeded = engine.quotas.check(workspace, growth, frees=frees(command))
+    if exceeded is None:
+        return True
+    # What was deleted since the usage was read may have made room.
+    if not await engine.quotas.renew(workspace, began):
+        raise exceeded
+    return False
+
+
+async def _accept(
+    engine: Engine, seen: Snapshot, write: PendingWrite, envelope: Envelope, growth: Mapping[str, int]
+) -> int | None:
+    """Claim what the write takes, count it, and append it; its position. None where another process was first."""
+    usage, admission = engine.quotas.admit(write.workspace_id, growth)
+    try:
+        if await engine.pending.claim(write, seen):
+            entry = encode_envelope(envelope)
+            position = await _append(engine, write, entry)
+            usage.settle(admission, position, len(entry))
+            return position
+    except BaseException:
+        usage.take_back(admission)
+        raise
+    usage.take_back(admission)
+    return None
 
 
 async def _append(engine: Engine, write: PendingWrite, entry: bytes) -> int:
@@ -251,10 +291,12 @@ def _fold_claim(state: State, seen: Snapshot, workspace_id: int, claim: Claim) -
     return [holder] if holder is not None else []
 
 
-def predict(state: State, attempt: Attempt, command: Command) -> tuple[PendingWrite, Envelope] | None:
-    """What the command is foreseen to do, and its envelope; None where the state lacks what deciding needs.
+def predict(
+    state: State, attempt: Attempt, command: Command
+) -> tuple[PendingWrite, Envelope, Mapping[str, int]] | None:
+    """What the command is foreseen to do, its envelope, and what it adds to quotas.
 
-    Raises the error of a foreseen refusal.
+    None where the state lacks what deciding needs. Raises the error of a foreseen refusal.
     """
     asked = touches(command)
     if list_names(command) or not all(_can_decide(state, identity) for identity in asked.records):
@@ -265,13 +307,15 @@ def predict(state: State, attempt: Attempt, command: Command) -> tuple[PendingWr
         raise Exposed(decision.code, decision.message, decision.details)
     records: dict[Identity, Record | None] = {}
     holders: dict[Claim, Identity | None] = {}
+    growth: dict[str, int] = {}
     for event in decision.events:
         holders.update(list_moved_claims(state, event))
         records[event.record.identity] = None if event.removed else event.record
         records.update((record.identity, record) for record in event.also)
+        add_growth(growth, state.peek(event.record.identity), None if event.removed else event.record)
         fold(state, event)
     answer = to_json(find_subject(state, command, decision), pending=True)
-    return make_write(attempt, command, answer, records, holders)
+    return *make_write(attempt, command, answer, records, holders), growth
 
 
 def _can_decide(state: State, identity: Identity) -> bool:

@@ -9,17 +9,16 @@ from kith.engine.listing import Listing, list_page
 from kith.engine.query import Page
 from kith.engine.records import Found, get_record, name_given, name_target, parse_body_id, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written
-from kith.errors import InvalidRequest
 from kith.model.commands import AssignTag, Command, CreateTag, DeleteTag, RemoveTag, UpdateTag
 from kith.model.companies import Company
 from kith.model.contacts import Contact
+from kith.model.quotas import check_single
 from kith.model.records import Record
 from kith.model.state import Ref, State
 from kith.model.tags import TagInput, TagPatch, make_tag_changes
 from kith.model.workspaces import Workspace
 
 Entity = Literal["contact", "company"]
-TAGS_MAX = 500
 
 
 async def create_tag(engine: Engine, request: WriteRequest, fields: TagInput) -> Written:
@@ -55,20 +54,21 @@ async def assign_tag(engine: Engine, request: WriteRequest, entity: Entity, ref:
     record_ref, tag_ref = parse_ref(entity, ref), parse_body_id("tag", "tagId", tag)
 
     def make_command(_: Attempt, state: State) -> Command:
-        record_id = name_target(state, record_ref)
-        check_room(state.peek((entity, record_id)))
-        return AssignTag(entity=entity, record_id=record_id, tag_id=name_given(state, tag_ref))
+        record_id, tag_id = name_target(state, record_ref), name_given(state, tag_ref)
+        check_room(request.workspace, state.peek((entity, record_id)), tag_id)
+        return AssignTag(entity=entity, record_id=record_id, tag_id=tag_id)
 
     return await write(engine, request, [record_ref, tag_ref], make_command)
 
 
-def check_room(record: Record | None) -> None:
-    """A record with so many tags takes no more. Raises InvalidRequest.
+def check_room(workspace: Workspace, record: Record | None, tag_id: str) -> None:
+    """Refuse another tag on a record that has as many as its quota allows. Raises QUOTA_EXCEEDED.
 
     A limit of the edge, not a rule: in the writer's state a deleted tag stays on records until they are loaded anew.
     """
-    if isinstance(record, (Contact, Company)) and len(record.tags) >= TAGS_MAX:
-        raise InvalidRequest(f"The {record.kind} has {TAGS_MAX} tags already; it takes no more.", {"limit": TAGS_MAX})
+    if isinstance(record, (Contact, Company)):
+        tags = {tag.external_id for tag in record.tags}
+        check_single(workspace, "tagsPerRecord", len(tags), len(tags | {tag_id}))
 
 
 async def remove_tag(engine: Engine, request: WriteRequest, entity: Entity, ref: str, tag: str) -> Written:

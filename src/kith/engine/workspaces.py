@@ -1,11 +1,13 @@
 """Making, finding and changing workspaces: an operator's work, so not by commands on the log."""
 
 import unicodedata
+from collections.abc import Collection, Mapping
 
 import msgspec
 
 from kith.clock import Clock
 from kith.errors import InvalidRequest, NotFound
+from kith.model.quotas import check_quotas
 from kith.model.workspaces import Workspace, make_shard
 from kith.store import workspaces as store
 from kith.store.database import Connection
@@ -30,11 +32,21 @@ async def create_workspace(connection: Connection, clock: Clock, name: str, time
 
 
 async def change_workspace(
-    connection: Connection, name: str, timezone: str | None = None, strict_properties: bool | None = None
+    connection: Connection,
+    name: str,
+    timezone: str | None = None,
+    strict_properties: bool | None = None,
+    quotas: Mapping[str, int | None] | None = None,
+    defaults: Collection[str] = (),
 ) -> Workspace:
-    """Changes what is given. Running processes take it over within their key cache's time."""
+    """Changes what is given; the quotas in ``defaults`` get their default again.
+
+    Running processes take it over within their key cache's time.
+    """
     if timezone is not None:
         await _check_timezone(connection, timezone)
+    check_quotas(quotas or {})
+    check_quotas(dict.fromkeys(defaults, 0))
     async with connection.transaction():
         await store.lock_control(connection)
         workspace = await get_workspace(connection, name)
@@ -42,6 +54,9 @@ async def change_workspace(
             workspace,
             timezone=workspace.timezone if timezone is None else timezone,
             strict_properties=workspace.strict_properties if strict_properties is None else strict_properties,
+            quotas={
+                quota: limit for quota, limit in {**workspace.quotas, **(quotas or {})}.items() if quota not in defaults
+            },
         )
         await store.update_workspace(connection, changed)
     return changed

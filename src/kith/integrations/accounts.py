@@ -20,6 +20,7 @@ from kith.integrations.port import Account, ProviderName
 from kith.integrations.providers import PROVIDERS, check_credentials, check_settings
 from kith.integrations.vault import Vault
 from kith.model.forms import NAME_PATTERN
+from kith.model.quotas import check_single
 from kith.model.workspaces import Workspace
 from kith.store.database import Connection
 from kith.store.queries import load_queries
@@ -28,7 +29,6 @@ from kith.store.workspaces import lock_control
 Status = Literal["ACTIVE", "PAUSED"]
 NAME_CHARACTERS_MAX = 200
 AccountName = Annotated[str, Meta(extra_json_schema={"pattern": NAME_PATTERN, "maxLength": NAME_CHARACTERS_MAX})]
-INTEGRATIONS_MAX = 50
 _SQL = load_queries("integrations")
 
 
@@ -229,7 +229,7 @@ async def create_integration(
         statuses = {row["external_id"]: row["status"] for row in known}
         is_new = statuses.get(external_id) in (None, "DELETED")  # else the same request has just made it
         if is_new:
-            check_new(external_id, statuses)
+            check_new(workspace, external_id, statuses)
             values = (external_id, fields.provider, name, sealed, _encode(settings), now, request.fingerprint)
             await connection.execute(_SQL["insert_integration"], workspace.shard, workspace.id, *values)
             await connection.execute(_SQL["tell_changed"])
@@ -239,13 +239,13 @@ async def create_integration(
     return made, not is_new
 
 
-def check_new(external_id: str, known: Mapping[str, str]) -> None:
-    """``known``: external id -> status, of all that ever were. Raises IDEMPOTENCY_KEY_REUSED, InvalidRequest."""
+def check_new(workspace: Workspace, external_id: str, known: Mapping[str, str]) -> None:
+    """``known``: external id -> status, of all that ever were. Raises IDEMPOTENCY_KEY_REUSED, QUOTA_EXCEEDED."""
     if external_id in known:
         message = "This Idempotency-Key has connected an integration that is deleted by now. Take another."
         raise Exposed("IDEMPOTENCY_KEY_REUSED", message, {"integration": external_id})
-    if sum(status != "DELETED" for status in known.values()) >= INTEGRATIONS_MAX:
-        raise InvalidRequest(f"There are {INTEGRATIONS_MAX} integrations already, which is the most. Delete one first.")
+    used = sum(status != "DELETED" for status in known.values())
+    check_single(workspace, "integrations", used, used + 1)
 
 
 async def find_made(engine: Engine, request: WriteRequest, external_id: str) -> Integration | None:

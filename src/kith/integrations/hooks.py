@@ -21,6 +21,7 @@ from kith.integrations.signatures import (
 from kith.integrations.vault import Vault
 from kith.model.workspaces import Workspace
 from kith.store.queries import load_queries
+from kith.store.workspaces import to_workspace
 
 SECRET = "webhookSecret"  # noqa: S105 - the name of a field
 _SQL = load_queries("workspaces")
@@ -95,7 +96,7 @@ async def find_workspace(engine: Engine, number: str) -> Workspace | None:
     if not (number.isascii() and number.isdecimal() and len(number) <= 9):
         return None
     row = await engine.database.fetchrow(_SQL["find_workspace_by_number"], int(number))
-    return Workspace(**dict(row)) if row is not None else None
+    return to_workspace(row) if row is not None else None
 
 
 def make_refusal(reason: str) -> Exposed:

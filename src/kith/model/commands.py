@@ -202,12 +202,14 @@ class CreateList(OnList, frozen=True, kw_only=True, tag=True, omit_defaults=True
     filter_criteria: dict[str, Any] | None = None
     filter: str | None = None
     timezone: str = "UTC"
+    text_conditions: int = 0
 
 
 class UpdateList(OnList, frozen=True, kw_only=True, tag=True, omit_defaults=True):
-    """``changes`` of ``filter_criteria`` come with those of ``filter`` and ``timezone``."""
+    """``changes`` of ``filter_criteria`` come with ``text_conditions``, and those of ``filter`` and ``timezone``."""
 
     changes: dict[str, Any]
+    text_conditions: int = 0
     if_version: int | None = None
 
 

@@ -26,6 +26,7 @@ class List(Record, frozen=True, kw_only=True):
 
     ``filter`` is the filter of a dynamic list as text, ``timezone`` where its days begin. One that is BROKEN, for the
     ``reason``, keeps its members until its filter can be evaluated again.
+    ``text_conditions`` counts the conditions of the filter that look for a part of a text.
     """
 
     kind = "list"
@@ -44,6 +45,7 @@ class List(Record, frozen=True, kw_only=True):
     timezone: str = "UTC"
     status: ListStatus = "ACTIVE"
     reason: str | None = None
+    text_conditions: int = 0
 
     @property
     def entity(self) -> Literal["contact", "company"]:

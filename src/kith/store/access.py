@@ -7,6 +7,7 @@ import msgspec
 from kith.model.workspaces import Workspace
 from kith.store.database import Database
 from kith.store.queries import load_queries
+from kith.store.workspaces import to_workspace
 
 SQL = load_queries("access")
 
@@ -32,7 +33,7 @@ async def find_key(database: Database, key_hash: bytes) -> FoundKey | None:
     if row is None:
         return None
     return FoundKey(
-        workspace=Workspace(row["shard"], row["id"], row["name"], row["timezone"], row["strict_properties"]),
+        workspace=to_workspace(row),
         key_id=row["key_id"],
         kind=row["kind"],
         name=row["name_of_key"],

@@ -1,5 +1,6 @@
 """Loading what a batch of commands touches and saving what became of it: one round trip for each kind."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -110,6 +111,7 @@ class CounterRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     next_list_number: int = 1
     next_property_number: int = FIRST_CUSTOM_NUMBER
     next_event_sequence: int = 1
+    history_bytes: int = 0
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -117,14 +119,27 @@ class CounterRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return {kind: getattr(self, f"next_{kind}_number") for kind in KINDS}
 
 
-def make_counter(workspace_id: int, numbers: Mapping[str, int], next_event_sequence: int) -> CounterRow:
+def make_counter(
+    workspace_id: int, numbers: Mapping[str, int], next_event_sequence: int, history_bytes: int
+) -> CounterRow:
     fields = {f"next_{kind}_number": number for kind, number in numbers.items()}
-    return CounterRow(workspace_id=workspace_id, next_event_sequence=next_event_sequence, **fields)
+    return CounterRow(
+        workspace_id=workspace_id, next_event_sequence=next_event_sequence, history_bytes=history_bytes, **fields
+    )
 
 
 def to_documents(rows: Iterable[msgspec.Struct | dict[str, Any] | tuple[Any, ...]]) -> str:
     """The rows as one JSON array, for ``jsonb_to_recordset``."""
     return _encoder.encode(rows if isinstance(rows, list) else list(rows)).decode()
+
+
+def to_event_documents(events: Iterable[EventRow]) -> tuple[str, Counter[int]]:
+    """(the rows as one JSON array, how many bytes those of each workspace have)."""
+    encoded = [(event.workspace_id, _encoder.encode(event)) for event in events]
+    sizes: Counter[int] = Counter()
+    for workspace_id, document in encoded:
+        sizes[workspace_id] += len(document)
+    return f"[{b','.join([document for _, document in encoded]).decode()}]", sizes
 
 
 async def load_records(connection: Connection, shard: int, refs: Iterable[tuple[int, Ref]]) -> list[tuple[int, Record]]:

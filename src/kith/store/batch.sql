@@ -4,10 +4,10 @@
 -- What the workspaces hand out next, and which of the operations are known (with an id, and no counters). The OFFSET
 -- keeps the planner from turning the join round while the day's partition is young and it takes it for empty.
 SELECT workspace_id, NULL AS operation_id, next_contact_number, next_company_number, next_tag_number,
-  next_activity_number, next_list_number, next_property_number, next_event_sequence
+  next_activity_number, next_list_number, next_property_number, next_event_sequence, history_bytes
 FROM counters WHERE shard = $1 AND workspace_id = ANY ($2::int[])
 UNION ALL
-SELECT wanted.workspace_id, wanted.id, 0, 0, 0, 0, 0, 0, 0
+SELECT wanted.workspace_id, wanted.id, 0, 0, 0, 0, 0, 0, 0, 0
 FROM unnest($3::int[], $4::text[]) AS wanted (workspace_id, id)
 CROSS JOIN LATERAL (
   SELECT 1 FROM operations o
@@ -38,14 +38,14 @@ WITH told AS (
   ON CONFLICT (shard, workspace_id, entity, status, stage) DO UPDATE SET count = totals.count + excluded.count
 )
 INSERT INTO counters (shard, workspace_id, next_contact_number, next_company_number, next_tag_number,
-  next_activity_number, next_list_number, next_property_number, next_event_sequence)
+  next_activity_number, next_list_number, next_property_number, next_event_sequence, history_bytes)
 SELECT $1, workspace_id, next_contact_number, next_company_number, next_tag_number, next_activity_number,
-  next_list_number, next_property_number, next_event_sequence
+  next_list_number, next_property_number, next_event_sequence, history_bytes
 FROM jsonb_to_recordset($5::jsonb) AS row (workspace_id int, next_contact_number bigint, next_company_number bigint,
   next_tag_number bigint, next_activity_number bigint, next_list_number bigint, next_property_number bigint,
-  next_event_sequence bigint)
+  next_event_sequence bigint, history_bytes bigint)
 ON CONFLICT (shard, workspace_id) DO UPDATE
 SET next_contact_number = excluded.next_contact_number, next_company_number = excluded.next_company_number,
   next_tag_number = excluded.next_tag_number, next_activity_number = excluded.next_activity_number,
   next_list_number = excluded.next_list_number, next_property_number = excluded.next_property_number,
-  next_event_sequence = excluded.next_event_sequence;
+  next_event_sequence = excluded.next_event_sequence, history_bytes = excluded.history_bytes;

@@ -13,27 +13,31 @@ SELECT workspace_id, json_build_object(
   'external_id', external_id, 'number', id, 'name', name, 'description', description, 'entity_type', entity_type,
   'is_dynamic', is_dynamic, 'filter_criteria', filter_criteria, 'member_count', member_count,
   'evaluated_at', evaluated_at, 'created_at', created_at, 'updated_at', updated_at, 'version', version,
-  'filter', filter, 'timezone', timezone, 'status', status, 'reason', reason
+  'filter', filter, 'timezone', timezone, 'status', status, 'reason', reason,
+  'text_conditions', text_conditions
   )::text AS document
 FROM found;
 
 -- name: insert_lists
 INSERT INTO lists (shard, workspace_id, id, external_id, name, name_key, description, entity_type, is_dynamic,
-  filter_criteria, member_count, evaluated_at, created_at, updated_at, version, filter, timezone, status, reason)
+  filter_criteria, member_count, evaluated_at, created_at, updated_at, version, filter, timezone, status, reason,
+  text_conditions)
 SELECT $1, workspace_id, number, external_id, name, name_key, description, entity_type, is_dynamic,
-  nullif(filter_criteria, 'null'), 0, evaluated_at, created_at, updated_at, version, filter, timezone, status, reason
+  nullif(filter_criteria, 'null'), 0, evaluated_at, created_at, updated_at, version, filter, timezone, status, reason,
+  text_conditions
 FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, external_id text, name text,
   name_key text, description text, entity_type text, is_dynamic boolean, filter_criteria jsonb,
   evaluated_at timestamptz, created_at timestamptz, updated_at timestamptz, version int, filter text, timezone text,
-  status text, reason text);
+  status text, reason text, text_conditions int);
 
 -- name: update_lists
 UPDATE lists SET name = row.name, name_key = row.name_key, description = row.description,
   filter_criteria = nullif(row.filter_criteria, 'null'), evaluated_at = row.evaluated_at, updated_at = row.updated_at,
-  version = row.version, filter = row.filter, timezone = row.timezone, status = row.status, reason = row.reason
+  version = row.version, filter = row.filter, timezone = row.timezone, status = row.status, reason = row.reason,
+  text_conditions = row.text_conditions
 FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, name text, name_key text,
   description text, filter_criteria jsonb, evaluated_at timestamptz, updated_at timestamptz, version int,
-  filter text, timezone text, status text, reason text)
+  filter text, timezone text, status text, reason text, text_conditions int)
 WHERE lists.shard = $1 AND lists.workspace_id = row.workspace_id AND lists.id = row.number;
 
 -- name: delete_lists

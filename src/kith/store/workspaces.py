@@ -2,6 +2,9 @@
 
 from datetime import datetime
 
+import asyncpg
+import msgspec
+
 from kith.model.workspaces import Workspace
 from kith.store.database import Connection
 from kith.store.queries import load_queries
@@ -38,12 +41,26 @@ async def insert_workspace(connection: Connection, workspace: Workspace, created
 
 async def update_workspace(connection: Connection, workspace: Workspace) -> None:
     """Saves what may change: the time zone and the settings."""
-    await connection.execute(SQL["update_workspace"], workspace.id, workspace.timezone, workspace.strict_properties)
+    quotas = msgspec.json.encode(workspace.quotas).decode()
+    await connection.execute(
+        SQL["update_workspace"], workspace.id, workspace.timezone, workspace.strict_properties, quotas
+    )
 
 
 async def list_workspaces(connection: Connection) -> list[Workspace]:
     """All of them, by number."""
-    return [Workspace(**dict(row)) for row in await connection.fetch(SQL["list_workspaces"])]
+    return [to_workspace(row) for row in await connection.fetch(SQL["list_workspaces"])]
+
+
+def to_workspace(row: asyncpg.Record) -> Workspace:
+    return Workspace(
+        shard=row["shard"],
+        id=row["id"],
+        name=row["name"],
+        timezone=row["timezone"],
+        strict_properties=row["strict_properties"],
+        quotas=msgspec.json.decode(row["quotas"]),
+    )
 
 
 async def is_timezone(connection: Connection, name: str) -> bool:

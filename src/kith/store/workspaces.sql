@@ -13,15 +13,17 @@ VALUES ($1, $2, $3, $4, jsonb_build_object('strictProperties', $5::boolean), $6)
 
 -- name: update_workspace
 UPDATE workspaces
-SET timezone = $2, settings = settings || jsonb_build_object('strictProperties', $3::boolean)
+SET timezone = $2, settings = settings || jsonb_build_object('strictProperties', $3::boolean, 'quotas', $4::jsonb)
 WHERE id = $1;
 
 -- name: list_workspaces
-SELECT shard, id, name, timezone, coalesce((settings ->> 'strictProperties')::boolean, false) AS strict_properties
+SELECT shard, id, name, timezone, coalesce((settings ->> 'strictProperties')::boolean, false) AS strict_properties,
+  coalesce(settings -> 'quotas', '{}')::text AS quotas
 FROM workspaces ORDER BY id;
 
 -- name: find_workspace_by_number
-SELECT shard, id, name, timezone, coalesce((settings ->> 'strictProperties')::boolean, false) AS strict_properties
+SELECT shard, id, name, timezone, coalesce((settings ->> 'strictProperties')::boolean, false) AS strict_properties,
+  coalesce(settings -> 'quotas', '{}')::text AS quotas
 FROM workspaces WHERE id = $1;
 
 -- name: is_timezone

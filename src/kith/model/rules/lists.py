@@ -43,6 +43,7 @@ def create_list(state: State, command: CreateList, at: datetime) -> Decision:
         version=1,
         filter=command.filter,
         timezone=command.timezone,
+        text_conditions=command.text_conditions,
     )
     return Accepted((Event(type="list.created", record=made),))
 
@@ -58,6 +59,7 @@ def update_list(state: State, command: UpdateList, at: datetime) -> Decision:
     fields = dict(command.changes)
     if "filter_criteria" in fields:
         fields |= {"status": "ACTIVE", "reason": None, "evaluated_at": at}
+        fields["text_conditions"] = command.text_conditions
     changed = change_record(held, fields, at)
     if isinstance(changed, Rejected):
         return changed

@@ -8,3 +8,8 @@ UPDATE api_keys SET scopes = '{crm:read,crm:write}' WHERE 'crm:write' = ANY (sco
 
 ALTER TABLE operations ADD COLUMN actor jsonb;
 ALTER TABLE events ADD COLUMN actor jsonb;
+
+-- Quotas: the bytes of all events of a workspace, and the conditions on text that no index serves in a list's filter.
+-- What was written before counts nothing.
+ALTER TABLE counters ADD COLUMN history_bytes bigint NOT NULL DEFAULT 0;
+ALTER TABLE lists ADD COLUMN text_conditions int NOT NULL DEFAULT 0;
