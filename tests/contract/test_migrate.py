@@ -16,7 +16,7 @@ from tests.postgres import Cluster, connect
 async def test_an_empty_database_gets_every_migration_in_order(each_postgres: Cluster) -> None:
     url = await each_postgres.make_database(empty=True)
     applied = await migrate(url)
-    assert [migration.version for migration in applied] == list(range(1, len(load_migrations()) + 1))
+    assert [migration.version for migration in applied] == sorted(migration.version for migration in load_migrations())
 
 
 async def test_migrating_again_changes_nothing(each_postgres: Cluster) -> None:

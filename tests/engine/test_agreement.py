@@ -1,7 +1,6 @@
 """SQL and the predicate agree: on who fits a filter, on the order of rows, on pages and on totals."""
 
 import os
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -24,7 +23,6 @@ from kith.cql.predicate import Row, compile_predicate, make_sort_key
 from kith.cql.vocabulary import EntityName, Vocabulary
 from kith.engine.query import find_last
 from kith.engine.vocabularies import Vocabularies
-from kith.model.values import lower_case
 from kith.model.workspaces import Workspace
 from kith.store.database import make_server_settings
 from tests.engine.population import (
@@ -236,11 +234,3 @@ async def test_all_pages_together_are_the_whole_in_the_order_of_the_predicate(
             places, _ = await world.read_page(held, msgspec.structs.replace(query, offset=offset), zone)
             by_number += places
         assert by_number == expected
-
-
-async def test_lower_case_is_the_same_in_both(world: World) -> None:
-    characters = (chr(code) for code in range(1, sys.maxunicode + 1))
-    letters = [one for one in characters if one.lower() != one or one.upper() != one]
-    for some in (letters, ["".join(letters)], [f"Aİ{text}Zς" for text in TEXTS], TEXTS):
-        found = await world.connection.fetchval("SELECT array_agg(kith_lower(x)) FROM unnest($1::text[]) x", some)
-        assert found == [lower_case(text) for text in some]

@@ -20,10 +20,10 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     In the language: ``options`` are the values of an ENUM and the members of a SET, where these are given (the empty
     tuple for tags and lists); ``searchable`` has words that a search finds.
 
-    ``key`` holds the beginning of a text, lower-cased; ``is_lower``: the column itself is lower-case, and ``key`` all
-    of it. ``finds_missing``: the index on ``key`` has the records without a value too. ``option_prefix`` marks a
-    property's options in the index that all such properties share. ``only_shown``: records show it, and filters and
-    orders cannot name it.
+    ``key`` of a text holds its sort key; ``is_lower``: the column itself is its folded text and its sort key, as it
+    has small letters of ASCII only. ``finds_missing``: the index on ``key`` has the records without a value too.
+    ``option_prefix`` marks a property's options in the index that all such properties share. ``only_shown``:
+    records show it, and filters and orders cannot name it.
     """
 
     name: str
@@ -78,6 +78,8 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True):
         return _BY_NAME[self.name].get(name)
 
 
+# A sort key that is the email itself, as nearly all are, is not stored twice.
+EMAIL_KEY = "coalesce(c.email_key, c.email)"
 _CONTACT_FIELDS = (
     Field(name="id", kind="NUMBER", label="ID", column="c.id"),
     Field(name="externalId", kind="TEXT", label="External ID", column="c.external_id", is_lower=True),
@@ -86,10 +88,9 @@ _CONTACT_FIELDS = (
         kind="EMAIL",
         label="Email",
         column="c.email",
-        key="c.email",
+        key=EMAIL_KEY,
         nullable=True,
         searchable=True,
-        is_lower=True,
         finds_missing=True,
     ),
     Field(
@@ -154,7 +155,7 @@ CONTACT = Entity(
     fields=_CONTACT_FIELDS,
     has_status=True,
     successor="c.merged_into",
-    typed=("c.email", "c.name_key", "c.family_key"),
+    typed=(EMAIL_KEY, "c.name_key", "c.family_key"),
     recent="c.last_activity_at DESC NULLS LAST, c.created_at DESC, c.id DESC",
     links=("companies", "tags"),
 )
@@ -204,7 +205,7 @@ _COMPANY_FIELDS = (
         kind="TEXT",
         label="Industry",
         column="c.industry",
-        key="left(kith_lower(c.industry), 256)",
+        key="c.industry_key",
         nullable=True,
     ),
     Field(
@@ -212,7 +213,7 @@ _COMPANY_FIELDS = (
         kind="TEXT",
         label="Size",
         column="c.size",
-        key="left(kith_lower(c.size), 256)",
+        key="c.size_key",
         nullable=True,
     ),
     Field(name="plan", kind="TEXT", label="Plan", column="c.plan", nullable=True),

@@ -21,9 +21,10 @@ from kith.cql.conditions import (
     write_link,
 )
 from kith.cql.paging import find_after, make_keys, split_at_missing, split_order
-from kith.cql.vocabulary import PROPERTIES, Vocabulary
+from kith.cql.vocabulary import Vocabulary
+from kith.model.derived import PROPERTIES
 from kith.model.search import to_tsquery
-from kith.model.values import lower_case
+from kith.model.text import fold_letters
 
 COUNTED_ROWS_MAX = 10_000
 SEARCH_CANDIDATES_MAX = 1000
@@ -236,7 +237,7 @@ def compile_words(entity: Entity, query: str, limit: int, shard: int, workspace_
 
 def _write_beginnings(entity: Entity, query: str, values: Values) -> dict[str, str]:
     """That what is typed is the beginning of a key, by key."""
-    typed = lower_case(query.strip())
+    typed = fold_letters(query.strip())
     start, end = values.add(typed), values.add(typed + LAST_CHARACTER)
     return {key: f"({key} >= {start} AND {key} < {end})" for key in entity.typed}
 

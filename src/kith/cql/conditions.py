@@ -1,7 +1,8 @@
 """From a condition of the typed tree to SQL that is true where a record fits it.
 
 Values are parameters; names come from the catalogue. It agrees with the predicate on every record: a value that is not
-of its field's kind is none, texts are compared lower-cased as ``kith_lower`` does, and ``NOT`` is what is not true.
+of its field's kind is none, texts are compared by the folded form that the writer stores, and ``NOT`` is what is not
+true.
 """
 
 import re
@@ -16,9 +17,9 @@ import msgspec
 from kith.cql.ast import Activities, And, Comparison, Condition, Not, Or, Related, Search
 from kith.cql.catalogue import Field
 from kith.cql.moments import Range, to_days, to_instants, to_start
-from kith.cql.vocabulary import LINK, PROPERTIES
-from kith.model.search import KEY_CHARACTERS_MAX, to_tsquery
-from kith.model.values import lower_case
+from kith.model.derived import LINK, PROPERTIES
+from kith.model.search import to_tsquery
+from kith.model.text import KEY_CHARACTERS_MAX, fold_case, fold_letters, is_told_by_key, to_sort_key
 
 NOTHING = "false"
 LAST_CODE_POINT = 0x10FFFF
@@ -95,12 +96,37 @@ def write_link(condition: Comparison, scope: Scope, values: Values, context: Con
 
 
 def write_text(field: Field, alias: str = "c") -> str:
-    """The whole lower-cased text of a field, NULL where it has none."""
+    """The whole folded text of a field, NULL where it has none."""
+    if field.is_lower:
+        return write_column(field, alias)
+    return f"""coalesce({_write_folded(field, alias)} ->> 0, {_write_lower(field, alias)}) COLLATE "C\""""
+
+
+def write_sort_text(field: Field, alias: str = "c") -> str:
+    """The sort key of a text that has no column of it, NULL where there is no text."""
+    lower = f"left({_write_lower(field, alias)}, {KEY_CHARACTERS_MAX})"
+    if field.is_lower:
+        return lower
+    return f"""coalesce({_write_folded(field, alias)} ->> 1, {lower}) COLLATE "C\""""
+
+
+def _write_folded(field: Field, alias: str) -> str:
+    """The forms of a text that the writer stores: those that ``lower`` does not make."""
+    return f"({_find_source(field, alias)}.folded -> {quote(field.name)})"
+
+
+def _write_lower(field: Field, alias: str) -> str:
+    """The text with the letters of ASCII lower-cased, in linear time; NULL where there is none."""
     if field.column:
-        return write_column(field, alias) if field.is_lower else f"kith_lower({write_column(field, alias)})"
+        return f"""lower({write_column(field, alias)} COLLATE "C")"""
     document = write_document(field, alias)
     text = f"""CASE jsonb_typeof({document}) WHEN 'string' THEN {document} #>> '{{}}' END"""
-    return f"""NULLIF(kith_lower({text}), '') COLLATE "C\""""
+    return f"""NULLIF(lower({text} COLLATE "C"), '')"""
+
+
+def _find_source(field: Field, alias: str) -> str:
+    """The row that has the value: what belongs to a link lies there, called ``a``."""
+    return "a" if field.name.startswith(LINK) or field.column.startswith("a.") else alias
 
 
 def write_column(field: Field, alias: str = "c") -> str:
@@ -110,9 +136,8 @@ def write_column(field: Field, alias: str = "c") -> str:
 def write_document(field: Field, alias: str = "c") -> str:
     """The value of a property as JSON."""
     way, _, key = field.name.partition(".")
-    source = "a" if f"{way}." == LINK else alias
     assert f"{way}." in (LINK, PROPERTIES)
-    return f"({source}.properties -> {quote(key)})"
+    return f"({_find_source(field, alias)}.properties -> {quote(key)})"
 
 
 def write_plain(field: Field, alias: str = "c") -> str:
@@ -214,9 +239,9 @@ class _Writer:
             test = f"{column} = {self.values.add(options[0])}"
         if field.column or field.key is None:
             return test
-        # Through its index first: there an option stands lower-cased.
+        # Through its index first: there stands the sort key of an option.
         key = _rename(field.key, scope.alias)
-        keys = self.values.add([lower_case(option)[:KEY_CHARACTERS_MAX] for option in options])
+        keys = self.values.add([to_sort_key(option) for option in options])
         return f"{key} = ANY ({keys}::text[]) AND {test}"
 
     def _compare_number(self, comparison: Comparison, column: str) -> str:
@@ -257,35 +282,30 @@ class _Writer:
     def _compare_text(self, comparison: Comparison, field: Field, scope: Scope) -> str:
         key = _rename(field.key, scope.alias) if field.key else None
         text = write_text(field, scope.alias)
-        if comparison.operator == "in":
-            wanted = [lower_case(str(value)) for value in to_many(comparison.value)]
-            if key is None or field.is_lower:
-                return f"{text} = ANY ({self.values.add(wanted)}::text[])"
-            starts = [value[:KEY_CHARACTERS_MAX] for value in wanted]
-            indexed = f"{key} = ANY ({self.values.add(starts)}::text[])"
-            whole = all(len(value) < KEY_CHARACTERS_MAX for value in wanted)
-            return indexed if whole else f"{indexed} AND {text} = ANY ({self.values.add(wanted)}::text[])"
-        value = lower_case(str(comparison.value))
-        start, whole = value[:KEY_CHARACTERS_MAX], field.is_lower or len(value) < KEY_CHARACTERS_MAX
+        wanted = [fold_case(str(value)) for value in to_many(comparison.value)]
         match comparison.operator:
-            case "eq":
+            case "in" | "eq":
                 if key is None:
-                    return f"{text} = {self.values.add(value)}"
-                indexed = f"{key} = {self.values.add(value if field.is_lower else start)}"
-                return indexed if whole else f"{indexed} AND {text} = {self.values.add(value)}"
+                    return self._equal(text, wanted)
+                indexed = self._equal(key, [to_sort_key(value) for value in wanted])
+                return indexed if all(map(is_told_by_key, wanted)) else f"{indexed} AND {self._equal(text, wanted)}"
             case "starts_with":
-                if key is None:
-                    return f"starts_with({text}, {self.values.add(value)})"
-                indexed = self._begin(key, start)
-                return indexed if whole else f"{indexed} AND starts_with({text}, {self.values.add(value)})"
+                test = f"starts_with({text}, {self.values.add(wanted[0])})"
+                return test if key is None else f"{self._begin(key, wanted[0])} AND {test}"
             case "contains":
-                return f"strpos({text}, {self.values.add(value)}) > 0"
+                return f"strpos({text}, {self.values.add(wanted[0])}) > 0"
             case "ends_with":
-                return f"right({text}, {len(value)}) = {self.values.add(value)}"
+                return f"right({text}, {len(wanted[0])}) = {self.values.add(wanted[0])}"
         raise AssertionError(comparison.operator)
 
-    def _begin(self, key: str, start: str) -> str:
-        """The range of keys that begin so, in the order of code points."""
+    def _equal(self, column: str, wanted: Sequence[str]) -> str:
+        if len(wanted) == 1:
+            return f"{column} = {self.values.add(wanted[0])}"
+        return f"{column} = ANY ({self.values.add(list(wanted))}::text[])"
+
+    def _begin(self, key: str, text: str) -> str:
+        """The range of the sort keys of all that may begin so, in the order of code points."""
+        start = fold_letters(text)[:KEY_CHARACTERS_MAX]
         if not start:
             return f"{key} IS NOT NULL"
         end = find_successor(start)

@@ -11,7 +11,8 @@ from kith.cql.compile import Source, Statement, write_from
 from kith.cql.conditions import Context, Values, write_plain
 from kith.cql.faults import list_names, refuse, refuse_size, show
 from kith.cql.resolve import refuse_field
-from kith.cql.vocabulary import PROPERTIES, Vocabulary
+from kith.cql.vocabulary import Vocabulary
+from kith.model.derived import PROPERTIES
 
 Function = Literal["count", "sum", "avg", "min", "max"]
 Period = Literal["day", "week", "month"]

@@ -13,7 +13,7 @@ from kith.cql.ast import And, Comparison, Condition
 from kith.cql.catalogue import Field
 from kith.cql.conditions import to_many
 from kith.cql.predicate import Row, to_plain
-from kith.model.values import lower_case
+from kith.model.text import fold_case
 
 T = TypeVar("T")
 Number = int | Decimal
@@ -45,7 +45,7 @@ def find_anchor(tree: Condition, fields: Fields) -> Anchor | None:
             continue
         values = to_many(term.value)
         if kind in ("TEXT", "EMAIL"):
-            values = [lower_case(str(value)) for value in values]
+            values = [fold_case(str(value)) for value in values]
         if term.operator in ("eq", "in", "has_any"):
             anchors.append(Anchor(term.field, tuple(values)))
         elif term.operator == "has_all":

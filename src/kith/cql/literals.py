@@ -11,7 +11,8 @@ from kith.cql.ast import Moment, Scalar
 from kith.cql.catalogue import Field, Kind
 from kith.cql.faults import list_names, show, suggest
 from kith.cql.moments import EXAMPLE, read_moment
-from kith.model.values import NUMBER_DIGITS_MAX, check_number, check_storable, lower_case
+from kith.model.text import compose, fold_case
+from kith.model.values import NUMBER_DIGITS_MAX, check_number, check_storable
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")
 _CAPITAL_M = re.compile(r"([A-Za-z]*[+-][0-9]{1,6})M")
@@ -40,7 +41,7 @@ def read_option(name: str, options: tuple[str, ...], value: Any) -> str:
     if isinstance(value, str):
         if value in options:
             return value
-        if (option := _index_options(options).get(lower_case(value.strip()))) is not None:
+        if (option := _index_options(options).get(fold_case(value.strip()))) is not None:
             return option
     meant = suggest(value, options) if isinstance(value, str) else None
     hint = f" Did you mean {meant}?" if meant is not None else ""
@@ -49,8 +50,8 @@ def read_option(name: str, options: tuple[str, ...], value: Any) -> str:
 
 @lru_cache(maxsize=1024)
 def _index_options(options: tuple[str, ...]) -> dict[str, str]:
-    """By lower-cased option the first that is spelled so."""
-    return {lower_case(option): option for option in reversed(options)}
+    """By folded option the first that is spelled so."""
+    return {fold_case(option): option for option in reversed(options)}
 
 
 def read_moment_of(name: str, value: Any, zone: tzinfo) -> Moment:
@@ -148,7 +149,7 @@ def _read_member(field: Field, value: Any, _: tzinfo) -> str:
         what = "the key of a tag, such as vip" if field.name == "tags" else "the number or the external id of a list"
         raise WrongValue(f"{show(value)} is none of the {field.name}: it takes {what}.")
     member = _check(field, value.strip())
-    return member.lower() if field.name == "tags" else member
+    return fold_case(member) if field.name == "tags" else member
 
 
 def _check(field: Field, text: str) -> str:
@@ -156,7 +157,7 @@ def _check(field: Field, text: str) -> str:
         check_storable(text)
     except ValueError as error:
         raise WrongValue(f"The value of {field.name} {error}") from None
-    return text
+    return compose(text)
 
 
 _READERS: dict[Kind, Callable[[Field, Any, tzinfo], Scalar]] = {

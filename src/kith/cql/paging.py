@@ -6,8 +6,7 @@ import msgspec
 
 from kith.cql.ast import After, Query, Sort
 from kith.cql.catalogue import Field
-from kith.cql.conditions import Scope, Values, write_plain, write_text
-from kith.model.search import KEY_CHARACTERS_MAX
+from kith.cql.conditions import Scope, Values, write_plain, write_sort_text
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +51,7 @@ def _make_key(scope: Scope, sort: Sort) -> Key:
 def _write_key(field: Field) -> tuple[str, str]:
     match "TEXT" if field.kind == "ENUM" and not field.column else field.kind:
         case "TEXT" | "EMAIL":
-            return field.key or f"left({write_text(field)}, {KEY_CHARACTERS_MAX})", "text"
+            return field.key or write_sort_text(field), "text"
         case "NUMBER":
             return field.key or write_plain(field), "numeric"
         case "BOOLEAN":

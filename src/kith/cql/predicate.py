@@ -14,9 +14,8 @@ from kith.cql.catalogue import Field, Kind
 from kith.cql.moments import Range, to_days, to_instants, to_start
 from kith.cql.reads import ACTIVITIES
 from kith.cql.vocabulary import Vocabulary
-from kith.model.search import KEY_CHARACTERS_MAX
+from kith.model.text import fold_case, to_sort_key
 from kith.model.typed_values import find_day, find_instant
-from kith.model.values import lower_case
 
 T = TypeVar("T", date, datetime)
 
@@ -77,8 +76,8 @@ def compile_predicate(tree: Condition, vocabulary: Vocabulary, now: datetime) ->
 def make_sort_key(sorts: Sequence[Sort]) -> Callable[[Mapping[str, Any]], Any]:
     """The key that records are sorted by, of their values by canonical name, ``id`` among them.
 
-    Texts by the first ``KEY_CHARACTERS_MAX`` characters of their lower-cased value, code point by code point; missing
-    values last in either direction; ties by id, in the direction of the last field.
+    Texts by their sort key, code point by code point; missing values last in either direction; ties by id, in the
+    direction of the last field.
     """
     last = sorts[-1].descending if sorts else False
 
@@ -110,7 +109,7 @@ def _place(value: Any, *, descending: bool) -> tuple[Any, ...]:
     if value is None or value == "":
         return (1,)
     if isinstance(value, str):
-        value = lower_case(value)[:KEY_CHARACTERS_MAX]
+        value = to_sort_key(value)
     return (0, _Descending(value) if descending else value)
 
 
@@ -187,7 +186,7 @@ def _compare(comparison: Comparison, field: Field, zone: tzinfo, now: datetime) 
     if field.kind == "DATE":
         return _lie_within(name, to_days(operator, value, now, zone))
     if field.kind == "TEXT" or field.kind == "EMAIL":
-        value = tuple(lower_case(str(text)) for text in value) if isinstance(value, tuple) else lower_case(str(value))
+        value = tuple(fold_case(str(text)) for text in value) if isinstance(value, tuple) else fold_case(str(value))
     if field.kind == "NUMBER":
         value = tuple(map(to_plain, value)) if isinstance(value, tuple) else to_plain(value)
     if isinstance(value, tuple):
@@ -249,7 +248,7 @@ _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {"eq": eq, "gt": gt, "gte": 
 
 
 def _prepare_text(value: Any) -> str | None:
-    return lower_case(value) or None if isinstance(value, str) else None
+    return fold_case(value) or None if isinstance(value, str) else None
 
 
 def _prepare_option(value: Any) -> str | None:

@@ -36,8 +36,9 @@ from kith.cql.syntax import (
     list_spellings,
 )
 from kith.cql.syntax import Condition as Written
-from kith.cql.vocabulary import OPERATORS, OTHERS, PROPERTIES, Vocabulary
+from kith.cql.vocabulary import OPERATORS, OTHERS, Vocabulary
 from kith.model.activities import ActivityModule, ActivityType
+from kith.model.derived import PROPERTIES
 
 
 def resolve(syntax: Syntax, vocabulary: Vocabulary) -> Condition:

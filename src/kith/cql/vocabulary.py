@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from kith.cql.catalogue import COMPANY, CONTACT, Entity, Field, Kind
+from kith.model.derived import LINK, PROPERTIES
 
 CustomType = Literal[
     "TEXT", "TEXTAREA", "PHONE", "URL", "EMAIL", "NUMBER", "CURRENCY", "BOOLEAN", "DATE", "DATETIME", "SELECT",
@@ -39,8 +40,6 @@ OPERATORS: Mapping[Kind, tuple[str, ...]] = {
     "SET": ("has_any", "has_all", "contains", "is_null"),
     "JSON": (),
 }
-PROPERTIES = "properties."
-LINK = "link."
 _LINK_FIELDS = (
     Field(name="role", kind="TEXT", label="Role", column="a.role", nullable=True),
     Field(name="isPrimary", kind="BOOLEAN", label="Is primary", column="a.is_primary"),

@@ -16,11 +16,11 @@ from kith.cql.json_form import read_json
 from kith.cql.predicate import Predicate, Row, compile_predicate, make_row
 from kith.cql.reads import add_default_status, has_relative, list_reads
 from kith.cql.resolve import resolve
-from kith.cql.vocabulary import LINK, PROPERTIES
 from kith.engine.vocabularies import Vocabularies, make_vocabularies
 from kith.errors import Exposed
 from kith.model.companies import Company
 from kith.model.contacts import Contact
+from kith.model.derived import LINK, PROPERTIES
 from kith.model.events import Event
 from kith.model.lists import ListStatus
 from kith.model.properties import Schema

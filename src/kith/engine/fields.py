@@ -6,9 +6,10 @@ import msgspec
 
 from kith.cql.catalogue import Field
 from kith.cql.syntax import NAMES_OF_OPERATORS, list_spellings
-from kith.cql.vocabulary import OPERATORS, PROPERTIES, EntityName
+from kith.cql.vocabulary import OPERATORS, EntityName
 from kith.engine.context import Engine
 from kith.engine.cql import is_served
+from kith.model.derived import PROPERTIES
 from kith.model.workspaces import Workspace
 
 _WRITABLE: Mapping[str, frozenset[str]] = {

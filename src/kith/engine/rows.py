@@ -10,12 +10,13 @@ import msgspec
 from kith.model.activities import Activity
 from kith.model.companies import Company
 from kith.model.contacts import Contact
+from kith.model.derived import derive_company_text, derive_contact_text, fold_link
 from kith.model.lists import List
 from kith.model.properties import Property, Schema
 from kith.model.records import Claim, Record
-from kith.model.search import to_company_lexemes, to_lexemes, to_name_key
 from kith.model.slots import to_options, to_slots
 from kith.model.tags import Tag
+from kith.model.text import Folded, to_name_key
 
 Rows = dict[str, list[Any]]
 
@@ -24,8 +25,10 @@ class ContactRow(Contact, frozen=True, kw_only=True, gc=False):
     """A row of ``contacts``: the record, and the columns that are derived from it."""
 
     workspace_id: int
+    email_key: str | None
     name_key: str | None
     family_key: str | None
+    folded: Folded | None
     words: str
     slots: dict[str, Any] | None
     options: list[str] | None
@@ -36,6 +39,9 @@ class CompanyRow(Company, frozen=True, kw_only=True, gc=False):
 
     workspace_id: int
     name_key: str | None
+    industry_key: str | None
+    size_key: str | None
+    folded: Folded | None
     words: str
     slots: dict[str, Any] | None
     options: list[str] | None
@@ -161,9 +167,7 @@ class RowMaker:
                 workspace_id=workspace,
                 slots=to_slots(schema, after.properties),
                 options=to_options(schema, workspace, after.properties),
-                name_key=to_name_key(after.name),
-                family_key=to_name_key(after.family_name),
-                words=to_lexemes(after, workspace),
+                **derive_contact_text(after, workspace),
                 companies=(),
                 tags=(),
                 lists=(),
@@ -188,8 +192,7 @@ class RowMaker:
                 workspace_id=workspace,
                 slots=to_slots(schema, after.properties),
                 options=to_options(schema, workspace, after.properties),
-                name_key=to_name_key(after.name),
-                words=to_company_lexemes(after, workspace),
+                **derive_company_text(after, workspace),
                 tags=(),
                 lists=(),
             )
@@ -239,6 +242,7 @@ class RowMaker:
             stored = (link.role, link.is_primary, link.properties)
             if kept is None or stored != (kept.role, kept.is_primary, kept.properties):
                 values = {"role": link.role, "is_primary": link.is_primary, "properties": link.properties}
+                values["folded"] = fold_link(link.role, link.properties)
                 self.rows["save_associations"].append(named | {"company": number} | values)
 
     def _add_taggings(

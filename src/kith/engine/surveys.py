@@ -15,6 +15,7 @@ from kith.model.records import Identity, Record
 from kith.model.rules.properties import Surveyed, find_surveyed
 from kith.model.slots import has_index, to_copy, to_marks, to_prefix
 from kith.model.state import State, Survey
+from kith.model.text import fold_field
 from kith.model.typed_values import convert_value, fits, show_value
 from kith.model.values import same_json
 from kith.store.batch import to_documents
@@ -173,14 +174,14 @@ def _look_at(
     survey: Survey,
     *,
     checks: bool,
-) -> tuple[Survey, list[tuple[list[int], Any, Any, list[str]]]]:
-    """(the survey with these values, those to save: as they shall be, with the copy of each and its marks).
+) -> tuple[Survey, list[tuple[list[int], Any, Any, list[str], Any]]]:
+    """(the survey with these values, those to save: as they shall be, with the copy, marks and folded forms of each).
 
     ``checks``: whether they are held to the property, which an archived one asks of nobody.
     """
     path = _HOLDERS[one.entity].path
     converted, misfits, examples = survey.converted, survey.misfits, list(survey.examples)
-    changed: list[tuple[list[int], Any, Any, list[str]]] = []
+    changed: list[tuple[list[int], Any, Any, list[str], Any]] = []
     for ids, value in held:
         normal = value
         if checks:
@@ -198,6 +199,7 @@ def _look_at(
         if differs or copied:
             copy = to_copy(one, normal) if one.slot is not None else None
             marks = to_marks(one, workspace_id, normal) if has_index(one) and one.type == "MULTI_SELECT" else []
-            changed.append((ids, normal, copy, marks))
+            forms = fold_field(normal) if isinstance(normal, str) else (None, None)
+            changed.append((ids, normal, copy, marks, None if forms == (None, None) else forms))
     counted = Survey(values=survey.values + len(held), converted=converted, misfits=misfits, examples=tuple(examples))
     return counted, changed

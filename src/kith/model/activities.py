@@ -11,7 +11,8 @@ from kith.clock import to_iso, to_milliseconds
 from kith.errors import Validation
 from kith.model.forms import Moment, Properties
 from kith.model.records import Record
-from kith.model.values import check_properties, check_storable, find_overflow
+from kith.model.text import compose
+from kith.model.values import check_storable, find_overflow, normalise_properties
 
 ActivityType = Literal["NOTE", "CALL", "MEETING", "EMAIL", "TASK", "PAGE_VIEW", "CUSTOM_EVENT"]
 LoggedType = Literal["NOTE", "CALL", "MEETING", "EMAIL", "TASK"]
@@ -57,10 +58,11 @@ def make_activity(fields: ActivityInput) -> dict[str, Any]:
         except ValueError as error:
             faults.append(("content", str(error)))
     if fields.properties:
-        faults += check_properties(fields.properties)
-        if not faults and (overflow := find_overflow(fields.properties)):
+        properties, wrong = normalise_properties(fields.properties)
+        faults += wrong
+        if not faults and (overflow := find_overflow(properties)):
             faults.append(("properties", overflow))
-        made["properties"] = {key: value for key, value in fields.properties.items() if value is not None}
+        made["properties"] = {key: value for key, value in properties.items() if value is not None}
     if fields.occurred_at is not UNSET and fields.occurred_at is not None:
         try:
             made["occurred_at"] = parse_moment(fields.occurred_at)
@@ -72,6 +74,7 @@ def make_activity(fields: ActivityInput) -> dict[str, Any]:
 
 
 def check_content(text: str) -> str | None:
+    text = compose(text)
     if len(text) > CONTENT_CHARACTERS_MAX:
         raise ValueError(f"holds {len(text)} characters; at most {CONTENT_CHARACTERS_MAX} are allowed.")
     check_storable(text)

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from kith.errors import Validation
-from kith.model.values import check_properties, normalise_phone
+from kith.model.values import normalise_phone, normalise_properties
 
 
 def make_changes(
@@ -45,8 +45,8 @@ def make_changes(
             changes[field] = value
     properties = getattr(fields, "properties", UNSET)
     if properties:
-        found += check_properties(properties)
-        changes["properties"] = properties
+        changes["properties"], wrong = normalise_properties(properties)
+        found += wrong
     if found:
         raise Validation(found)
     return changes

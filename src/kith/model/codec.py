@@ -4,6 +4,7 @@ A command is written as version 1, which every program reads; version 2 is a ret
 nothing else. A program that knows of no retries stops at one, and passes over nothing.
 """
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
@@ -75,4 +76,15 @@ def _unfold_retry(body: bytes | memoryview) -> Envelope:
     )
 
 
-DECODERS: Mapping[int, Callable[[bytes | memoryview], Envelope]] = {_COMMAND: _decode_command, _RETRY: _unfold_retry}
+def _decode_composed(body: bytes | memoryview) -> Envelope:
+    """The command with all its text in NFC, which earlier programs did not see to.
+
+    Nothing composes with the marks of JSON, so that composing the whole is composing each text in it.
+    """
+    entry = bytes(body)
+    if not entry.isascii() and not unicodedata.is_normalized("NFC", text := entry.decode()):
+        entry = unicodedata.normalize("NFC", text).encode()
+    return _decode_command(entry)
+
+
+DECODERS: Mapping[int, Callable[[bytes | memoryview], Envelope]] = {_COMMAND: _decode_composed, _RETRY: _unfold_retry}

@@ -12,7 +12,14 @@ from kith.errors import Validation
 from kith.model.changes import list_uncleared, make_changes
 from kith.model.forms import MemberId, Name, Text
 from kith.model.records import Record
-from kith.model.values import PROPERTY_DEPTH_MAX, check_json, find_overflow, normalise_name, normalise_text
+from kith.model.values import (
+    PROPERTY_DEPTH_MAX,
+    check_json,
+    compose_json,
+    find_overflow,
+    normalise_name,
+    normalise_text,
+)
 
 EntityType = Literal["CONTACT", "COMPANY"]
 ListStatus = Literal["ACTIVE", "BROKEN"]
@@ -89,6 +96,8 @@ def make_list_changes(fields: ListInput | ListPatch) -> dict[str, Any]:
     if isinstance(fields.filter_criteria, dict):
         faults += check_filter(fields.filter_criteria)
     changes = make_changes(fields, texts, plain=plain, faults=faults)
+    if changes.get("filter_criteria") is not None:
+        changes["filter_criteria"] = compose_json(changes["filter_criteria"])
     if isinstance(fields, ListInput):
         given = isinstance(fields.filter_criteria, dict)
         if fields.is_dynamic and not given:
@@ -102,6 +111,7 @@ def check_filter(criteria: dict[str, Any]) -> list[tuple[str, str]]:
     """A fault of the filter as JSON: the query language looks at what it says when it is evaluated."""
     try:
         check_json(criteria, PROPERTY_DEPTH_MAX * 2)
+        compose_json(criteria)
     except ValueError as error:
         return [("filterCriteria", str(error))]
     overflow = find_overflow(criteria)

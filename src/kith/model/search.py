@@ -1,7 +1,6 @@
 """Search words: what a record is found by, and what a typed query looks for. Both sides fold letters the same way."""
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 
@@ -9,11 +8,10 @@ import phonenumbers
 
 from kith.model.companies import Company
 from kith.model.contacts import Contact
-from kith.model.values import lower_case
+from kith.model.text import fold_letters
 
 WORD_CHARACTERS_MAX = 100
 QUERY_TERMS_MAX = 10
-KEY_CHARACTERS_MAX = 256
 
 # How a word says which field it is from. There are four weights: given and family name share one.
 WEIGHTS: Mapping[str, str] = {
@@ -33,21 +31,6 @@ _POSITIONS: Mapping[str, str] = {
 _WORD = re.compile(r"[^\W_]+")
 _PHONE = re.compile(r"^(?=.*\d)[+(\d][\d\s().\-/]{2,}$")
 _NOT_DIGIT = re.compile(r"\D")
-
-
-def fold_letters(text: str) -> str:
-    """Without case and accents, letter by letter, so that a beginning of a word stays one: é is e, ﬁ is fi, ß is ss."""
-    if text.isascii():
-        return text.lower()
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(character for character in decomposed if not unicodedata.combining(character))
-    # Some letters decompose to capitals only now: mathematical ones, circled ones, units.
-    return plain.casefold()
-
-
-def to_name_key(name: str | None) -> str | None:
-    """What names are sorted and compared by."""
-    return lower_case(name)[:KEY_CHARACTERS_MAX] if name is not None else None
 
 
 def weigh_words(contact: Contact) -> dict[str, str]:

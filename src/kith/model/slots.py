@@ -1,7 +1,7 @@
 """Slots: the indexed columns that have copies of properties' values, so that queries on them need not scan.
 
 A workspace shares out the slots of each family among its properties; which one a property has is part of its
-definition. Texts are copied lower-cased and cut, numbers and times as they are. The options of all MULTI_SELECT
+definition. Of texts the slot has the sort key, numbers and times as they are. The options of all MULTI_SELECT
 properties lie in one column that one index serves.
 """
 
@@ -10,9 +10,8 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from kith.model.properties import OPTION_CHARACTERS_MAX, Property, PropertyType, Schema
-from kith.model.search import KEY_CHARACTERS_MAX
+from kith.model.text import to_sort_key
 from kith.model.typed_values import find_day, find_instant
-from kith.model.values import lower_case
 
 Family = Literal["text", "number", "time"]
 SLOTS: Mapping[Family, int] = {"text": 12, "number": 8, "time": 4}
@@ -69,7 +68,7 @@ def to_copy(one: Property, value: Any) -> Any:
     """The value as its slot has it; None where it is not of the property's type."""
     match FAMILIES.get(one.type):
         case "text":
-            return lower_case(value)[:KEY_CHARACTERS_MAX] or None if isinstance(value, str) else None
+            return to_sort_key(value) or None if isinstance(value, str) else None
         case "number":
             return value if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool) else None
         case "time":

@@ -14,6 +14,8 @@ import msgspec
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
+from kith.model.text import compose
+
 TEXT_CHARACTERS_MAX = 1000
 EMAIL_CHARACTERS_MAX = 254
 PROPERTY_KEY_CHARACTERS_MAX = 64
@@ -34,12 +36,13 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
 def lower_case(text: str) -> str:
-    """Lower-case, letter by letter, as the database's ``kith_lower`` does it: a sigma is the same at a word's end."""
+    """Lower-case, letter by letter: a sigma is the same at the end of a word."""
     return text.lower() if text.isascii() else text.replace("\u03a3", "\u03c3").lower()
 
 
 def normalise_text(text: str, characters_max: int = TEXT_CHARACTERS_MAX) -> str | None:
-    """Without the space around it; an empty text is no value."""
+    """In NFC, without the space around it; an empty text is no value."""
+    text = compose(text)
     if len(text) > characters_max:
         raise ValueError(f"holds {len(text)} characters; at most {characters_max} are allowed.")
     check_storable(text)
@@ -66,7 +69,7 @@ def normalise_email(text: str) -> str | None:
         checked = validate_email(trimmed, check_deliverability=False, strict=True)
     except EmailNotValidError as error:
         raise ValueError(f"{trimmed[:80]!r} is not an email address: {error}") from None
-    return lower_case(checked.normalized)
+    return compose(lower_case(checked.normalized))
 
 
 def normalise_phone(text: str) -> tuple[str | None, str | None]:
@@ -107,19 +110,36 @@ def check_storable(text: str) -> None:
             raise ValueError("holds a lone surrogate, which is not valid Unicode.") from None
 
 
-def check_properties(properties: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Every fault of a document of properties, as (path, message)."""
+def normalise_properties(properties: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """(the document with its keys and texts in NFC, every fault of it as (path, message))."""
     faults: list[tuple[str, str]] = []
+    normal: dict[str, Any] = {}
     if len(properties) > PROPERTY_KEYS_MAX:
         faults.append(("properties", f"has {len(properties)} keys; at most {PROPERTY_KEYS_MAX} are allowed."))
-        return faults
-    for key, value in properties.items():
+        return normal, faults
+    for given, value in properties.items():
+        key = compose(given)
         try:
             check_property_key(key)
             check_json(value, PROPERTY_DEPTH_MAX)
+            if key in normal:
+                raise ValueError(f"is there twice, in two encodings that Unicode counts as the same text: {key!r}.")
+            normal[key] = compose_json(value)
         except ValueError as error:
             faults.append((f"properties.{key[:PROPERTY_KEY_CHARACTERS_MAX]}", str(error)))
-    return faults
+    return normal, faults
+
+
+def compose_json(value: Any) -> Any:
+    """A JSON value with all keys and texts in NFC."""
+    if isinstance(value, str):
+        return compose(value)
+    if isinstance(value, Mapping):
+        normal = {compose(key): compose_json(item) for key, item in value.items()}
+        if len(normal) < len(value):
+            raise ValueError("has a key twice, in two encodings that Unicode counts as the same text.")
+        return normal
+    return [compose_json(item) for item in value] if isinstance(value, list) else value
 
 
 def find_overflow(properties: Mapping[str, Any]) -> str | None:

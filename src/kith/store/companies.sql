@@ -43,12 +43,16 @@ SELECT workspace_id, json_build_object(
 FROM found;
 
 -- name: insert_companies
-INSERT INTO companies (shard, workspace_id, id, external_id, name, name_key, domain, industry, size, plan, spend,
-  website, phone, phone_e164, status, properties, contact_count, created_at, updated_at, version, words, options,
+INSERT INTO companies (shard, workspace_id, id, external_id, name, name_key, domain, industry, industry_key, size,
+  size_key, plan, spend,
+  website, phone, phone_e164, status, properties, contact_count, created_at, updated_at, version, folded, words,
+  options,
   text_1, text_2, text_3, text_4, text_5, text_6, text_7, text_8, text_9, text_10, text_11, text_12, number_1,
   number_2, number_3, number_4, number_5, number_6, number_7, number_8, time_1, time_2, time_3, time_4)
-SELECT $1, workspace_id, number, external_id, name, name_key, domain, industry, size, plan, spend,
-  website, phone, phone_e164, status, properties, 0, created_at, updated_at, version, words::tsvector, options,
+SELECT $1, workspace_id, number, external_id, name, name_key, domain, industry, industry_key, size,
+  size_key, plan, spend,
+  website, phone, phone_e164, status, properties, 0, created_at, updated_at, version, folded, words::tsvector,
+  options,
   row.slots ->> 'text_1', row.slots ->> 'text_2', row.slots ->> 'text_3', row.slots ->> 'text_4',
   row.slots ->> 'text_5', row.slots ->> 'text_6', row.slots ->> 'text_7', row.slots ->> 'text_8',
   row.slots ->> 'text_9', row.slots ->> 'text_10', row.slots ->> 'text_11', row.slots ->> 'text_12',
@@ -57,9 +61,10 @@ SELECT $1, workspace_id, number, external_id, name, name_key, domain, industry, 
   (row.slots ->> 'number_7')::numeric, (row.slots ->> 'number_8')::numeric, (row.slots ->> 'time_1')::timestamptz,
   (row.slots ->> 'time_2')::timestamptz, (row.slots ->> 'time_3')::timestamptz, (row.slots ->> 'time_4')::timestamptz
 FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, external_id text, name text,
-  name_key text, domain text, industry text, size text, plan text, spend numeric, website text, phone text,
+  name_key text, domain text, industry text, industry_key text, size text, size_key text, plan text, spend numeric,
+  website text, phone text,
   phone_e164 text, status text, properties jsonb, created_at timestamptz, updated_at timestamptz, version int,
-  words text,
+  folded jsonb, words text,
   options text[], slots jsonb);
 
 -- name: release_domains
@@ -70,9 +75,10 @@ WHERE companies.shard = $1 AND companies.workspace_id = row.workspace_id AND com
 
 -- name: update_companies
 UPDATE companies SET name = row.name, name_key = row.name_key, domain = row.domain, industry = row.industry,
-  size = row.size, plan = row.plan, spend = row.spend, website = row.website, phone = row.phone,
+  industry_key = row.industry_key, size = row.size, size_key = row.size_key, plan = row.plan, spend = row.spend,
+  website = row.website, phone = row.phone,
   phone_e164 = row.phone_e164, status = row.status, properties = row.properties, updated_at = row.updated_at,
-  version = row.version, words = row.words::tsvector, options = row.options,
+  version = row.version, folded = row.folded, words = row.words::tsvector, options = row.options,
   text_1 = row.slots ->> 'text_1', text_2 = row.slots ->> 'text_2', text_3 = row.slots ->> 'text_3',
   text_4 = row.slots ->> 'text_4', text_5 = row.slots ->> 'text_5', text_6 = row.slots ->> 'text_6',
   text_7 = row.slots ->> 'text_7', text_8 = row.slots ->> 'text_8', text_9 = row.slots ->> 'text_9',
@@ -84,8 +90,9 @@ UPDATE companies SET name = row.name, name_key = row.name_key, domain = row.doma
   time_1 = (row.slots ->> 'time_1')::timestamptz, time_2 = (row.slots ->> 'time_2')::timestamptz,
   time_3 = (row.slots ->> 'time_3')::timestamptz, time_4 = (row.slots ->> 'time_4')::timestamptz
 FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, name text, name_key text, domain text,
-  industry text, size text, plan text, spend numeric, website text, phone text, phone_e164 text, status text,
-  properties jsonb, updated_at timestamptz, version int, words text,
+  industry text, industry_key text, size text, size_key text, plan text, spend numeric, website text, phone text,
+  phone_e164 text, status text,
+  properties jsonb, updated_at timestamptz, version int, folded jsonb, words text,
   options text[], slots jsonb)
 WHERE companies.shard = $1 AND companies.workspace_id = row.workspace_id AND companies.id = row.number;
 

@@ -63,15 +63,16 @@ FROM found CROSS JOIN LATERAL (
   SELECT * FROM contacts c WHERE c.shard = $1 AND c.workspace_id = found.workspace_id AND c.id = found.id OFFSET 0) c;
 
 -- name: insert_contacts
-INSERT INTO contacts (shard, workspace_id, id, external_id, email, name, name_key, given_name, family_name,
-  family_key, phone,
+INSERT INTO contacts (shard, workspace_id, id, external_id, email, email_key, name, name_key, given_name,
+  family_name, family_key, phone,
   phone_e164, avatar, status, lifecycle_stage, modules, properties, activity_count, last_activity_at, created_at,
-  updated_at, version, merged_into, words, options,
+  updated_at, version, merged_into, folded, words, options,
   text_1, text_2, text_3, text_4, text_5, text_6, text_7, text_8, text_9, text_10, text_11, text_12, number_1,
   number_2, number_3, number_4, number_5, number_6, number_7, number_8, time_1, time_2, time_3, time_4)
-SELECT $1, workspace_id, number, external_id, email, name, name_key, given_name, family_name, family_key, phone,
+SELECT $1, workspace_id, number, external_id, email, email_key, name, name_key, given_name, family_name, family_key,
+  phone,
   phone_e164, avatar, status, lifecycle_stage, modules, properties, activity_count, last_activity_at, created_at,
-  updated_at, version, merged_into, words::tsvector, options,
+  updated_at, version, merged_into, folded, words::tsvector, options,
   row.slots ->> 'text_1', row.slots ->> 'text_2', row.slots ->> 'text_3', row.slots ->> 'text_4',
   row.slots ->> 'text_5', row.slots ->> 'text_6', row.slots ->> 'text_7', row.slots ->> 'text_8',
   row.slots ->> 'text_9', row.slots ->> 'text_10', row.slots ->> 'text_11', row.slots ->> 'text_12',
@@ -80,11 +81,11 @@ SELECT $1, workspace_id, number, external_id, email, name, name_key, given_name,
   (row.slots ->> 'number_7')::numeric, (row.slots ->> 'number_8')::numeric, (row.slots ->> 'time_1')::timestamptz,
   (row.slots ->> 'time_2')::timestamptz, (row.slots ->> 'time_3')::timestamptz, (row.slots ->> 'time_4')::timestamptz
 FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, external_id text, email text,
-  name text,
+  email_key text, name text,
   name_key text, given_name text, family_name text, family_key text, phone text, phone_e164 text, avatar text,
   status text,
   lifecycle_stage text, modules text[], properties jsonb, activity_count bigint, last_activity_at timestamptz,
-  created_at timestamptz, updated_at timestamptz, version int, merged_into text, words text,
+  created_at timestamptz, updated_at timestamptz, version int, merged_into text, folded jsonb, words text,
   options text[], slots jsonb);
 
 -- name: release_emails
@@ -94,12 +95,14 @@ FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint)
 WHERE contacts.shard = $1 AND contacts.workspace_id = row.workspace_id AND contacts.id = row.number;
 
 -- name: update_contacts
-UPDATE contacts SET email = row.email, name = row.name, name_key = row.name_key, given_name = row.given_name,
+UPDATE contacts SET email = row.email, email_key = row.email_key, name = row.name, name_key = row.name_key,
+  given_name = row.given_name,
   family_name = row.family_name, family_key = row.family_key, phone = row.phone, phone_e164 = row.phone_e164,
   avatar = row.avatar,
   status = row.status, lifecycle_stage = row.lifecycle_stage, modules = row.modules, properties = row.properties,
   activity_count = row.activity_count, last_activity_at = row.last_activity_at, updated_at = row.updated_at,
-  version = row.version, merged_into = row.merged_into, words = row.words::tsvector, options = row.options,
+  version = row.version, merged_into = row.merged_into, folded = row.folded,
+  words = row.words::tsvector, options = row.options,
   text_1 = row.slots ->> 'text_1', text_2 = row.slots ->> 'text_2', text_3 = row.slots ->> 'text_3',
   text_4 = row.slots ->> 'text_4', text_5 = row.slots ->> 'text_5', text_6 = row.slots ->> 'text_6',
   text_7 = row.slots ->> 'text_7', text_8 = row.slots ->> 'text_8', text_9 = row.slots ->> 'text_9',
@@ -110,11 +113,11 @@ UPDATE contacts SET email = row.email, name = row.name, name_key = row.name_key,
   number_7 = (row.slots ->> 'number_7')::numeric, number_8 = (row.slots ->> 'number_8')::numeric,
   time_1 = (row.slots ->> 'time_1')::timestamptz, time_2 = (row.slots ->> 'time_2')::timestamptz,
   time_3 = (row.slots ->> 'time_3')::timestamptz, time_4 = (row.slots ->> 'time_4')::timestamptz
-FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, email text, name text,
+FROM jsonb_to_recordset($2::jsonb) AS row (workspace_id int, number bigint, email text, email_key text, name text,
   name_key text, given_name text, family_name text, family_key text, phone text, phone_e164 text, avatar text,
   status text,
   lifecycle_stage text, modules text[], properties jsonb, activity_count bigint, last_activity_at timestamptz,
-  updated_at timestamptz, version int, merged_into text, words text,
+  updated_at timestamptz, version int, merged_into text, folded jsonb, words text,
   options text[], slots jsonb)
 WHERE contacts.shard = $1 AND contacts.workspace_id = row.workspace_id AND contacts.id = row.number;
 

@@ -38,7 +38,7 @@ DISTRIBUTED = (
     "sync_suppressions",
 )
 # Indexes are made on the nodes, and use them.
-FUNCTIONS = ("kith_lower(text)", "kith_day(text)", "kith_instant(text)")
+FUNCTIONS = ("kith_day(text)", "kith_instant(text)")
 # Shards of Citus for each of ours: it places them by a hash, and with as many as there are, some would share one.
 SPREAD = 4
 _HAS_CITUS = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"

@@ -12,6 +12,7 @@ from kith.errors import NotYet, StartError
 from kith.model.system_properties import SYSTEM
 from kith.store.binaries import POSTGRES_VERSION_MIN
 from kith.store.database import CONNECT_TIMEOUT_S, UNANSWERED, Connection, make_unreachable
+from kith.store.folding import fold_stored_text, is_folded
 from kith.store.queries import load_queries
 
 _PROPERTIES = load_queries("properties")
@@ -73,6 +74,7 @@ async def _apply_missing(connection: Connection, partitions: int) -> list[Migrat
                 migration.name,
             )
     await _make_installation(connection, partitions)
+    await fold_stored_text(connection)
     await connection.execute(_PROPERTIES["save_system_properties"], encode_system_properties())
     return missing
 
@@ -114,3 +116,5 @@ async def check_schema(connection: Connection) -> None:
     check_not_newer(done, migrations)
     if missing := [migration.version for migration in migrations if migration.version not in done]:
         raise NotYet(f"The database's schema lacks migration {missing[0]}. Run `kith init` to bring it up to date.")
+    if not await is_folded(connection):
+        raise NotYet("Stored text is not yet in the form of this version. Run `kith init` to bring it up to date.")

@@ -86,10 +86,12 @@ FROM (
   ORDER BY contact_id, company_id LIMIT $4) page;
 
 -- name: save_contact_values
--- [[[id], value, copy for the slot $5, [marks]], …] under the key; null takes it away. $6 is the prefix of its marks.
+-- [[[id], value, copy for the slot $5, [marks], folded forms], …] under the key; null takes it away. $6 is the prefix of its marks.
 -- The OFFSET keeps the planner from turning the join round while the table is young and it takes it for empty.
 UPDATE contacts
 SET properties = CASE item -> 1 WHEN 'null' THEN properties - $3 ELSE jsonb_set(properties, ARRAY[$3], item -> 1) END,
+  folded = nullif(CASE item -> 4 WHEN 'null' THEN folded - ('properties.' || $3)
+    ELSE jsonb_set(coalesce(folded, '{}'), ARRAY['properties.' || $3], item -> 4) END, '{}'),
   options = CASE WHEN $6 = '' THEN options ELSE nullif(ARRAY(
     SELECT mark FROM unnest(options) mark WHERE NOT starts_with(mark, $6)
     UNION SELECT jsonb_array_elements_text(item -> 3) ORDER BY 1), '{}') END,
@@ -185,6 +187,8 @@ SELECT max(id) FROM held;
 -- name: save_company_values
 UPDATE companies
 SET properties = CASE item -> 1 WHEN 'null' THEN properties - $3 ELSE jsonb_set(properties, ARRAY[$3], item -> 1) END,
+  folded = nullif(CASE item -> 4 WHEN 'null' THEN folded - ('properties.' || $3)
+    ELSE jsonb_set(coalesce(folded, '{}'), ARRAY['properties.' || $3], item -> 4) END, '{}'),
   options = CASE WHEN $6 = '' THEN options ELSE nullif(ARRAY(
     SELECT mark FROM unnest(options) mark WHERE NOT starts_with(mark, $6)
     UNION SELECT jsonb_array_elements_text(item -> 3) ORDER BY 1), '{}') END,
@@ -279,7 +283,9 @@ SELECT max(id) FROM held;
 
 -- name: save_association_values
 UPDATE associations
-SET properties = CASE item -> 1 WHEN 'null' THEN properties - $3 ELSE jsonb_set(properties, ARRAY[$3], item -> 1) END
+SET properties = CASE item -> 1 WHEN 'null' THEN properties - $3 ELSE jsonb_set(properties, ARRAY[$3], item -> 1) END,
+  folded = nullif(CASE item -> 4 WHEN 'null' THEN folded - ('link.' || $3)
+    ELSE jsonb_set(coalesce(folded, '{}'), ARRAY['link.' || $3], item -> 4) END, '{}')
 FROM (
   SELECT $2::int AS of, (item -> 0 ->> 0)::bigint AS contact, (item -> 0 ->> 1)::bigint AS company, item
   FROM jsonb_array_elements($4::jsonb) AS item OFFSET 0) row
