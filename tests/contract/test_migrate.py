@@ -1,9 +1,11 @@
 """The schema: made from nothing, made once, and never touched by a program that is older than it."""
+# ruff: noqa: RUF001 - letters that look like others are what some of this is about
 
 import asyncio
 from datetime import UTC, datetime
 
 import asyncpg
+import msgspec
 import pytest
 
 from kith.errors import StartError
@@ -112,6 +114,69 @@ async def test_dead_letters_of_before_there_were_retries_get_a_time_and_can_be_r
         )
     assert (ended.position, ended.set_aside_at) == (7, datetime(2026, 1, 3, 4, 5, 6, tzinfo=UTC))
     assert unreadable.set_aside_at > ended.set_aside_at
+
+
+OLD_TEXTS = """
+INSERT INTO workspaces (shard, id, name, created_at) VALUES (0, 1, 'default', '2026-01-01');
+INSERT INTO properties (shard, workspace_id, id, external_id, entity, key, label, type, property_group, is_required,
+  is_system, is_indexed, options, status, created_at, updated_at, version, slot)
+VALUES (0, 1, 1000, 'prp_1', 'CONTACT', 'city', 'City', 'TEXT', 'CUSTOM', false, false, true, '[]', 'ACTIVE',
+  '2026-01-01', '2026-01-01', 1, 'text_1');
+INSERT INTO contacts (shard, workspace_id, id, external_id, email, name, name_key, given_name, family_name, family_key,
+  status, lifecycle_stage, modules, properties, activity_count, created_at, updated_at, version, words, text_1)
+VALUES (0, 1, 7, 'ctc_7', 'straße@example.com', E'Jose\u0301', E'jose\u0301', 'Łukasz', 'Ærø', 'ærø', 'ACTIVE', 'LEAD',
+  '{}', E'{"city": "Malmo\u0308", "Cafe\u0301": "ΣΊΣΥΦΟΣ"}', 0, '2026-01-02', '2026-01-03', 1, '', E'malmo\u0308'),
+  (0, 1, 8, 'ctc_8', 'ada@example.com', 'Ada', 'ada', NULL, 'Byron', 'byron', 'ACTIVE', 'LEAD', '{}',
+  '{"city": "York"}', 0, '2026-01-02', '2026-01-03', 1, '', 'york');
+INSERT INTO companies (shard, workspace_id, id, external_id, name, name_key, industry, size, status, properties,
+  contact_count, created_at, updated_at, version, words)
+VALUES (0, 1, 7, 'cmp_7', 'Łódź', 'łódź', 'Öl', 'Big', 'ACTIVE', '{}', 0, '2026-02-02', '2026-02-03', 1, '');
+INSERT INTO associations (shard, workspace_id, contact_id, company_id, role, is_primary, properties)
+VALUES (0, 1, 7, 7, E'STRASSE u\u0308 Ü', false, '{"level": "Ü"}');
+INSERT INTO tags (shard, workspace_id, id, external_id, key, name, name_key, contact_count, created_at, updated_at,
+  version)
+VALUES (0, 1, 1, 'tag_1', 'vip', E'E\u0301clair', E'e\u0301clair', 0, '2026-01-02', '2026-01-03', 1);
+"""
+
+
+async def test_text_of_earlier_versions_is_brought_to_the_stored_form(each_postgres: Cluster) -> None:
+    url = await each_postgres.make_database(empty=True)
+    async with connect(url) as connection:
+        await migrate_before(connection, "folded_text")
+        await connection.execute("INSERT INTO installation (partitions, secret) VALUES (4, '')")
+        await connection.execute(OLD_TEXTS)
+        await migrate(url)
+        assert await connection.fetchval("SELECT text_folded FROM installation")
+        first, second = await connection.fetch("SELECT * FROM contacts ORDER BY id")
+        keys = [first[name] for name in ("email_key", "name", "name_key", "family_key", "text_1")]
+        assert keys == [
+            "strasse@example.com",
+            "José",
+            "jose\x01josé",
+            "aero\x01ærø",
+            "malmo\x01malmö",
+        ]
+        assert msgspec.json.decode(first["properties"]) == {"city": "Malmö", "Café": "ΣΊΣΥΦΟΣ"}
+        assert msgspec.json.decode(first["folded"]) == {
+            "email": ["strasse@example.com", None],
+            "givenName": ["łukasz", "lukasz\x01łukasz"],
+            "familyName": ["ærø", None],
+            "properties.city": [None, "malmo\x01malmö"],
+            "properties.Café": ["σίσυφοσ", "σισυφοσ\x01σίσυφοσ"],
+        }
+        assert "'1:lukasz'" in str(first["words"])
+        assert (second["name_key"], second["text_1"], second["folded"], second["email_key"]) == (
+            "ada",
+            "york",
+            None,
+            None,
+        )
+        [company] = await connection.fetch("SELECT * FROM companies")
+        assert (company["industry_key"], company["size_key"]) == ("ol\x01öl", "big")
+        [link] = await connection.fetch("SELECT role, folded FROM associations")
+        assert link["role"] == "STRASSE ü Ü"
+        assert msgspec.json.decode(link["folded"])["role"] == ["strasse ü ü", "strasse u u\x01strasse ü ü"]
+        assert await connection.fetchval("SELECT name_key FROM tags") == "eclair\x01éclair"
 
 
 async def test_postgresql_prepares_every_named_query(each_postgres: Cluster) -> None:

@@ -15,6 +15,7 @@ from kith.cql.literals import read_value
 from kith.cql.moments import make_relative
 from kith.cql.predicate import Row, make_row
 from kith.cql.vocabulary import OPERATORS, Vocabulary
+from kith.model.text import compose
 from tests.unit.cql_fixtures import VOCABULARIES
 
 NOW = datetime(2026, 3, 29, 12, 0, tzinfo=UTC)
@@ -26,10 +27,32 @@ FindValues = Callable[[Field, Vocabulary], st.SearchStrategy[Any]]
 storable = st.characters(codec="utf-8", exclude_characters="\x00")
 # Few and short, so that records and conditions meet; and all that a notation might trip over.
 texts = st.one_of(
-    st.sampled_from(["Anna", "anna", "ANNA", "ann", "a%", "a_", "\\", '"', "'", "", " ", "ß", "Łódź", "İ", "ı", "and"]),
+    st.sampled_from(
+        [
+            "Anna",
+            "anna",
+            "ANNA",
+            "ann",
+            "a%",
+            "a_",
+            "\\",
+            '"',
+            "'",
+            "",
+            " ",
+            "ß",
+            "SS",
+            "Łódź",
+            "İ",
+            "ı",
+            "σς",
+            "ΣΣ",
+            "and",
+        ]
+    ),
     st.text(st.sampled_from("aA%_\\\"' ,()=!ıİßÉé|:\n"), max_size=4),
     st.text(storable, max_size=8),
-)
+).map(compose)
 numbers = st.one_of(
     st.integers(-3, 3).map(Decimal),
     st.sampled_from(["0.1", "0.2", "0.3", "1E+99", "-1E-99", "12345678901234567890.5", "1E+21", "1E-7"]).map(Decimal),

@@ -1,6 +1,7 @@
 """The predicate against the rules written down plainly: slow, on raw values, one rule after the other."""
 
 import operator
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, cast
@@ -47,6 +48,10 @@ def holds(
     return tree.operator != "is_null" and compare(tree, field, value)
 
 
+def fold(text: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
 def compare(comparison: Comparison, field: Field, value: Any) -> bool:
     wanted = comparison.value
     many = list(wanted) if isinstance(wanted, tuple) else [wanted]
@@ -55,7 +60,7 @@ def compare(comparison: Comparison, field: Field, value: Any) -> bool:
     if field.kind in ("DATE", "DATETIME"):
         return compare_times(comparison.operator, field.kind, value, many)
     if field.kind in ("TEXT", "EMAIL"):
-        value, many = value.lower(), [str(one).lower() for one in many]
+        value, many = fold(value), [fold(str(one)) for one in many]
     match comparison.operator:
         case "in":
             return any(value == one for one in many)

@@ -14,13 +14,12 @@ from kith.model.contacts import Contact
 from kith.model.search import (
     QUERY_TERMS_MAX,
     WORD_CHARACTERS_MAX,
-    fold_letters,
     list_terms,
     to_lexemes,
-    to_name_key,
     to_tsquery,
     weigh_words,
 )
+from kith.model.text import fold_letters, to_name_key
 from kith.model.values import to_e164
 
 names = st.text(st.characters(codec="utf-8", categories=("L", "M", "N", "P", "Zs")), min_size=1, max_size=30)
@@ -112,6 +111,21 @@ def test_a_beginning_stays_a_beginning(start: str, rest: str) -> None:
         ("lovelace ada", "Ada Lovelace"),
         ("ada ada", "Ada"),
         ("王", "王小明"),
+        ("小明", "王小明"),
+        ("明", "王小明"),
+        ("立製", "株式会社日立製作所"),
+        ("日立製作所", "株式会社日立製作所"),
+        ("스미", "존스미스"),
+        ("민수", "김민수"),
+        ("スミス", "ジョンスミス"),
+        ("株式 acme", "Acme株式会社"),
+        ("lukasz", "Łukasz"),
+        ("Łukasz", "lukasz"),
+        ("oster", "Øster"),
+        ("aegir", "Ægir"),
+        ("dao", "Đào"),
+        ("isik", "ışık"),
+        ("thor", "Þór"),
     ],
 )
 def test_the_same_letters_are_the_same(typed: str, stored: str) -> None:
@@ -119,7 +133,20 @@ def test_the_same_letters_are_the_same(typed: str, stored: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "stored"), [("da", "Ada"), ("ada x", "Ada"), ("adam", "Ada"), ("-", "Ada"), ("", "Ada")]
+    ("typed", "stored"),
+    [
+        ("da", "Ada"),
+        ("ada x", "Ada"),
+        ("adam", "Ada"),
+        ("-", "Ada"),
+        ("", "Ada"),
+        ("小明", "王明小"),
+        ("小明", "小王明"),
+        ("王明", "王小明"),
+        ("立作", "株式会社日立製作所"),
+        ("日立製作者", "株式会社日立製作所"),
+        ("수민", "김민수"),
+    ],
 )
 def test_what_does_not_begin_a_word_finds_nothing(typed: str, stored: str) -> None:
     assert not finds(typed, make_contact(name=stored))

@@ -1,6 +1,7 @@
 """Search words: what a record is found by, and what a typed query looks for. Both sides fold letters the same way."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 
@@ -29,6 +30,14 @@ _POSITIONS: Mapping[str, str] = {
     for weights in combinations("ABCD", count)
 }
 _WORD = re.compile(r"[^\W_]+")
+# Letters of scripts that are written without spaces between words, or whose names are asked for by a part: Han, kana,
+# bopomofo and hangul.
+_CJK = re.compile(
+    r"([\u1100-\u11ff\u2e80-\u2fdf\u3005-\u3007\u3021-\u302f\u3031-\u318f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    r"\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U00016fe0-\U00016fff\U0001b000-\U0001b16f\U00020000-\U0003ffff]+)"
+)
+# Of each such letter a word begins, of this many letters: a query of as many finds them in this order only.
+GRAM_CHARACTERS = 4
 _PHONE = re.compile(r"^(?=.*\d)[+(\d][\d\s().\-/]{2,}$")
 _NOT_DIGIT = re.compile(r"\D")
 
@@ -108,7 +117,7 @@ def list_terms(query: str) -> list[list[tuple[str, ...]]]:
     words_left = QUERY_TERMS_MAX
     for term in stripped.split()[:QUERY_TERMS_MAX]:
         whole = fold_letters(term)[:WORD_CHARACTERS_MAX]
-        parts = tuple(_split(term)[:words_left])
+        parts = tuple(_split(term, asked=True)[:words_left])
         words_left -= len(parts)
         if "@" in whole:
             terms.append([(whole,)])
@@ -123,8 +132,24 @@ def _list_phone_terms(digits: str) -> list[tuple[str, ...]]:
     return [(digits,), (dialled,)] if dialled else [(digits,)]
 
 
-def _split(text: str) -> list[str]:
-    return [word[:WORD_CHARACTERS_MAX] for word in _WORD.findall(fold_letters(text))]
+def _split(text: str, *, asked: bool = False) -> list[str]:
+    """The words of a text. Of Chinese, Japanese and Korean each letter begins one: 小明 is found in 王小明.
+
+    ``asked``: those that a query looks for, which must all be there.
+    """
+    folded = fold_letters(text)
+    if text.isascii() or not _CJK.search(composed := unicodedata.normalize("NFC", folded)):
+        return [word[:WORD_CHARACTERS_MAX] for word in _WORD.findall(folded)]
+    words: list[str] = []
+    for word in _WORD.findall(composed):
+        for n, run in enumerate(_CJK.split(word)):
+            if n % 2 == 0:
+                words += [run[:WORD_CHARACTERS_MAX]] if run else []
+                continue
+            last = max(len(run) - GRAM_CHARACTERS, 0) if asked else len(run) - 1
+            words += [run[start : start + GRAM_CHARACTERS] for start in range(last + 1)]
+    # Letter by letter, a syllable of hangul begins with its beginning.
+    return [fold_letters(word) for word in words]
 
 
 def _list_phone_words(phone: str, e164: str | None) -> Iterator[str]:
