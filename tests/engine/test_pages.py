@@ -10,7 +10,8 @@ import pytest
 from kith.engine.contacts import ContactListing, list_contacts, search_contacts
 from kith.engine.query import Page
 from kith.model.contacts import Contact
-from kith.model.search import to_name_key, weigh_words
+from kith.model.search import weigh_words
+from kith.model.text import to_name_key
 from tests.engine.crowd import EPOCH, Crowd
 
 SORTS: dict[str, Callable[[Contact], Any]] = {
