@@ -1,6 +1,5 @@
 """Text over HTTP: stored in NFC, compared without regard to case, sorted and searched by its letters."""
 
-
 from collections.abc import Awaitable, Callable
 from typing import Any
 

@@ -17,7 +17,7 @@ from tests.engine.crowd import EPOCH, Crowd
 SORTS: dict[str, Callable[[Contact], Any]] = {
     "createdAt": lambda contact: contact.created_at,
     "lastActivityAt": lambda contact: contact.last_activity_at,
-    "email": lambda contact: contact.email,
+    "email": lambda contact: to_name_key(contact.email),
     "name": lambda contact: to_name_key(contact.name),
 }
 ORDERS = list(product(SORTS, ("asc", "desc")))
