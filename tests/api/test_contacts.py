@@ -42,6 +42,7 @@ FIELDS = {
     "createdAt",
     "updatedAt",
     "version",
+    "mergedInto",
 }
 
 

@@ -130,7 +130,7 @@ def test_a_number_that_was_taken_is_still_one_when_the_database_shows_it(type_: 
     """PostgreSQL writes numbers without exponents: 1e100 comes back as an integer of 101 digits."""
     definition = make_property(type_)
     taken, kept = look(check_value, definition, value)
-    if taken:
+    if taken and kept is not None:
         shown = json.loads(format(Decimal(str(kept)), "f"), parse_float=Decimal)
         assert same_json(convert_value(definition, shown), shown)
 

@@ -14,6 +14,7 @@ import msgspec
 
 from kith.clock import to_iso, to_milliseconds
 from kith.cql.ast import Anchor, Moment, Relative, Value
+from kith.model.times import read_day, read_instant
 
 T = TypeVar("T", date, datetime)
 
@@ -34,11 +35,6 @@ _ANCHORS: dict[str, Anchor] = {
     "startofyear": "startOfYear",
 }
 _RELATIVE = re.compile(rf"([a-z]+)?(?:([+-])([0-9]{{1,{AMOUNT_DIGITS_MAX}}})(mo|[mhdwy]))?", re.IGNORECASE)
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_INSTANT = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:[.,]([0-9]{1,9}))?"
-    r"(?:([Zz])|([+-][0-9]{2}):?([0-9]{2}))?"
-)
 
 
 class Range(msgspec.Struct, Generic[T], frozen=True):
@@ -50,16 +46,10 @@ class Range(msgspec.Struct, Generic[T], frozen=True):
 
 def read_moment(text: str, zone: tzinfo) -> Moment:
     """A day, an instant or a relative time; an instant without an offset is in the zone. Raises ValueError."""
-    if _DAY.fullmatch(text):
-        return date.fromisoformat(text)
-    if match := _INSTANT.fullmatch(text):
-        day, clock, fraction, zulu, hours, minutes = match.groups()
-        at = datetime.fromisoformat(f"{day}T{clock}")
-        if fraction:
-            at = at.replace(microsecond=int(fraction[:3].ljust(3, "0")) * 1000)
-        if hours:
-            zone = datetime.fromisoformat(f"{day}T00:00{hours}:{minutes}").tzinfo or zone
-        return to_utc(at.replace(tzinfo=UTC if zulu else zone))
+    if (day := read_day(text)) is not None:
+        return day
+    if (at := read_instant(text, zone)) is not None:
+        return to_utc(at)
     if (match := _RELATIVE.fullmatch(text)) and text:
         word, sign, amount, unit = match.groups()
         anchor = _ANCHORS.get(word.lower()) if word else "now"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from kith.clock import to_milliseconds
 from kith.cql.ast import And, Comparison, Condition
@@ -29,7 +30,7 @@ class ActivityListing(Listing, frozen=True, kw_only=True):
 
 
 async def log_activity(engine: Engine, request: WriteRequest, ref: str, fields: ActivityInput) -> Written:
-    parsed, given = parse_ref("contact", ref), make_activity(fields)
+    parsed, given = parse_ref("contact", ref), make_activity(fields, ZoneInfo(request.workspace.timezone))
 
     def make_command(attempt: Attempt, state: State) -> Command:
         contact_id = name_target(state, parsed)

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from kith.engine.context import Engine
-from kith.engine.properties import check_defined, to_schema_ref
+from kith.engine.properties import settle_properties, to_schema_ref
 from kith.engine.query import Page
 from kith.engine.records import get_record, name_given, name_target, parse_body_id, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written
@@ -26,8 +26,8 @@ async def associate_company(engine: Engine, request: WriteRequest, ref: str, fie
     def make_command(_: Attempt, state: State) -> Command:
         contact_id = name_target(state, contact_ref)
         company_id = name_given(state, company_ref)
-        check_defined(request.workspace, state, "CONTACT_COMPANY", given.get("properties", {}))
-        return AssociateCompany(contact_id=contact_id, company_id=company_id, **given)
+        settled = settle_properties(request.workspace, state, "CONTACT_COMPANY", given)
+        return AssociateCompany(contact_id=contact_id, company_id=company_id, **settled)
 
     refs = [contact_ref, company_ref, to_schema_ref("CONTACT_COMPANY")]
     return await write(engine, request, refs, make_command)
@@ -42,8 +42,8 @@ async def update_association(
     def make_command(_: Attempt, state: State) -> Command:
         contact_id = name_target(state, contact_ref)
         company_id = name_target(state, company_ref)
-        check_defined(request.workspace, state, "CONTACT_COMPANY", changes.get("properties", {}))
-        return UpdateAssociation(contact_id=contact_id, company_id=company_id, changes=changes)
+        settled = settle_properties(request.workspace, state, "CONTACT_COMPANY", changes)
+        return UpdateAssociation(contact_id=contact_id, company_id=company_id, changes=settled)
 
     refs = [contact_ref, company_ref, to_schema_ref("CONTACT_COMPANY")]
     return await write(engine, request, refs, make_command)

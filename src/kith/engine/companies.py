@@ -5,7 +5,7 @@ from kith.cql.catalogue import COMPANY, CONTACT_OF_COMPANY
 from kith.engine.contacts import make_status
 from kith.engine.context import Engine
 from kith.engine.listing import Listing, list_page, make_range, make_search, type_ahead
-from kith.engine.properties import check_defined, to_schema_ref
+from kith.engine.properties import settle_properties, to_schema_ref
 from kith.engine.query import Page
 from kith.engine.records import Found, find_committed_number, get_record, name_target, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written
@@ -31,8 +31,8 @@ async def create_company(engine: Engine, request: WriteRequest, fields: CompanyI
     domain = changes.get("domain")
 
     def make_command(attempt: Attempt, state: State) -> Command:
-        check_defined(request.workspace, state, "COMPANY", changes.get("properties", {}))
-        return CreateCompany(company_id=attempt.make_id("cmp"), **changes)
+        settled = settle_properties(request.workspace, state, "COMPANY", changes)
+        return CreateCompany(company_id=attempt.make_id("cmp"), **settled)
 
     refs = [to_schema_ref("COMPANY"), Ref("company", "domain", domain)] if domain else [to_schema_ref("COMPANY")]
     return await write(engine, request, refs, make_command)
@@ -47,9 +47,9 @@ async def update_company(engine: Engine, request: WriteRequest, ref: str, fields
         refs.append(to_schema_ref("COMPANY"))
 
     def make_command(_: Attempt, state: State) -> Command:
-        check_defined(request.workspace, state, "COMPANY", changes.get("properties", {}))
+        settled = settle_properties(request.workspace, state, "COMPANY", changes)
         company_id = name_target(state, parsed)
-        return UpdateCompany(company_id=company_id, changes=changes, if_version=request.if_version)
+        return UpdateCompany(company_id=company_id, changes=settled, if_version=request.if_version)
 
     return await write(engine, request, refs, make_command)
 

@@ -4,7 +4,7 @@ from kith.cql.ast import And, Comparison, Condition
 from kith.cql.catalogue import CONTACT
 from kith.engine.context import Engine
 from kith.engine.listing import Listing, list_page, make_range, make_search, type_ahead
-from kith.engine.properties import check_defined, to_schema_ref
+from kith.engine.properties import settle_properties, to_schema_ref
 from kith.engine.query import Page
 from kith.engine.records import Found, get_record, name_itself, name_target, parse_body_id, parse_ref, write
 from kith.engine.submit import Attempt, WriteRequest, Written
@@ -32,8 +32,8 @@ async def create_contact(engine: Engine, request: WriteRequest, fields: ContactI
     email = changes.get("email")
 
     def make_command(attempt: Attempt, state: State) -> Command:
-        check_defined(request.workspace, state, "CONTACT", changes.get("properties", {}))
-        return CreateContact(contact_id=attempt.make_id("ctc"), **changes)
+        settled = settle_properties(request.workspace, state, "CONTACT", changes)
+        return CreateContact(contact_id=attempt.make_id("ctc"), **settled)
 
     refs = [to_schema_ref("CONTACT"), Ref("contact", "email", email)] if email else [to_schema_ref("CONTACT")]
     return await write(engine, request, refs, make_command)
@@ -48,9 +48,9 @@ async def update_contact(engine: Engine, request: WriteRequest, ref: str, fields
         refs.append(to_schema_ref("CONTACT"))
 
     def make_command(_: Attempt, state: State) -> Command:
-        check_defined(request.workspace, state, "CONTACT", changes.get("properties", {}))
+        settled = settle_properties(request.workspace, state, "CONTACT", changes)
         contact_id = name_target(state, parsed)
-        return UpdateContact(contact_id=contact_id, changes=changes, if_version=request.if_version)
+        return UpdateContact(contact_id=contact_id, changes=settled, if_version=request.if_version)
 
     return await write(engine, request, refs, make_command)
 

@@ -12,6 +12,7 @@ from kith.cql.compile import compile_beginnings, compile_words, make_source
 from kith.engine.context import Engine
 from kith.engine.query import Count, Page, place_page, prepare_plain, run_query
 from kith.errors import InvalidRequest
+from kith.model.times import read_instant
 from kith.model.workspaces import Workspace
 
 SEARCH_CHARACTERS_MAX = 500
@@ -87,8 +88,11 @@ def parse_time(text: str, parameter: str, workspace: Workspace) -> tuple[datetim
         if (day := find_day(text)) is not None:
             at = datetime.combine(day, time(), zone)
             return (at + timedelta(days=1 if parameter == "to" else 0)).astimezone(UTC), True
-        at = datetime.fromisoformat(text.replace(" ", "+"))
-        return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC), False
+        # A plus sign that is not encoded comes as a space.
+        instant = read_instant(text, zone) or read_instant(text.replace(" ", "+"), zone)
+        if instant is None:
+            raise ValueError(text)
+        return instant.astimezone(UTC), False
     except OverflowError:  # the first or the last day that there is
         return (datetime.min.replace(tzinfo=UTC) if text < "5000" else datetime.max.replace(tzinfo=UTC)), False
     except ValueError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -27,6 +28,7 @@ from kith.model.properties import (
 from kith.model.quotas import PROPERTY_QUOTAS, check_single
 from kith.model.rules.properties import find_surveyed
 from kith.model.state import Ref, State, Survey
+from kith.model.times import to_kept
 from kith.model.workspaces import Workspace
 
 APPLIED_WAIT_S = 5.0
@@ -55,12 +57,43 @@ def to_schema_ref(entity: PropertyEntity) -> Ref:
     return Ref("schema", "external_id", entity)
 
 
+def settle_properties(
+    workspace: Workspace, state: State, entity: PropertyEntity, changes: dict[str, Any]
+) -> dict[str, Any]:
+    """The changes, with times that have no offset as times of the workspace's zone, which the log does not know.
+
+    Raises what ``check_defined`` raises.
+    """
+    properties = changes.get("properties")
+    if not properties:
+        return changes
+    check_defined(workspace, state, entity, properties)
+    schema = state.find(Schema, entity) if state.knows(("schema", entity)) else None
+    times = {key: value for key, value in properties.items() if schema is not None and _is_time(schema, key, value)}
+    if not times:
+        return changes
+    zone = ZoneInfo(workspace.timezone)
+    return changes | {"properties": properties | {key: _settle(value, zone) for key, value in times.items()}}
+
+
+def _is_time(schema: Schema, key: str, value: Any) -> bool:
+    definition = schema.properties.get(key)
+    return definition is not None and definition.type == "DATETIME" and definition.active and isinstance(value, str)
+
+
+def _settle(text: str, zone: ZoneInfo) -> str:
+    try:
+        return to_kept(text, zone)
+    except ValueError:
+        return text  # the rules say what is wrong with it
+
+
 def check_defined(workspace: Workspace, state: State, entity: PropertyEntity, properties: Mapping[str, Any]) -> None:
     """In a workspace that is strict about them, no properties that are not defined.
 
     Raises Validation, and Unavailable where what is defined cannot be read.
     """
-    if not workspace.strict_properties or not properties:
+    if not workspace.strict_properties:
         return
     if not state.knows(("schema", entity)):
         raise Unavailable(

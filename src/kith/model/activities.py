@@ -1,7 +1,7 @@
 """Activities: what happened with a contact. They are logged once, and never change."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,12 +12,15 @@ from kith.errors import Validation
 from kith.model.forms import Moment, Properties
 from kith.model.records import Record
 from kith.model.text import compose
+from kith.model.times import read_instant, to_kept
 from kith.model.values import check_storable, find_overflow, normalise_properties
 
 ActivityType = Literal["NOTE", "CALL", "MEETING", "EMAIL", "TASK", "PAGE_VIEW", "CUSTOM_EVENT"]
 LoggedType = Literal["NOTE", "CALL", "MEETING", "EMAIL", "TASK"]
 ActivityModule = Literal["CRM", "SUPPORT", "INTEGRATION"]
 CONTENT_CHARACTERS_MAX = 65_536
+# Properties of activities that are times.
+TIMES = frozenset(("dueDate", "startTime", "endTime", "remindAt"))
 Content = Annotated[str, Meta(extra_json_schema={"maxLength": CONTENT_CHARACTERS_MAX})]
 
 
@@ -46,8 +49,11 @@ class ActivityInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel", f
     occurred_at: Moment | None | UnsetType = UNSET
 
 
-def make_activity(fields: ActivityInput) -> dict[str, Any]:
-    """What was sent, normalised, by the command's names. Raises Validation with every wrong field."""
+def make_activity(fields: ActivityInput, zone: tzinfo) -> dict[str, Any]:
+    """What was sent, normalised, by the command's names; times without an offset are in the zone.
+
+    Raises Validation with every wrong field.
+    """
     made: dict[str, Any] = {"activity_type": fields.type}
     faults: list[tuple[str, str]] = []
     if fields.module is not UNSET:
@@ -62,10 +68,16 @@ def make_activity(fields: ActivityInput) -> dict[str, Any]:
         faults += wrong
         if not faults and (overflow := find_overflow(properties)):
             faults.append(("properties", overflow))
-        made["properties"] = {key: value for key, value in properties.items() if value is not None}
+        made["properties"] = properties = {key: value for key, value in properties.items() if value is not None}
+        for key in sorted(TIMES & properties.keys()):
+            try:
+                if (at := to_time(properties.pop(key), zone)) is not None:
+                    properties[key] = at
+            except ValueError as error:
+                faults.append((f"properties.{key}", str(error)))
     if fields.occurred_at is not UNSET and fields.occurred_at is not None:
         try:
-            made["occurred_at"] = parse_moment(fields.occurred_at)
+            made["occurred_at"] = parse_moment(fields.occurred_at, zone)
         except ValueError as error:
             faults.append(("occurredAt", str(error)))
     if faults:
@@ -81,16 +93,31 @@ def check_content(text: str) -> str | None:
     return text or None
 
 
-def parse_moment(text: str) -> datetime:
-    """A time with an offset, in UTC, to the millisecond. Raises ValueError."""
+def parse_moment(text: str, zone: tzinfo) -> datetime:
+    """A time in UTC, to the millisecond; without an offset it is in the zone. Raises ValueError."""
     try:
-        at = datetime.fromisoformat(text)
-        if at.tzinfo is None:
+        if (at := read_instant(text, zone)) is None:
             raise ValueError
         return to_milliseconds(at.astimezone(UTC))
     except (ValueError, OverflowError):
-        message = f"{text[:40]!r} is not an ISO 8601 time with an offset, such as 2026-04-10T10:30:00Z."
+        message = f"{text[:40]!r} is not an ISO 8601 time such as 2026-04-10T10:30:00Z."
         raise ValueError(message) from None
+
+
+def to_time(value: Any, zone: tzinfo) -> str | None:
+    """A property that is a time, or a day for its first moment, as it is kept; None for an empty text.
+
+    Raises ValueError, also for a number: it does not say whether it counts seconds or milliseconds.
+    """
+    if value == "":
+        return None
+    try:
+        if isinstance(value, str):
+            return to_kept(value, zone, or_day=True)
+    except ValueError:
+        pass
+    shown = repr(value[:40]) if isinstance(value, str) else "a value of another type"
+    raise ValueError(f"must be an ISO 8601 time such as 2026-04-10T10:30:00Z; {shown} is not.")
 
 
 class ActivityView(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -40,7 +40,13 @@ Text = Annotated[str, Meta(extra_json_schema={"maxLength": TEXT_CHARACTERS_MAX})
 Name = Annotated[str, Meta(extra_json_schema={"pattern": NAME_PATTERN, "maxLength": TEXT_CHARACTERS_MAX})]
 Email = Annotated[str, Meta(extra_json_schema={"anyOf": [EMAIL, EMPTY]})]
 Domain = Annotated[str, Meta(extra_json_schema={"anyOf": [DOMAIN, EMPTY]})]
-Moment = Annotated[str, Meta(description="A time with an offset.", extra_json_schema={"format": "date-time"})]
+Moment = Annotated[
+    str,
+    Meta(
+        description="A time; without an offset it is in the workspace's time zone.",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
 Properties = Annotated[
     dict[str, Any],
     Meta(

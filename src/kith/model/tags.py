@@ -61,7 +61,9 @@ def normalise_key(text: str) -> str:
     return text
 
 
-def normalise_color(text: str) -> str:
+def normalise_color(text: str) -> str | None:
+    if not text:
+        return None
     if not _COLOR.fullmatch(text):
         raise ValueError(f"{text[:40]!r} is not a color such as #FFD700 or #FD0.")
     return text

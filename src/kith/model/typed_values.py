@@ -11,6 +11,7 @@ import msgspec
 
 from kith.clock import to_iso
 from kith.model.properties import Property, PropertyType
+from kith.model.times import to_kept
 from kith.model.values import TEXT_CHARACTERS_MAX, check_number, normalise_email
 
 TEXTAREA_CHARACTERS_MAX = 65_536
@@ -33,7 +34,7 @@ def check_value(definition: Property, value: Any, held: Any = None) -> Any:
     Raises ValueError with a sentence for the client where the type does not take it. An archived option is taken
     where ``held``, the value so far, has it already.
     """
-    normal = _CHECKS[definition.type](definition, value)
+    normal = _check(definition, value)
     if definition.options:
         kept = held if isinstance(held, list) else [held]
         for one in normal if isinstance(normal, list) else [normal]:
@@ -45,14 +46,13 @@ def check_value(definition: Property, value: Any, held: Any = None) -> Any:
 
 def convert_value(definition: Property, value: Any) -> Any:
     """The form of a value that was there before the property was as it is now: more forgiving than ``check_value``."""
-    check = _CHECKS[definition.type]
     try:
-        return check(definition, value)
+        return _check(definition, value)
     except ValueError:
         converted = _bring_closer(definition, value)
         if converted is None:
             raise
-        return check(definition, converted)
+        return _check(definition, converted)
 
 
 def fits(definition: Property, value: Any) -> bool:
@@ -86,6 +86,11 @@ def show_value(value: Any) -> str:
     """The value as JSON, cut to what a message can hold."""
     text = _encode(value).decode()
     return text if len(text) <= EXAMPLE_CHARACTERS_MAX else text[: EXAMPLE_CHARACTERS_MAX - 1] + "…"
+
+
+def _check(definition: Property, value: Any) -> Any:
+    """The value in its form; None for an empty text, whatever the type."""
+    return _CHECKS[definition.type](definition, value) if value != "" else None
 
 
 def _bring_closer(definition: Property, value: Any) -> Any:
@@ -140,11 +145,13 @@ def _check_date(_: Property, value: Any) -> str:
 
 def _check_datetime(_: Property, value: Any) -> str:
     try:
-        if isinstance(value, str) and _DATETIME.fullmatch(value):
-            return to_iso(datetime.fromisoformat(value.upper()).astimezone(UTC))
-    except (ValueError, OverflowError):
+        if isinstance(value, str):
+            return to_kept(value, None)
+    except ValueError:
         pass
-    raise ValueError(f"must be a time with its offset, such as 2026-04-10T10:30:00Z; {show_value(value)} is not.")
+    raise ValueError(
+        f"must be a time such as 2026-04-10T10:30:00Z or 2026-04-10T10:30:00+02:00; {show_value(value)} is not."
+    )
 
 
 def _check_email(_: Property, value: Any) -> str | None:

@@ -3,7 +3,7 @@
 import html
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -50,13 +50,14 @@ def parse_duration_ms(value: Any) -> int | None:
 
 
 def parse_time(value: Any) -> datetime | None:
-    """Of an ISO date, which is its midnight in UTC, or a time with an offset; None where it is neither."""
-    if not isinstance(value, str):
-        return None
+    """Of an ISO date or time, in UTC where it has no offset, or of milliseconds since 1970; None where it is neither.
+
+    Times are stored in UTC. Activities that were logged before that was so may have any of these.
+    """
     try:
-        at = datetime.fromisoformat(value.strip())
-        if at.tzinfo is None:
-            return datetime.combine(date.fromisoformat(value.strip()), datetime.min.time(), UTC)
-        return at.astimezone(UTC)
-    except (ValueError, OverflowError):
+        if isinstance(value, int | Decimal) and not isinstance(value, bool):
+            return datetime.fromtimestamp(float(value) / 1000, UTC)
+        at = datetime.fromisoformat(value.strip()) if isinstance(value, str) else None
+        return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).astimezone(UTC) if at is not None else None
+    except (ValueError, OverflowError, OSError):
         return None
