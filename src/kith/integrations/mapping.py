@@ -1,7 +1,7 @@
 """Which of our fields goes into which of theirs, and the hash of what comes of it."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -11,7 +11,7 @@ import msgspec
 from kith.clock import to_iso
 from kith.model.companies import Company
 from kith.model.contacts import Contact
-from kith.model.properties import PropertyType
+from kith.model.properties import PropertyType, Schema
 from kith.model.values import has_extension
 
 Fields = Mapping[str, str]  # our field -> theirs
@@ -53,6 +53,30 @@ MAPPABLE: Mapping[str, Sequence[str]] = {"contact": tuple(_CONTACT_FIELDS), "com
 def get_phone(contact: Contact) -> str | None:
     """In E.164 where that says all of it; as given where it does not parse, or has an extension."""
     return contact.phone if contact.phone and has_extension(contact.phone) else contact.phone_e164 or contact.phone
+
+
+# What a provider is told of the types of our fields: entity -> our field -> type; fields that are left out are text.
+Kinds = Mapping[str, Mapping[str, PropertyType]]
+BUILT_IN_KINDS: Mapping[str, PropertyType] = {
+    "activityCount": "NUMBER",
+    "lastActivityAt": "DATETIME",
+    "createdAt": "DATETIME",
+    "spend": "NUMBER",
+}
+
+
+def find_kind(kinds: Kinds, entity: str, ours: str) -> PropertyType:
+    return BUILT_IN_KINDS.get(ours) or kinds.get(entity, {}).get(ours, "TEXT")
+
+
+def to_kinds(schemas: Iterable[Schema]) -> Kinds:
+    """The types of the properties that are defined, by the names under which they are mapped."""
+    return {
+        one.external_id.lower(): {
+            PROPERTY_PREFIX + key: held.type for key, held in one.properties.items() if held.active
+        }
+        for one in schemas
+    }
 
 
 def merge_fields(defaults: Fields, chosen: Mapping[str, str | None]) -> dict[str, str]:

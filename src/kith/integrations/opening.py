@@ -9,6 +9,7 @@ import httpx2
 import msgspec
 
 from kith.clock import Clock
+from kith.engine.schemas import Schemas
 from kith.integrations.accounts import Integration
 from kith.integrations.hooks import SECRET
 from kith.integrations.hubspot.push import HubSpot
@@ -16,9 +17,12 @@ from kith.integrations.hubspot.settings import HubSpotSettings
 from kith.integrations.limiter import Limiter
 from kith.integrations.mailchimp.push import Hook, Mailchimp
 from kith.integrations.mailchimp.settings import MailchimpSettings, read_credentials
+from kith.integrations.mapping import Kinds, to_kinds
 from kith.integrations.port import Provider
 from kith.integrations.providers import PROVIDERS
 from kith.integrations.vault import Vault
+from kith.model.properties import Schema
+from kith.model.state import Ref
 from kith.settings import Settings
 from kith.store.database import Connection, Database
 from kith.store.queries import load_queries
@@ -75,6 +79,7 @@ class Opener:
         kind = PROVIDERS[one.provider]
         limiter = Limiter(self._database, make_limit_key(one, credentials), kind.make_rate(self._settings), self._rests)
         keeper = Keeper(self._database, self._vault, one)
+        kinds = await self._load_kinds(one)
         if one.provider == "HUBSPOT":
             yield HubSpot(
                 self._client,
@@ -85,6 +90,7 @@ class Opener:
                 url=self._settings.hubspot_url,
                 store=keeper.store,
                 lock=keeper.lock,
+                kinds=kinds,
             )
         else:
             yield Mailchimp(
@@ -95,7 +101,14 @@ class Opener:
                 msgspec.convert(one.settings, MailchimpSettings),
                 url=self._settings.mailchimp_url,
                 hook=self._make_hook(one, keeper),
+                kinds=kinds,
             )
+
+    async def _load_kinds(self, one: Integration) -> Kinds:
+        refs = [(one.workspace_id, Ref("schema", "external_id", entity)) for entity in ("CONTACT", "COMPANY")]
+        async with self._database.acquire() as connection:
+            found = await Schemas().load_records(connection, one.shard, refs, 0)
+        return to_kinds(record for _, record in found if isinstance(record, Schema))
 
     def _make_hook(self, one: Integration, keeper: Keeper) -> Hook | None:
         """None where this API has no public address."""

@@ -62,7 +62,10 @@ class AccountDetails(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Property(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """``type``: string, number, bool, date, datetime or enumeration."""
+
     name: str
+    type: str = "string"
     has_unique_value: bool = False
 
 

@@ -12,7 +12,14 @@ from kith.integrations.failures import Failure, Permanent
 from kith.integrations.http import Caller, Reply
 from kith.integrations.hubspot.activities import push_activities
 from kith.integrations.hubspot.associations import push_associations
-from kith.integrations.hubspot.client import INPUTS_MAX, MODIFIED, HubSpotClient, ObjectKind, to_milliseconds
+from kith.integrations.hubspot.client import (
+    INPUTS_MAX,
+    MODIFIED,
+    HubSpotClient,
+    ObjectKind,
+    Property,
+    to_milliseconds,
+)
 from kith.integrations.hubspot.engagements import KINDS
 from kith.integrations.hubspot.failures import classify
 from kith.integrations.hubspot.payloads import render_activity, render_association, render_record
@@ -22,9 +29,19 @@ from kith.integrations.hubspot.settings import KEY_PROPERTY, HubSpotSettings, Re
 from kith.integrations.hubspot.tokens import CredentialsDocument, Lock, Store, Tokens, keep_nothing, lock_nothing
 from kith.integrations.inbound_port import FieldChanged, Inbound
 from kith.integrations.limiter import Limiter
+from kith.integrations.mapping import Kinds, find_kind
 from kith.integrations.port import Account, Entity, Item, Job, Outcomes, Skipped, Unlinked
 from kith.model.companies import Company
 from kith.model.contacts import Contact
+
+NO_KINDS: Kinds = {}
+# The types of ours that a property of a type of theirs takes; one that is left out takes any text.
+TAKEN: Mapping[str, Sequence[str]] = {
+    "date": ("DATE",),
+    "datetime": ("DATETIME", "DATE"),
+    "number": ("NUMBER", "CURRENCY"),
+    "bool": ("BOOLEAN",),
+}
 
 
 class HubSpot:
@@ -41,9 +58,11 @@ class HubSpot:
         url: str,
         store: Store = keep_nothing,
         lock: Lock = lock_nothing,
+        kinds: Kinds = NO_KINDS,
     ) -> None:
-        """``store`` and ``lock`` are for credentials that change: see Tokens."""
+        """``store`` and ``lock`` are for credentials that change: see Tokens. ``kinds`` are the types of our fields."""
         self._settings = settings
+        self._kinds = kinds
         self._clock = clock
         self._zone: tzinfo = UTC
         version = settings.api_version
@@ -129,7 +148,8 @@ class HubSpot:
     def _classify(self, reply: Reply) -> Failure | None:
         return classify(reply, self._clock.now(), self._zone)
 
-    def _check_fields(self, kind: ObjectKind, known: Mapping[str, Any]) -> None:
+    def _check_fields(self, kind: ObjectKind, known: Mapping[str, Property]) -> None:
+        """Raises Permanent for a field that no record could be sent with."""
         if kind != "contacts" and kind != "companies":
             return
         entity: RecordEntity = "contact" if kind == "contacts" else "company"
@@ -138,4 +158,11 @@ class HubSpot:
                 raise Permanent(
                     f"HubSpot has no property {theirs!r} of {kind}, to which fields.{entity}.{ours} is sent. Make it "
                     "there, or map the field to another one, or to null."
+                )
+            wanted, ours_is = TAKEN.get(known[theirs].type), find_kind(self._kinds, entity, ours)
+            if wanted is not None and ours_is not in wanted:
+                raise Permanent(
+                    f"HubSpot's property {theirs!r} of {kind} is of the type {known[theirs].type}, and "
+                    f"fields.{entity}.{ours}, which is sent to it, is {ours_is}. HubSpot takes {' or '.join(wanted)} "
+                    "there. Map the field to a property of another type, or to null."
                 )

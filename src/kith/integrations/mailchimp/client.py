@@ -26,6 +26,8 @@ class Audience(msgspec.Struct, frozen=True, kw_only=True):
 
 class MergeField(msgspec.Struct, frozen=True, kw_only=True):
     tag: str
+    type: str = "text"
+    required: bool = False
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):

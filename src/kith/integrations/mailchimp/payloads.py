@@ -10,6 +10,7 @@ from kith.model.activities import Activity
 from kith.model.contacts import Contact
 
 NOTE_CHARACTERS_MAX = 1000
+MERGE_CHARACTERS_MAX = 255
 # A person reads the name of what happened in a member's history.
 EVENT_NAMES: Mapping[str, str] = {
     "NOTE": "note_added",
@@ -46,8 +47,11 @@ def make_member(contact: Contact, email: str, fields: Fields, *, with_tags: bool
 
 
 def make_merge_fields(contact: Contact, fields: Fields) -> dict[str, str]:
-    """With the language, which is none, where that is mapped."""
-    return {theirs: to_text(value, BETWEEN) for theirs, value in map_record(contact, fields).items()}
+    """With the language, which is none, where that is mapped. Texts are cut to what a merge field takes."""
+    return {
+        theirs: _cut(to_text(value, BETWEEN), MERGE_CHARACTERS_MAX)
+        for theirs, value in map_record(contact, fields).items()
+    }
 
 
 def make_member_body(payload: Mapping[str, Any], status_if_new: str) -> dict[str, Any]:
@@ -75,8 +79,11 @@ def make_note(activity: Activity) -> str:
     if activity.content:
         lines.append(activity.content)
     lines += [f"{name}: {text}" for name, text in _list_scalars(activity.properties)]
-    note = "\n".join(lines)
-    return note if len(note) <= NOTE_CHARACTERS_MAX else note[: NOTE_CHARACTERS_MAX - 1] + "…"
+    return _cut("\n".join(lines), NOTE_CHARACTERS_MAX)
+
+
+def _cut(text: str, characters_max: int) -> str:
+    return text if len(text) <= characters_max else text[: characters_max - 1] + "…"
 
 
 def make_event(activity: Activity) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from kith.integrations.http import Caller, NotTaken
 from kith.integrations.inbound_port import Inbound
 from kith.integrations.limiter import Limiter
 from kith.integrations.mailchimp.changes import list_changes
-from kith.integrations.mailchimp.client import MailchimpClient
+from kith.integrations.mailchimp.client import MailchimpClient, MergeField
 from kith.integrations.mailchimp.failures import classify
 from kith.integrations.mailchimp.lanes import Told, run_lanes
 from kith.integrations.mailchimp.payloads import (
@@ -26,6 +26,7 @@ from kith.integrations.mailchimp.payloads import (
     make_tag_changes,
 )
 from kith.integrations.mailchimp.settings import LANGUAGE, MailchimpCredentials, MailchimpSettings, StatusIfNew
+from kith.integrations.mapping import Kinds, find_kind
 from kith.integrations.port import (
     Account,
     Begun,
@@ -47,6 +48,16 @@ from kith.model.contacts import Contact
 BESIDE_MAX = 8
 ITEMS_MAX = 64
 ARCHIVED = "archived"
+NO_KINDS: Kinds = {}
+# The types of ours that a merge field of a type of theirs takes; one that is left out takes any text.
+TAKEN: Mapping[str, Sequence[str]] = {
+    "number": ("NUMBER", "CURRENCY"),
+    "date": ("DATE",),
+    "birthday": (),
+    "address": (),
+    "url": ("URL",),
+    "imageurl": ("URL",),
+}
 Tags = Mapping[str, Sequence[str]]  # email -> the tags that we have set there
 
 
@@ -69,8 +80,10 @@ class Mailchimp:
         settings: MailchimpSettings,
         url: str,
         hook: Hook | None = None,
+        kinds: Kinds = NO_KINDS,
     ) -> None:
-        """``hook``: where it is to tell what changes there, if nobody has set that up."""
+        """``hook``: where it is to tell what changes there, if nobody has set that up. ``kinds``: our fields' types."""
+        self._kinds = kinds
         self._hook = hook if credentials.webhook_secret is None else None
 
         async def get_headers() -> Mapping[str, str]:
@@ -94,14 +107,37 @@ class Mailchimp:
         return Account(id=str(root.login_id), name=root.account_name)
 
     async def prepare(self) -> None:
-        """The audience has to be there; merge fields that are mapped and missing are made."""
+        """Make the merge fields that are mapped and missing.
+
+        Raises Permanent where the audience is missing, or a merge field would refuse every record.
+        """
         await self._read_audience()
-        there = {field.tag.upper() async for field in self._client.list_merge_fields()}
+        there = {field.tag.upper(): field async for field in self._client.list_merge_fields()}
+        for field in there.values():
+            self._check_merge_field(field)
         for ours, theirs in self._fields.items():
             if theirs not in there and theirs != LANGUAGE:
                 await self._make_merge_field(theirs, ours.removeprefix("properties."))
         if self._hook is not None:
             await self._make_webhook(self._hook)
+
+    def _check_merge_field(self, field: MergeField) -> None:
+        tag = field.tag.upper()
+        ours = next((name for name, theirs in self._fields.items() if theirs == tag), None)
+        if ours is None:
+            if field.required:
+                raise Permanent(
+                    f"The audience requires the merge field {tag}, and no field is sent to it: Mailchimp would refuse "
+                    "every contact. Map a field to it in fields.contact, or make it optional in Mailchimp."
+                )
+            return
+        taken, ours_is = TAKEN.get(field.type), find_kind(self._kinds, "contact", ours)
+        if taken is not None and ours_is not in taken:
+            takes = f"it takes {' or '.join(taken)}" if taken else "Kith sends none of that type"
+            raise Permanent(
+                f"The merge field {tag} is of the type {field.type}, and fields.contact.{ours}, which is sent to it, "
+                f"is {ours_is}: {takes}. Map the field to another merge field, or to null."
+            )
 
     def render(self, item: Item) -> Mapping[str, Any] | Skipped:
         if isinstance(item.record, Contact):
