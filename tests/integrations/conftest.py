@@ -1,6 +1,6 @@
 """A workspace whose integrations end at the fake of HubSpot and Mailchimp, and that fake by itself."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -37,12 +37,14 @@ class Shop:
     def __init__(self, kit: Kit, workspace: Workspace, client: httpx2.AsyncClient, fake: Fake, runner: Runner) -> None:
         self.kit, self.workspace, self.client, self.fake, self.runner = kit, workspace, client, fake, runner
 
-    async def connect(self, provider: str, **settings: Any) -> str:
+    async def connect(self, provider: str, more: Mapping[str, Any] | None = None, **settings: Any) -> str:
+        """``more`` of the body, beside its settings."""
         token = self.fake.hubspot.token if provider == "HUBSPOT" else self.fake.mailchimp.token
         name = "accessToken" if provider == "HUBSPOT" else "apiKey"
         if provider == "MAILCHIMP":
             settings.setdefault("listId", min(self.fake.mailchimp.lists))
         body = {"provider": provider, "name": provider, "credentials": {name: token}, "settings": settings}
+        body |= more or {}
         made = await self.client.post("/crm/integrations", json=body)
         assert made.status_code == 201, made.text
         return str(made.json()["data"]["externalId"])

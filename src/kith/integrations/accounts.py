@@ -18,6 +18,7 @@ from kith.errors import Exposed, InvalidId, InvalidRequest, NotFound, Validation
 from kith.ids import NUMBER_DIGITS_MAX, derive_id, new_id, parse_id
 from kith.integrations.port import Account, ProviderName
 from kith.integrations.providers import PROVIDERS, check_credentials, check_settings
+from kith.integrations.segments import Segment, SegmentInput, change_segment, drop_segment, make_segment
 from kith.integrations.vault import Vault
 from kith.model.forms import NAME_PATTERN
 from kith.model.quotas import check_single
@@ -27,6 +28,7 @@ from kith.store.queries import load_queries
 from kith.store.workspaces import lock_control
 
 Status = Literal["ACTIVE", "PAUSED"]
+WhenLeaving = Literal["archive", "keep"]
 NAME_CHARACTERS_MAX = 200
 AccountName = Annotated[str, Meta(extra_json_schema={"pattern": NAME_PATTERN, "maxLength": NAME_CHARACTERS_MAX})]
 _SQL = load_queries("integrations")
@@ -39,6 +41,8 @@ class IntegrationInput(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     name: AccountName
     credentials: dict[str, Any]
     settings: dict[str, Any] | UnsetType = UNSET
+    segment: SegmentInput | None | UnsetType = UNSET
+    when_leaving: WhenLeaving | UnsetType = UNSET
 
 
 class IntegrationPatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -47,6 +51,8 @@ class IntegrationPatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     name: AccountName | UnsetType = UNSET
     credentials: dict[str, Any] | UnsetType = UNSET
     settings: dict[str, Any] | UnsetType = UNSET
+    segment: SegmentInput | None | UnsetType = UNSET
+    when_leaving: WhenLeaving | UnsetType = UNSET
 
 
 class Integration(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +68,8 @@ class Integration(msgspec.Struct, frozen=True, kw_only=True):
     problem: dict[str, Any] | None
     credentials: bytes
     settings: dict[str, Any]
+    segment: Segment | None
+    when_leaving: WhenLeaving
     account: Account | None
     feed_sequence: int
     sync: dict[str, Any] | None
@@ -107,6 +115,8 @@ class IntegrationView(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     status: Status
     problem: dict[str, Any] | None
     settings: dict[str, Any]
+    segment: dict[str, Any] | None
+    when_leaving: WhenLeaving
     account: Account | None
     sync: dict[str, Any] | None
     synced_at: str | None
@@ -126,6 +136,7 @@ def from_row(row: asyncpg.Record) -> Integration:
         number=row["id"],
         problem=_decode(row["problem"]),
         settings=_decode(row["settings"]),
+        segment=msgspec.json.decode(row["segment"], type=Segment) if row["segment"] else None,
         account=msgspec.json.decode(row["account"], type=Account) if row["account"] else None,
         sync=_decode(row["sync"]),
         **{name: row[name] for name in _PLAIN},
@@ -138,6 +149,7 @@ _PLAIN = (
     "name",
     "status",
     "credentials",
+    "when_leaving",
     "feed_sequence",
     "rests_until",
     "synced_at",
@@ -165,6 +177,8 @@ def to_view(one: Integration) -> IntegrationView:
         status=one.status,
         problem=one.problem,
         settings=one.settings,
+        segment=one.segment.show() if one.segment is not None else None,
+        when_leaving=one.when_leaving,
         account=one.account,
         sync=_to_progress(one),
         synced_at=to_iso(one.synced_at) if one.synced_at else None,
@@ -223,6 +237,7 @@ async def create_integration(
     settings = await check_settings(engine, workspace, fields.provider, fields.settings or {})
     check_credentials(fields.provider, fields.credentials)
     sealed = Vault.from_settings(engine.settings).seal(external_id, fields.credentials)
+    segment = await make_segment(engine, request, name, fields.segment) if fields.segment else None
     async with engine.database.acquire() as connection, connection.transaction():
         await lock_control(connection)
         known = await connection.fetch(_SQL["list_external_ids"], workspace.shard, workspace.id)
@@ -231,7 +246,10 @@ async def create_integration(
         if is_new:
             check_new(workspace, external_id, statuses)
             values = (external_id, fields.provider, name, sealed, _encode(settings), now, request.fingerprint)
-            await connection.execute(_SQL["insert_integration"], workspace.shard, workspace.id, *values)
+            leaving = fields.when_leaving if fields.when_leaving is not UNSET else "archive"
+            await connection.execute(
+                _SQL["insert_integration"], workspace.shard, workspace.id, *values, _encode(segment), leaving
+            )
             await connection.execute(_SQL["tell_changed"])
     made = await find_made(engine, request, external_id)
     if made is None:
@@ -263,15 +281,23 @@ async def find_made(engine: Engine, request: WriteRequest, external_id: str) -> 
 async def update_integration(engine: Engine, request: WriteRequest, text: str, fields: IntegrationPatch) -> Integration:
     """Where another mapping gives other values, records go out again. Raises Validation, VERSION_MISMATCH."""
     one = await get_integration(engine, request.workspace, text)
-    settings = credentials = sync = None
+    settings = credentials = None
     if fields.settings is not UNSET:
         settings = await check_settings(engine, request.workspace, one.provider, fields.settings)
-        sync = await make_sync(engine, one, settings) if settings != one.settings else None
     if fields.credentials is not UNSET:
         check_credentials(one.provider, fields.credentials)
         credentials = Vault.from_settings(engine.settings).seal(one.external_id, fields.credentials)
     name = check_name(fields.name) if fields.name is not UNSET else None
-    return await _change(engine, request, one, name, settings, credentials, sync=sync)
+    segment, leaving = one.segment, one.when_leaving
+    if fields.segment is not UNSET:
+        check_version(one, request)
+        segment = await change_segment(engine, request, name or one.name, one.segment, fields.segment)
+    if fields.when_leaving is not UNSET:
+        leaving = fields.when_leaving
+    looks_again = (settings or one.settings, segment, leaving) != (one.settings, one.segment, one.when_leaving)
+    sync = await make_sync(engine, one, settings or one.settings) if looks_again else None
+    chosen = (_encode_segment(segment), leaving)
+    return await _change(engine, request, one, name, settings, credentials, sync=sync, segment=chosen)
 
 
 async def set_status(engine: Engine, request: WriteRequest, text: str, status: Status) -> Integration:
@@ -290,12 +316,15 @@ async def _change(
     status: Status | None = None,
     *,
     sync: Mapping[str, Any] | None = None,
+    segment: tuple[str | None, WhenLeaving] | None = None,
 ) -> Integration:
     """What is None stays as it is by then: a worker may pause it, or get another token. Raises VERSION_MISMATCH."""
+    document_of_segment, leaving = segment or (_encode_segment(one.segment), one.when_leaving)
     document = _encode(settings) if settings is not None else None
     async with engine.database.acquire() as connection, connection.transaction():
         values = (request.if_version, name, document, credentials, status, engine.clock.now())
-        version = await connection.fetchval(_SQL["update_integration"], *one.key, *values)
+        chosen = (document_of_segment, leaving)
+        version = await connection.fetchval(_SQL["update_integration"], *one.key, *values, *chosen)
         if version is not None and sync is not None:
             await connection.execute(_SQL["begin_sync"], *one.key, _encode(sync))
         await connection.execute(_SQL["tell_changed"])
@@ -314,14 +343,14 @@ async def delete_integration(engine: Engine, request: WriteRequest, text: str) -
         await connection.execute(_SQL["tell_changed"])
     if version is None:
         raise make_mismatch(await get_integration(engine, request.workspace, one.external_id))
+    await drop_segment(engine, request, one.segment)
     return one
 
 
 async def start_sync(engine: Engine, request: WriteRequest, text: str) -> Integration:
     """Look at every record again, and send what is not there as it is here. InvalidRequest if it is paused."""
     one = await get_integration(engine, request.workspace, text)
-    if request.if_version is not None and request.if_version != one.version:
-        raise make_mismatch(one)
+    check_version(one, request)
     if one.status != "ACTIVE":
         raise InvalidRequest("The integration is paused. Resume it first.", {"status": one.status})
     sync = await make_sync(engine, one, one.settings)
@@ -343,6 +372,12 @@ async def make_sync(engine: Engine, one: Integration, settings: Mapping[str, Any
         "queued": 0,
         "total": total,
     }
+
+
+def check_version(one: Integration, request: WriteRequest) -> None:
+    """Raises VERSION_MISMATCH."""
+    if request.if_version is not None and request.if_version != one.version:
+        raise make_mismatch(one)
 
 
 async def rotate_credentials(connection: Connection, vault: Vault) -> int:
@@ -368,6 +403,10 @@ def check_name(text: str) -> str:
 def make_mismatch(one: Integration) -> Exposed:
     message = f"The integration is not at this version any more; it is at {one.version}. Read it again."
     return Exposed("VERSION_MISMATCH", message, {"version": one.version})
+
+
+def _encode_segment(segment: Segment | None) -> str | None:
+    return _encode(segment) if segment is not None else None
 
 
 def _encode(value: Any) -> str:

@@ -8,6 +8,12 @@ import msgspec
 from kith.integrations.port import Entity
 
 _CONTACTS = "/crm/contacts/"
+# What the records must be that hang on one that changed.
+_NEEDS: Mapping[str, Entity] = {
+    "company's associations": "association",
+    "contact's companies": "company",
+    "contact's activities": "activity",
+}
 
 
 class Change(NamedTuple):
@@ -21,7 +27,9 @@ class Change(NamedTuple):
 class Wider(NamedTuple):
     """Records that hang on one that changed: ``of`` says which, and ``number`` of whom."""
 
-    of: str  # "company's contacts", "company's associations", "tag's contacts", "tagged contacts"
+    # "company's contacts", "company's associations", "contact's companies", "contact's activities", "tag's contacts",
+    # "tagged contacts"
+    of: str
     number: int
     sequence: int
 
@@ -41,18 +49,28 @@ class FeedEvent(msgspec.Struct, frozen=True):
     data: Mapping[str, Any]
 
 
-def list_changes(events: Iterable[FeedEvent], last: int, entities: Iterable[Entity], *, maps_company: bool) -> Changes:
-    """``last`` is where the feed was read before; ``maps_company``: contacts carry fields of their company."""
+def list_changes(
+    events: Iterable[FeedEvent],
+    last: int,
+    entities: Iterable[Entity],
+    *,
+    maps_company: bool,
+    segment: str | None = None,
+) -> Changes:
+    """``last`` is where the feed was read before; ``maps_company``: contacts carry fields of their company.
+
+    ``segment``: the list whose members are sent, None for everybody.
+    """
     taken = set(entities)
     records: dict[tuple[Entity, int], Change] = {}
     wider: dict[tuple[str, int], Wider] = {}
     for event in events:
         last = event.sequence
-        for entity, number in _list_records(event):
+        for entity, number in [*_list_records(event), *_list_of_segment(event, segment)]:
             if entity in taken:
                 records.setdefault((entity, number), Change(entity, number, event.sequence))
-        for of, number in _list_wider(event, maps_company=maps_company):
-            if of == "company's associations" and "association" not in taken:
+        for of, number in _list_wider(event, maps_company=maps_company, by_segment=segment is not None):
+            if of in _NEEDS and _NEEDS[of] not in taken:
                 continue
             wider.setdefault((of, number), Wider(of, number, event.sequence))
     return Changes(list(records.values()), list(wider.values()), last)
@@ -77,7 +95,21 @@ def _list_records(event: FeedEvent) -> list[tuple[Entity, int]]:
     return []
 
 
-def _list_wider(event: FeedEvent, *, maps_company: bool) -> list[tuple[str, int]]:
+def _list_of_segment(event: FeedEvent, segment: str | None) -> list[tuple[Entity, int]]:
+    """The contact that enters or leaves the segment, with what is sent of it beside its companies."""
+    if event.type not in ("list.entered", "list.left") or segment is None:
+        return []
+    if all(one["externalId"] != segment for one in event.data["lists"]):
+        return []
+    number = event.data["id"]
+    return [("contact", number), ("association", number)]
+
+
+def _list_wider(event: FeedEvent, *, maps_company: bool, by_segment: bool) -> list[tuple[str, int]]:
+    if by_segment and event.type in ("list.entered", "association.created", "contact.restored"):
+        number = _get_number(event.data, "contact")
+        activities = [("contact's activities", number)] if event.type == "list.entered" else []
+        return [("contact's companies", number), *activities]
     if event.type in ("company.deleted", "company.restored"):
         found = [("company's associations", event.data["id"])]
         return [*found, ("company's contacts", event.data["id"])] if maps_company else found

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from kith.integrations.failures import Permanent, Transient
 from kith.integrations.feed import Change, FeedEvent, Wider
 from kith.integrations.port import Entity, Link
+from kith.integrations.segments import Segment
 from kith.model.activities import Activity
 from kith.model.records import Record
 from kith.model.state import Ref
@@ -105,6 +107,11 @@ class Outbox:
             if of in _WIDER:
                 name, entity = _WIDER[of]
                 await connection.execute(_SQL[name], *self._key, entity, [number], sequence, now)
+            elif of == "contact's companies":
+                await connection.execute(_SQL["save_jobs_of_companies"], *self._key, [number], sequence, now)
+            elif of == "contact's activities":
+                values = ([number], sequence, now, ["activity"])
+                await connection.execute(_SQL["save_jobs_of_contacts"], *self._key, *values)
             elif of == "tag's contacts":
                 await connection.execute(_SQL["save_jobs_of_tag"], *self._key, number, sequence, now)
             else:
@@ -215,6 +222,27 @@ class Outbox:
             assert isinstance(activity, Activity)
             found[row["id"]] = activity
         return found
+
+    async def find_segment(self, segment: Segment) -> int:
+        """The number of its list. Raises Permanent where it was deleted, Transient where it is not there yet."""
+        number: int | None = await self._database.fetchval(_SQL["find_segment"], *self._key[:2], segment.list)
+        if number is None and segment.seen:
+            raise Permanent(
+                f"The list {segment.list}, which is the segment, was deleted. Give the integration another segment, or "
+                "null to send everybody."
+            )
+        if number is None:
+            raise Transient("The list of the segment is not made yet.")
+        if not segment.seen:
+            document = _encode(msgspec.structs.replace(segment, seen=True)).decode()
+            await self._database.execute(_INTEGRATIONS["save_segment"], *self._key, document)
+        return number
+
+    async def list_segment(self, kind: str, list_number: int, numbers: Sequence[int]) -> set[int]:
+        """Those of the contacts that are in the segment, or of the companies that have a contact there."""
+        name = "list_segment_companies" if kind == "company" else "list_segment_contacts"
+        rows = await self._database.fetch(_SQL[name], *self._key[:2], list_number, numbers)
+        return {row["record_id"] for row in rows}
 
     async def list_merged_emails(self, emails: Sequence[str]) -> set[str]:
         """Those of the emails that a MERGED contact has."""

@@ -35,7 +35,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     its companies, by their numbers; a company that is not linked is left out. ``winner`` is the link of the contact
     that a MERGED one went into, and ``winner_number`` its number. ``begun``: it may have been sent before, and no
     answer came or was kept. ``shares_email``: a MERGED contact has the same email, so the provider's record of its
-    winner may answer to it.
+    winner may answer to it. ``left``: it is live here and has left the segment, so it is archived there.
     """
 
     entity: Entity
@@ -48,6 +48,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     winner_number: int | None = None
     begun: bool = False
     shares_email: bool = False
+    left: bool = False
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -196,6 +196,8 @@ class Runner:
                     await self._database.execute(_SQL["save_account"], *key, document)
                     raise Lost  # it is opened again, with the limits of this account
                 await provider.prepare()
+                if integration.segment is not None:
+                    await outbox.find_segment(integration.segment)
                 break
             except (Unauthorized, Permanent):
                 raise
@@ -205,7 +207,15 @@ class Runner:
                 logger.info("a provider does not serve", integration=key, reason=failure.message)
                 await self._rest(outbox, integration.feed_sequence, until)
         await outbox.keep_only(provider.entities)
-        return Session(outbox, provider, self._clock, standing, maps_company=integration.maps_company)
+        return Session(
+            outbox,
+            provider,
+            self._clock,
+            standing,
+            maps_company=integration.maps_company,
+            segment=integration.segment,
+            archives=integration.when_leaving == "archive",
+        )
 
     async def _rest(self, outbox: Outbox, feed_sequence: int, until: datetime) -> None:
         """Raises Lost as soon as somebody has changed the integration: that may be what was wrong."""

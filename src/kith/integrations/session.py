@@ -32,6 +32,7 @@ from kith.integrations.port import (
     Unlinked,
 )
 from kith.integrations.results import make_backoff, make_postponed, make_result
+from kith.integrations.segments import Segment
 from kith.model.companies import Company
 from kith.model.contacts import Contact
 from kith.model.records import LIVE
@@ -81,8 +82,19 @@ class Session:
     """Sends what is due for one integration."""
 
     def __init__(
-        self, outbox: Outbox, provider: Provider, clock: Clock, standing: Standing, *, maps_company: bool = False
+        self,
+        outbox: Outbox,
+        provider: Provider,
+        clock: Clock,
+        standing: Standing,
+        *,
+        maps_company: bool = False,
+        segment: Segment | None = None,
+        archives: bool = True,
     ) -> None:
+        """``segment``: whom it sends, None for everybody; ``archives``: whoever leaves it is archived there."""
+        self._segment = segment
+        self._archives = archives
         self._outbox = outbox
         self._provider = provider
         self._clock = clock
@@ -133,7 +145,13 @@ class Session:
         events = await self._outbox.read_feed(standing.feed_sequence, FEED_EVENTS)
         if not events:
             return False
-        changes = list_changes(events, standing.feed_sequence, self._provider.entities, maps_company=self._maps_company)
+        changes = list_changes(
+            events,
+            standing.feed_sequence,
+            self._provider.entities,
+            maps_company=self._maps_company,
+            segment=self._segment.list if self._segment is not None else None,
+        )
         now = self._clock.now()
         async with self._outbox.saving() as connection:
             await self._outbox.save_jobs(connection, changes.records, now)
@@ -244,7 +262,9 @@ class Session:
         for item, hindrance in items:
             if hindrance is not None:
                 found.settled.append((item, Skipped(reason=hindrance)))
-            elif is_there(item):
+            elif item.left and not self._archives:
+                found.settled.append((item, Skipped(reason="It has left the segment, and stays there as it was.")))
+            elif is_there(item) and not item.left:
                 self._sort_live(item, found)
             elif item.link is None:
                 found.settled.append((item, Skipped(reason="It is not there, and is not to be.")))
@@ -278,6 +298,7 @@ class Session:
         companies = await self._load_companies(records.values()) if entity == "association" else {}
         winners = await self._load_winners(records) if entity == "contact" else {}
         shared = await self._list_shared(records, links) if entity == "contact" else set()
+        outside = await self._list_outside("company" if entity == "company" else "contact", numbers)
         found: list[tuple[Item, str | None]] = []
         for number in numbers:
             record, stored = records.get(number), links.get(number)
@@ -291,6 +312,8 @@ class Session:
                 hindrance = "Its contact is not there."
             elif isinstance(record, Contact) and entity == "contact" and record.external_id in suppressed:
                 hindrance = "The person asked to be forgotten."
+            elif number in outside and (entity != "contact" or stored is None) and record is not None and record.live:
+                hindrance = "It is not in the segment."
             item = Item(
                 entity=entity,
                 number=number,
@@ -302,9 +325,17 @@ class Session:
                 winner_number=winner[0] if winner else None,
                 begun=claimed[number].begun,
                 shares_email=number in shared,
+                left=number in outside and isinstance(record, Contact) and record.live,
             )
             found.append((item, hindrance))
         return found
+
+    async def _list_outside(self, kind: str, numbers: Sequence[int]) -> set[int]:
+        """Those of the contacts or companies that are not to be there. Raises Permanent, Transient."""
+        if self._segment is None:
+            return set()
+        number = await self._outbox.find_segment(self._segment)
+        return set(numbers) - await self._outbox.list_segment(kind, number, numbers)
 
     async def _list_shared(self, records: Mapping[int, Any], links: Mapping[int, StoredLink]) -> set[int]:
         """The live contacts without a link whose email a MERGED one has too."""
@@ -317,12 +348,15 @@ class Session:
         records = await self._outbox.load_activities(list(claimed))
         numbers = {one.contact_number for one in records.values() if one.contact_number is not None}
         contacts = await self._outbox.load_links("contact", numbers)
+        outside = await self._list_outside("contact", sorted(numbers))
         found: list[tuple[Item, str | None]] = []
         for number, one in claimed.items():
             record, stored = records.get(number), links.get(number)
             contact = contacts.get(record.contact_number or 0) if record else None
             # When its contact is there, its activities are looked at again.
             hindrance = "Its contact is not there." if contact is None or contact.state != "SYNCED" else None
+            if record is not None and record.contact_number in outside:
+                hindrance = "Its contact is not in the segment."
             if record is not None and record.module == "INTEGRATION":
                 hindrance = "It came from an integration."
             item = Item(

@@ -1,9 +1,11 @@
 -- name: insert_integration
 INSERT INTO integrations (shard, workspace_id, id, external_id, provider, name, status, credentials, settings,
-  feed_sequence, reconciled_at, created_at, updated_at, version, epoch, fingerprint)
+  feed_sequence, reconciled_at, created_at, updated_at, version, epoch, fingerprint,
+  segment, when_leaving)
 SELECT $1, $2, (SELECT coalesce(max(id), 0) + 1 FROM integrations WHERE shard = $1 AND workspace_id = $2),
   $3, $4, $5, 'ACTIVE', $6, $7::jsonb,
-  coalesce((SELECT next_event_sequence - 1 FROM counters WHERE shard = $1 AND workspace_id = $2), 0), $8, $8, $8, 1, 1, $9
+  coalesce((SELECT next_event_sequence - 1 FROM counters WHERE shard = $1 AND workspace_id = $2), 0), $8, $8, $8, 1, 1, $9,
+  $10::jsonb, $11
 RETURNING id;
 
 -- name: list_external_ids
@@ -30,13 +32,13 @@ WHERE i.shard = $1 AND i.workspace_id = $2 AND (i.id = $3 OR i.external_id = $4)
 UPDATE integrations SET name = coalesce($5, name), settings = coalesce($6::jsonb, settings),
   credentials = coalesce($7, credentials),
   status = coalesce($8, CASE WHEN problem IS NULL THEN status ELSE 'ACTIVE' END), problem = NULL, rests_until = NULL,
-  updated_at = $9, version = version + 1, epoch = epoch + 1
+  updated_at = $9, version = version + 1, epoch = epoch + 1, segment = $10::jsonb, when_leaving = $11
 WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND version = coalesce($4, version) AND status <> 'DELETED'
 RETURNING version;
 
 -- name: delete_integration
 -- $4 is the version that it has to have, NULL for any.
-UPDATE integrations SET status = 'DELETED', credentials = '', settings = '{}', problem = NULL, account = NULL,
+UPDATE integrations SET status = 'DELETED', credentials = '', settings = '{}', segment = NULL, problem = NULL, account = NULL,
   sync = NULL, owner = NULL, updated_at = $5, version = version + 1, epoch = epoch + 1
 WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND version = coalesce($4, version) AND status <> 'DELETED'
 RETURNING version;
@@ -137,3 +139,6 @@ SELECT (CASE WHEN 'contact' = ANY($3::text[]) THEN
     (SELECT count(*) FROM activities WHERE shard = $1 AND workspace_id = $2) ELSE 0 END)
   + (CASE WHEN 'association' = ANY($3::text[]) THEN
     (SELECT count(DISTINCT contact_id) FROM associations WHERE shard = $1 AND workspace_id = $2) ELSE 0 END);
+
+-- name: save_segment
+UPDATE integrations SET segment = $4::jsonb WHERE shard = $1 AND workspace_id = $2 AND id = $3;

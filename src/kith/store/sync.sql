@@ -297,3 +297,33 @@ ORDER BY sequence DESC LIMIT 1;
 -- Those of the emails that a merged contact has: at HubSpot, the record of its winner still answers to them.
 SELECT DISTINCT email FROM contacts
 WHERE shard = $1 AND workspace_id = $2 AND email = ANY($3::text[]) AND status = 'MERGED';
+
+-- name: find_segment
+-- The number of the list that is a segment.
+SELECT id FROM lists WHERE shard = $1 AND workspace_id = $2 AND external_id = $3;
+
+-- name: list_segment_contacts
+-- Those of the contacts that are members.
+SELECT record_id FROM list_members
+WHERE shard = $1 AND workspace_id = $2 AND list_id = $3 AND entity = 'contact' AND record_id = ANY($4::bigint[]);
+
+-- name: list_segment_companies
+-- Those of the companies that have a member among their contacts.
+SELECT wanted.company_id AS record_id FROM unnest($4::bigint[]) AS wanted (company_id)
+WHERE EXISTS (SELECT 1 FROM associations a
+  JOIN list_members m ON m.shard = $1 AND m.workspace_id = $2 AND m.list_id = $3 AND m.entity = 'contact'
+    AND m.record_id = a.contact_id
+  WHERE a.shard = $1 AND a.workspace_id = $2 AND a.company_id = wanted.company_id);
+
+-- name: save_jobs_of_companies
+-- The companies of these contacts.
+INSERT INTO sync_jobs AS j (shard, workspace_id, integration_id, entity, record_id, sequence, generation, status, due_at,
+  begun, attempts)
+SELECT DISTINCT $1::smallint, $2::int, $3::bigint, 'company', a.company_id, $5::bigint, 1, 'PENDING', $6::timestamptz,
+  false, 0
+FROM unnest($4::bigint[]) AS wanted (contact_id) CROSS JOIN LATERAL (
+  SELECT company_id FROM associations a
+  WHERE a.shard = $1 AND a.workspace_id = $2 AND a.contact_id = wanted.contact_id OFFSET 0) a
+ON CONFLICT (shard, workspace_id, integration_id, entity, record_id) DO UPDATE SET
+  generation = j.generation + 1, status = 'PENDING', due_at = excluded.due_at, attempts = 0, failing_since = NULL,
+  failure = NULL;

@@ -55,7 +55,8 @@ async def create_integration(call: AdminCall, body: IntegrationInput) -> Answer:
     """Connect an account
 
     From then on what changes is brought there; `POST …/sync` brings all there is. Credentials are encrypted, and never
-    shown again.
+    shown again. `segment` limits it to the contacts that fit a CQL filter (`where`) or are on a list (`listId`);
+    `whenLeaving` says whether a contact that leaves the segment is archived there or kept.
     """
     made, replayed = await accounts.create_integration(call.engine, call.request, body)
     return make_account_answer(made, 201, replayed=replayed)

@@ -16,15 +16,20 @@ async def remove_contacts(client: HubSpotClient, items: Sequence[Item], on_delet
     is still here."""
     moved: dict[str, str] = {}
     archived: list[Item] = []
+    left: list[Item] = []
     for item in items:
         merged = isinstance(item.record, Contact) and item.record.status == "MERGED"
         if merged and item.winner is not None:
             yield [(item, await _merge(client, item, item.winner, moved))]
+        elif item.left:
+            left.append(item)
         elif on_delete == "ERASE" and not merged:
             yield [(item, await _erase(client, item))]
         else:
             archived.append(item)
     async for outcomes in archive(client, "contacts", archived, on_delete):
+        yield outcomes
+    async for outcomes in archive(client, "contacts", left, "ARCHIVE"):
         yield outcomes
 
 

@@ -302,7 +302,7 @@ class Mailchimp:
         if merged:
             if not _is_same_member(item.link, item.winner):
                 await _allow_gone(self._client.archive(email))
-        elif self._settings.on_delete == "ARCHIVE":
+        elif item.left or self._settings.on_delete == "ARCHIVE":
             await _allow_gone(self._client.archive(email))
         elif self._settings.on_delete == "ERASE":
             await _allow_gone(self._client.erase(email))

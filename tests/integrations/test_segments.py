@@ -1,0 +1,132 @@
+"""An integration with a segment sends whoever fits, and archives or leaves whoever stops fitting."""
+
+from typing import Any
+
+import pytest
+
+from kith.integrations.failures import Permanent
+from tests.integrations.conftest import Shop
+
+CUSTOMERS = {"segment": {"where": "lifecycleStage = CUSTOMER"}}
+
+
+def list_there(shop: Shop) -> set[str]:
+    """The emails of the contacts that HubSpot has and are not archived."""
+    contacts = shop.fake.hubspot.objects["contacts"].values()
+    return {one.properties["email"] for one in contacts if not one.archived}
+
+
+async def make_contact(shop: Shop, name: str, stage: str = "LEAD", **more: Any) -> str:
+    return await shop.make("contacts", email=f"{name}@example.com", lifecycleStage=stage, **more)
+
+
+async def test_whoever_fits_is_sent_and_whoever_enters_later_with_companies_and_activities(shop: Shop) -> None:
+    await shop.connect("HUBSPOT", CUSTOMERS)
+    await make_contact(shop, "in", "CUSTOMER")
+    later = await make_contact(shop, "later")
+    company, other = await shop.make("companies", name="Acme"), await shop.make("companies", name="Other")
+    await shop.make(f"contacts/{later}/companies", companyId=company)
+    await shop.make(f"contacts/{later}/activities", type="NOTE", content="Hello")
+    await shop.settle()
+    assert list_there(shop) == {"in@example.com"}
+    assert (shop.fake.hubspot.objects["companies"], shop.fake.hubspot.objects["notes"]) == ({}, {})
+    await shop.change(f"contacts/{later}", lifecycleStage="CUSTOMER")
+    await shop.settle()
+    assert list_there(shop) == {"in@example.com", "later@example.com"}
+    [acme] = shop.fake.hubspot.objects["companies"].values()
+    assert acme.properties["kith_id"] == company != other
+    there = shop.fake.hubspot.find_contact("later@example.com")
+    assert there is not None
+    assert shop.fake.hubspot.find_associated("contacts", there.id, "companies") == [acme.id]
+    assert len(shop.fake.hubspot.objects["notes"]) == 1
+
+
+@pytest.mark.parametrize("on_delete", ["ARCHIVE", "ERASE", "KEEP"])
+@pytest.mark.parametrize(("when_leaving", "left"), [("archive", set()), ("keep", {"a@example.com"})])
+async def test_whoever_leaves_is_archived_there_or_stays_by_choice(
+    shop: Shop, when_leaving: str, left: set[str], on_delete: str
+) -> None:
+    await shop.connect("HUBSPOT", {**CUSTOMERS, "whenLeaving": when_leaving}, onDelete=on_delete)
+    one = await make_contact(shop, "a", "CUSTOMER")
+    await shop.settle()
+    await shop.change(f"contacts/{one}", lifecycleStage="LEAD")
+    await shop.settle()
+    assert list_there(shop) == left
+    sent = len(shop.fake.requests)
+    await shop.change(f"contacts/{one}", name="Changed")
+    await shop.make(f"contacts/{one}/activities", type="NOTE", content="Hello")
+    await shop.settle()
+    assert [request.path for request in shop.fake.requests[sent:] if "/batch/" in request.path] == []
+    await shop.change(f"contacts/{one}", lifecycleStage="CUSTOMER")
+    await shop.settle()
+    assert list_there(shop) == {"a@example.com"}
+    assert len(shop.fake.hubspot.objects["notes"]) == 1
+
+
+async def test_a_list_is_a_segment_too_at_mailchimp_as_well(shop: Shop) -> None:
+    one, two = await make_contact(shop, "a"), await make_contact(shop, "b")
+    chosen = await shop.make("lists", name="Chosen", entityType="CONTACT")
+    await shop.make(f"lists/{chosen}/members", entityIds=[one])
+    await shop.kit.drain()
+    await shop.connect("MAILCHIMP", {"segment": {"listId": 1}})
+    shown = (await shop.client.get("/crm/integrations/1")).json()["data"]
+    assert (shown["segment"], shown["whenLeaving"]) == ({"listId": 1}, "archive")
+    assert (await shop.client.post("/crm/integrations/1/sync")).status_code == 200
+    await shop.settle()
+    assert shop.fake.mailchimp.find_member("a@example.com") is not None
+    assert shop.fake.mailchimp.find_member("b@example.com") is None
+    await shop.make(f"lists/{chosen}/members", entityIds=[two])
+    await shop.make(f"lists/{chosen}/members/remove", entityIds=[one])
+    await shop.settle()
+    statuses = [shop.fake.mailchimp.find_member(f"{name}@example.com").status for name in "ab"]  # type: ignore[union-attr]
+    assert statuses == ["archived", "transactional"]
+
+
+async def test_another_segment_brings_some_there_and_takes_others_away(shop: Shop) -> None:
+    one = await shop.connect("HUBSPOT", CUSTOMERS)
+    await make_contact(shop, "a", "CUSTOMER")
+    await make_contact(shop, "b", "EVANGELIST")
+    await shop.settle()
+    body = {"segment": {"where": "lifecycleStage = EVANGELIST"}}
+    assert (await shop.client.patch(f"/crm/integrations/{one}", json=body)).status_code == 200
+    await shop.settle()
+    assert list_there(shop) == {"b@example.com"}
+    changed = await shop.client.patch(f"/crm/integrations/{one}", json={"segment": None})
+    assert changed.json()["data"]["segment"] is None
+    await shop.settle()
+    assert list_there(shop) == {"a@example.com", "b@example.com"}
+    assert (await shop.client.get("/crm/lists")).json()["data"] == []
+
+
+async def test_a_segment_whose_list_is_deleted_archives_nobody_and_is_a_problem(shop: Shop) -> None:
+    await shop.connect("HUBSPOT", CUSTOMERS)
+    one = await make_contact(shop, "a", "CUSTOMER")
+    await shop.settle()
+    assert (await shop.client.delete("/crm/lists/1")).status_code == 202
+    await shop.change(f"contacts/{one}", name="Changed")
+    with pytest.raises(Permanent, match="was deleted"):
+        await shop.settle()
+    assert list_there(shop) == {"a@example.com"}
+
+
+@pytest.mark.parametrize(
+    ("segment", "status", "field"),
+    [
+        ({}, 422, "segment"),
+        ({"where": "status = ACTIVE", "listId": 1}, 422, "segment"),
+        ({"listId": 99}, 422, "segment.listId"),
+        ({"listId": 1}, 422, "segment.listId"),
+        ({"where": "stage = CUSTOMER"}, 400, None),
+        ({"were": "status = ACTIVE"}, 422, "segment"),
+    ],
+)
+async def test_a_segment_that_cannot_be_is_refused_by_name(
+    shop: Shop, segment: dict[str, Any], status: int, field: str | None
+) -> None:
+    await shop.make("lists", name="Of companies", entityType="COMPANY")
+    await shop.kit.drain()
+    body = {"provider": "HUBSPOT", "name": "x", "credentials": {"accessToken": "x"}, "segment": segment}
+    refused = await shop.client.post("/crm/integrations", json=body)
+    assert refused.status_code == status, refused.text
+    if field is not None:
+        assert refused.json()["error"]["details"]["fields"][0]["field"] == field
