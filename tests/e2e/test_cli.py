@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from kith.cli import main
+from kith.cli import demo, main
+from kith.cli.sections import SECTIONS
 from kith.engine.keys import SCOPES
 from kith.settings import SETTINGS, find_unknown
 from tests.postgres import Cluster
@@ -123,6 +124,26 @@ def test_the_list_of_commands_is_whole() -> None:
         for name in re.findall(r"^  ([a-z][a-z-]*) {2,}", run_kith(*group.split(), "--help").stdout, re.MULTILINE)
     }
     assert shown - set(groups) == set(COMMANDS)
+
+
+def test_commands_are_listed_by_what_they_are_for() -> None:
+    said = run_kith("--help").stdout
+    assert re.findall(r"^([A-Z][A-Za-z ]+):$", said, re.MULTILINE) == ["Options", *SECTIONS]
+    listed = re.findall(r"^  ([a-z][a-z-]*) {2,}", said, re.MULTILINE)
+    assert listed == [name for names in SECTIONS.values() for name in names]
+
+
+def test_a_demo_that_is_interrupted_says_what_is_left_and_how_to_go_on(
+    run_here: RunHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fill(_: Any, __: str, ___: int, ____: int, tell: Callable[[int], None]) -> None:
+        tell(2000)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "fill", fill)
+    status, _, said = run_here("demo", "--contacts", "5000", "-w", "acme")
+    assert status == 1
+    assert "about 2,000 of 5,000 people are in workspace 'acme' and stay there. The same command adds the rest" in said
 
 
 def test_init_makes_the_first_workspace_and_key_and_changes_nothing_when_run_again(terminal: Terminal) -> None:
@@ -282,19 +303,24 @@ def test_commands_work_beside_a_running_server(serve: Served) -> None:
     assert "contacts" in report["tables"]
 
 
+EXACT = "5.12345678901234567890123"
+
+
 def test_a_query_runs_on_the_server_and_is_explained_without_one(serve: Served, tmp_path: Path) -> None:
     with serve.open_client() as client:
         body = {"key": "seats", "entity": "CONTACT", "type": "NUMBER"}
         assert client.post("/crm/properties", json=body, headers={"Prefer": "wait=10"}).status_code == 201
         made = {"email": "ada@example.com", "properties": {"seats": 5}}
-        assert client.post("/crm/contacts", json=made, headers={"Prefer": "wait=10"}).status_code == 201
+        exact = json.dumps(made).replace(": 5}", f": {EXACT}}}")
+        assert client.post("/crm/contacts", content=exact, headers={"Prefer": "wait=10"}).status_code == 201
     asked = {"url": serve.url, "key": serve.key}
     found = read_json(run_kith("query", "-w", "seats > 4", "--json", **asked))
     assert ([row["email"] for row in found["data"]], found["meta"]["total"]) == (["ada@example.com"], 1)
     shown = run_kith("query", "-w", "seats > 4", "--select", "email,seats", **asked)
-    assert shown.stdout.splitlines()[:2] == ["email            seats", "ada@example.com  5"]
+    assert shown.stdout.splitlines()[:2] == ["email            seats", f"ada@example.com  {EXACT}"]
     assert "1 of 1;" in shown.stdout
-    nothing = run_kith("query", "-w", "seats > 5", **asked)
+    assert f'"seats":{EXACT}' in run_kith("query", "--json", **asked).stdout.replace(" ", "")
+    nothing = run_kith("query", "-w", "seats > 6", **asked)
     assert "Nothing fits." in nothing.stdout
     wrong = run_kith("query", "-w", "seat > 5", "--json", **asked)
     assert (wrong.returncode, json.loads(wrong.stderr)["error"]["code"]) == (1, "UNKNOWN_FIELD")

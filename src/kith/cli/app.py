@@ -28,6 +28,7 @@ from kith.cli import (
 )
 from kith.cli.connect import Data, connect
 from kith.cli.output import AsJson, print_error, print_json
+from kith.cli.sections import Sections
 from kith.clock import SystemClock
 from kith.engine.installation import make_first
 from kith.engine.keys import new_key_text
@@ -43,6 +44,7 @@ from kith.store.migrate import migrate
 
 app = typer.Typer(
     name="kith",
+    cls=Sections,
     help="A CRM engine. `kith serve` starts everything; the other commands work beside a running server.",
     no_args_is_help=True,
     # A traceback with local variables would show keys.

@@ -53,7 +53,13 @@ def demo(
         raise StartError("The made-up people need Faker: pip install 'kith[demo]'.")
     settings = load_settings(data=data)
     with typer.progressbar(length=contacts, label=f"Filling {workspace}", file=sys.stderr) as bar:
-        filled = asyncio.run(fill(settings, workspace, contacts, seed, bar.update))
+        try:
+            filled = asyncio.run(fill(settings, workspace, contacts, seed, bar.update))
+        except KeyboardInterrupt:
+            raise StartError(
+                f"Interrupted: about {bar.pos:,} of {contacts:,} people are in workspace {workspace!r} and stay there."
+                " The same command adds the rest; it changes none of those that are there."
+            ) from None
     if as_json:
         print_json(msgspec.structs.asdict(filled))
     else:

@@ -11,12 +11,14 @@ import typer
 from kith.clock import to_iso
 from kith.errors import Exposed, KithError
 
+# Numbers keep their digits.
+_encode = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def print_json(value: Any) -> None:
     """On one line where a program reads, indented where a person does."""
-    text = msgspec.json.encode(value, enc_hook=str)
+    text = _encode(value)
     typer.echo(msgspec.json.format(text, indent=2 if sys.stdout.isatty() else -1))
 
 
@@ -55,6 +57,6 @@ def print_error(error: KithError, as_json: bool) -> None:
         code = error.code if isinstance(error, Exposed) else "FAILED"
         details = error.details if isinstance(error, Exposed) else None
         body = {"success": False, "error": {"code": code, "message": message, "details": details}}
-        typer.echo(msgspec.json.encode(body).decode(), err=True)
+        typer.echo(_encode(body).decode(), err=True)
     else:
         typer.echo(f"Error: {message}", err=True)

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -14,6 +16,8 @@ from kith.settings import Settings, load_settings
 from kith.store.data_folder import find_address
 
 TIMEOUT_S = 60
+# Numbers keep their digits.
+_load = partial(json.load, parse_float=Decimal)
 ADMIN_KEY = "admin.key"
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -54,7 +58,7 @@ def ask(settings: Settings, method: str, path: str, body: Mapping[str, Any] | No
     request = Request(url, data, headers, method=method)  # noqa: S310 - http and https only
     try:
         with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-            found: dict[str, Any] = json.load(answer)
+            found: dict[str, Any] = _load(answer)
             return found
     except HTTPError as error:
         raise to_error(error) from None
@@ -65,7 +69,7 @@ def ask(settings: Settings, method: str, path: str, body: Mapping[str, Any] | No
 
 def to_error(answer: HTTPError) -> Exception:
     try:
-        told = json.load(answer)["error"]
+        told = _load(answer)["error"]
         code, message, details = told["code"], told["message"], told["details"]
     except (ValueError, KeyError, TypeError):
         return StartError(f"{answer.url} answered {answer.code}, and not as Kith does.")

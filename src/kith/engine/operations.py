@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -20,6 +21,9 @@ READ_AFTER_WAIT_S = 5.0
 # A shard and a place on its log, as the position in a write's answer is.
 POSITION = re.compile("([0-9]{1,9})-([0-9]{1,18})")
 _SQL = load_queries("operations")
+# What is wrong with a value is told with all its digits.
+_decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +50,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.shard}-{self.number}"
 
     def to_json(self) -> bytes:
-        return msgspec.json.encode(
+        return _encode(
             {
                 "id": self.id,
                 "status": self.status,
@@ -144,8 +148,8 @@ async def find_committed(engine: Engine, workspace: Workspace, operation_id: str
         resource=row["resource"],
         created_at=row["created_at"],
         actor=msgspec.json.decode(row["actor"], type=Actor) if row["actor"] else None,
-        error=msgspec.json.decode(row["error"]) if row["error"] else None,
-        result=msgspec.json.decode(row["result"]) if row["result"] else None,
+        error=_decode(row["error"]) if row["error"] else None,
+        result=_decode(row["result"]) if row["result"] else None,
         applied_at=row["applied_at"],
         fingerprint=row["fingerprint"],
         answer=row["answer"].encode() if row["answer"] else None,

@@ -33,8 +33,8 @@ class Admission:
 
     __slots__ = ("growth", "position")
 
-    def __init__(self, growth: Mapping[str, int]) -> None:
-        self.growth = dict(growth)
+    def __init__(self, growth: dict[str, int]) -> None:
+        self.growth = growth
         self.position: int | None = None
 
 
@@ -127,7 +127,7 @@ class Quotas:
             return make_exceeded(workspace, "bytes", used, used + 1)
         return None
 
-    def admit(self, workspace_id: int, growth: Mapping[str, int]) -> tuple[Usage, Admission]:
+    def admit(self, workspace_id: int, growth: dict[str, int]) -> tuple[Usage, Admission]:
         """Count a write that is about to be appended."""
         usage = self._get(workspace_id)
         admission = Admission(growth)

@@ -199,7 +199,7 @@ async def _has_room(
 
 
 async def _accept(
-    engine: Engine, seen: Snapshot, write: PendingWrite, envelope: Envelope, growth: Mapping[str, int]
+    engine: Engine, seen: Snapshot, write: PendingWrite, envelope: Envelope, growth: dict[str, int]
 ) -> int | None:
     """Claim what the write takes, count it, and append it; its position. None where another process was first."""
     usage, admission = engine.quotas.admit(write.workspace_id, growth)
@@ -291,9 +291,7 @@ def _fold_claim(state: State, seen: Snapshot, workspace_id: int, claim: Claim) -
     return [holder] if holder is not None else []
 
 
-def predict(
-    state: State, attempt: Attempt, command: Command
-) -> tuple[PendingWrite, Envelope, Mapping[str, int]] | None:
+def predict(state: State, attempt: Attempt, command: Command) -> tuple[PendingWrite, Envelope, dict[str, int]] | None:
     """What the command is foreseen to do, its envelope, and what it adds to quotas.
 
     None where the state lacks what deciding needs. Raises the error of a foreseen refusal.

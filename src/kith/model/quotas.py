@@ -65,7 +65,7 @@ QUOTAS: Mapping[str, Quota] = {
     "tagsPerRecord": Quota(500, "tags", "Tags on one contact or company.", counted=False),
     "integrations": Quota(50, "integrations", "Integrations that are not deleted."),
     "bytes": Quota(
-        50 * GIB, "bytes", "Bytes in the workspace's history: each write adds its events, and deleting frees none."
+        20 * GIB, "bytes", "Bytes in the workspace's history: each write adds its events, and deleting frees none."
     ),
 }
 PROPERTY_QUOTAS: Mapping[PropertyEntity, str] = {
