@@ -79,6 +79,14 @@ def test_limits_are_those_of_json_and_of_the_legacy_form_too() -> None:
         assert refusal(parse_legacy, text).code == "QUERY_TOO_COMPLEX"
 
 
+def test_what_contains_looks_for_is_bounded_over_the_whole_filter() -> None:
+    most = " OR ".join(f"{field} contains {'a' * 500}" for field in ("name", "company.name", "phone", "avatar"))
+    assert resolve(parse(most), VOCABULARIES["contact"])
+    for more in (f"{most} OR email contains a", f"name contains {'a' * 2001}"):
+        refused = refusal(lambda text: resolve(parse(text), VOCABULARIES["contact"]), more)
+        assert (refused.code, refused.details["limit"], refused.details["given"]) == ("QUERY_TOO_COMPLEX", 2000, 2001)
+
+
 def test_groups_of_the_same_logic_and_relations_count_as_they_nest() -> None:
     parse("(" * 15 + nest(10) + ")" * 15)
     parse(f"NOT ({nest(10)})")

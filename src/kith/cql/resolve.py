@@ -22,9 +22,10 @@ from kith.cql.ast import (
     negate,
 )
 from kith.cql.catalogue import Field
-from kith.cql.faults import Place, list_names, refuse, show, suggest
+from kith.cql.faults import Place, list_names, refuse, refuse_size, show, suggest
 from kith.cql.literals import WrongValue, check_unit, read_count, read_moment_of, read_option, read_value
 from kith.cql.syntax import (
+    CONTAINED_CHARACTERS_MAX,
     MANY,
     ActivityCount,
     Group,
@@ -62,6 +63,7 @@ class _Resolver:
     def __init__(self, syntax: Syntax) -> None:
         self.text = syntax.text
         self.spellings = syntax.spellings
+        self._contained = 0
         self.is_stored = syntax.is_stored
 
     def resolve(self, node: Node, vocabulary: Vocabulary) -> Condition:
@@ -116,6 +118,11 @@ class _Resolver:
             value = tuple(values)
         elif values:
             value = values[0]
+        if operator == "contains":
+            self._contained += len(str(value))
+            if self._contained > CONTAINED_CHARACTERS_MAX:
+                limit, place = CONTAINED_CHARACTERS_MAX, written.values[0].place
+                raise refuse_size("characters in values of CONTAINS", limit, self._contained, place, self.text)
         return Comparison(field.name, operator, value)  # type: ignore[arg-type]
 
     def _read(self, literal: Literal, field: Field, zone: tzinfo) -> Any:
