@@ -27,7 +27,8 @@ test: setup ## run every test but the long fault runs
 	@$(bin)/pytest $(beside) $(ARGS)
 
 test-faults: setup ## kill processes under load, 30 times (`make test` does it 6 times)
-	@KITH_TEST_KILLS=$${KITH_TEST_KILLS:-30} $(bin)/pytest -m faults --ignore tests/faults/test_cluster.py $(ARGS)
+	@KITH_TEST_KILLS=$${KITH_TEST_KILLS:-30} KITH_TEST_ROUNDS=$${KITH_TEST_ROUNDS:-400} \
+		$(bin)/pytest -m faults --ignore tests/faults/test_cluster.py $(ARGS)
 
 test-cluster: setup ## kill, pause, stop and flush parts of a cluster under load, 50 times (`make test`: 11 times)
 	@KITH_TEST_KILLS=$${KITH_TEST_KILLS:-50} $(bin)/pytest tests/faults/test_cluster.py $(ARGS)

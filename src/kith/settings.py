@@ -33,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes_max: int = 1_048_576
     body_timeout_ms: int = 30_000
     pool_connections_max: int = 10
+    reserved_connections: int = 12
+    slow_query_ms: int = 1000
     key_cache_ms: int = 2000
     key_outage_s: int = 600
     kafka_bootstrap: str = ""
@@ -112,6 +114,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("body_bytes_max", "The largest request body, in bytes.", 1024),
     Setting("body_timeout_ms", "How long a request body may take to arrive before it is answered 408.", 1),
     Setting("pool_connections_max", "Connections to PostgreSQL for each process, at most.", 2),
+    Setting(
+        "reserved_connections",
+        "Connections of PostgreSQL that an API process leaves to the writer, the worker and the command line.",
+    ),
+    Setting("slow_query_ms", "How long a query may take before a line is logged of it, in milliseconds."),
     Setting("key_cache_ms", "How long a looked-up API key is trusted before it is looked up again.", 0),
     Setting("key_outage_s", "How long such a key is trusted while PostgreSQL does not answer, seconds.", 0),
     Setting("kafka_bootstrap", "Kafka brokers, as host:port,host:port. Empty: the log is a table in PostgreSQL."),

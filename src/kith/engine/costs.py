@@ -43,27 +43,32 @@ class Costs:
         self._kept: dict[bytes, tuple[datetime, Estimate]] = {}
         self._outlines: dict[bytes, tuple[datetime, bytes]] = {}
 
-    async def estimate(self, key: Any, make_statement: Callable[[], Statement]) -> Estimate:
-        """In units, at least 1. ``key`` says which query of which workspace it is."""
+    async def estimate(self, workspace_id: int, key: Any, make_statement: Callable[[], Statement]) -> Estimate:
+        """In units, at least 1. ``key`` says which query of the workspace it is."""
         # A filter may take a megabyte; what is kept of it does not.
-        key = hashlib.sha256(msgspec.json.encode(key)).digest()
+        key = hashlib.sha256(msgspec.json.encode((workspace_id, key))).digest()
         kept = self._find(self._kept, key)
-        return kept if kept is not None else self._keep(self._kept, key, await self._estimate(make_statement()))
+        return (
+            kept
+            if kept is not None
+            else self._keep(self._kept, key, await self._estimate(workspace_id, make_statement()))
+        )
 
-    async def _estimate(self, statement: Statement) -> Estimate:
+    async def _estimate(self, workspace_id: int, statement: Statement) -> Estimate:
         planning = compile_plan(statement)
-        plan = msgspec.json.decode(await self._queries.fetchval(planning.sql, *planning.values))
+        planned = await self._queries.fetchval(planning.sql, *planning.values, workspace_id=workspace_id)
+        plan = msgspec.json.decode(planned)
         top = find_innermost(plan[0]["Plan"])
         cost = max(1, round((float(top["Total Cost"]) - find_excess(top)) / UNIT))
-        return Estimate(cost, digest(outline(top)) == await self._outline_general(statement))
+        return Estimate(cost, digest(outline(top)) == await self._outline_general(workspace_id, statement))
 
-    async def _outline_general(self, statement: Statement) -> bytes:
+    async def _outline_general(self, workspace_id: int, statement: Statement) -> bytes:
         """The digest of that of the plan for whatever values."""
         key = hashlib.sha256(statement.sql.encode()).digest()
         kept = self._find(self._outlines, key)
         if kept is not None:
             return kept
-        async with self._general.acquire() as connection:
+        async with self._general.acquire(workspace_id) as connection:
             await connection.execute(f"PREPARE kith_general AS {statement.sql}")
             nothing = ", ".join(["NULL"] * len(statement.values))
             values = f" ({nothing})" if nothing else ""

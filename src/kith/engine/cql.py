@@ -28,6 +28,7 @@ from kith.engine.costs import Estimate, check_cost
 from kith.engine.named import find_named, find_unknown
 from kith.engine.query import STATEMENTS_KEPT_MAX, Count, Page, Prepared, list_terms, place_page, run_query
 from kith.engine.vocabularies import Vocabularies
+from kith.engine.watching import watch_query
 from kith.errors import InvalidRequest
 from kith.model.workspaces import Workspace
 
@@ -99,17 +100,19 @@ async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
     prepared = Prepared(statement, engine.general if is_general and not query.offset else engine.queries)
     number = None if asked.cursor is not None else asked.page or 1
     began_s = perf_counter()
-    page = await run_query(
-        engine,
-        workspace,
-        resolved.sources,
-        query,
-        prepared,
-        asked.count,
-        number,
-        resolved.context,
-        resolved.sorted_by,
-    )
+    with watch_query(workspace, "query", engine.settings.slow_query_ms, resolved.tree) as watched:
+        watched.cost = cost
+        page = await run_query(
+            engine,
+            workspace,
+            resolved.sources,
+            query,
+            prepared,
+            asked.count,
+            number,
+            resolved.context,
+            resolved.sorted_by,
+        )
     took_ms = round((perf_counter() - began_s) * 1000)
     return Page(page.data, page.meta | {"queryTimeMs": took_ms, "estimatedCost": cost})
 
@@ -120,7 +123,9 @@ async def run_groups(engine: Engine, workspace: Workspace, asked: Asked) -> Page
     cost, statement = await _estimate_groups(engine, workspace, asked, resolved)
     check_cost(cost, asked.tier)
     began_s = perf_counter()
-    row = await engine.queries.fetchrow(statement.sql, *statement.values)
+    with watch_query(workspace, "groups", engine.settings.slow_query_ms, resolved.tree) as watched:
+        watched.cost = cost
+        row = await engine.queries.fetchrow(statement.sql, *statement.values, workspace_id=workspace.id)
     assert row is not None
     if row["count"] > GROUPS_MAX:
         raise refuse_size("groups", GROUPS_MAX, row["count"], "groupBy")
@@ -138,7 +143,7 @@ async def _estimate_groups(
     grouping = resolve_grouping(asked.aggregate, asked.group_by, vocabulary)
     where = resolved.query.where
     statement = compile_groups(resolved.sources[0], where, grouping, workspace.shard, workspace.id, resolved.context)
-    estimate = await engine.costs.estimate((workspace.id, asked.entities, where, grouping), lambda: statement)
+    estimate = await engine.costs.estimate(workspace.id, (asked.entities, where, grouping), lambda: statement)
     return estimate.cost, statement
 
 
@@ -159,7 +164,9 @@ async def explain_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Exp
 
 
 async def resolve_asked(engine: Engine, workspace: Workspace, asked: Asked) -> Resolved:
-    """Raises the refusals of the language."""
+    """Raises the refusals of the language, RATE_LIMITED where too many queries of the workspace wait."""
+    # Before the filter is read, which takes the processor for longer than a refusal should.
+    engine.queries.check_room(workspace.id)
     vocabularies = await engine.vocabularies.get(workspace)
     vocabulary = vocabularies.pick(asked.entities)
     tree = read_filter(asked, vocabulary)
@@ -290,5 +297,5 @@ async def _estimate(
     """Pages by number are taken for the first, and those behind a cursor for the first such."""
     if query.offset:
         query, statement = resolved.query, compile_asked(workspace, resolved, resolved.query)
-    key = (workspace.id, query.entities, query.where, query.sort, query.limit, query.after is None)
-    return await engine.costs.estimate(key, lambda: statement)
+    key = (query.entities, query.where, query.sort, query.limit, query.after is None)
+    return await engine.costs.estimate(workspace.id, key, lambda: statement)

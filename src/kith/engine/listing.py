@@ -11,6 +11,7 @@ from kith.cql.catalogue import Entity
 from kith.cql.compile import compile_beginnings, compile_words, make_source
 from kith.engine.context import Engine
 from kith.engine.query import Count, Page, place_page, prepare_plain, run_query
+from kith.engine.watching import watch_query
 from kith.errors import InvalidRequest
 from kith.model.times import read_instant
 from kith.model.workspaces import Workspace
@@ -40,19 +41,25 @@ async def list_page(engine: Engine, workspace: Workspace, entity: Entity, where:
     query = place_page(engine, workspace, query, listing.page, listing.cursor)
     page = None if listing.cursor is not None else listing.page or 1
     prepared = prepare_plain(engine, workspace, query)
-    return await run_query(engine, workspace, [make_source(entity)], query, prepared, listing.count, page)
+    with watch_query(workspace, "list", engine.settings.slow_query_ms, where):
+        return await run_query(engine, workspace, [make_source(entity)], query, prepared, listing.count, page)
 
 
 async def type_ahead(engine: Engine, workspace: Workspace, entity: Entity, q: str, limit: int) -> Page:
     """The best live records for what was typed so far."""
     q = check_search(q, "q")
+    with watch_query(workspace, "typeahead", engine.settings.slow_query_ms, Search(q)):
+        return await _type_ahead(engine, workspace, entity, q, limit)
+
+
+async def _type_ahead(engine: Engine, workspace: Workspace, entity: Entity, q: str, limit: int) -> Page:
     pages: list[str] = []
     missing = limit
     for database, compile_tier in ((engine.general, compile_beginnings), (engine.queries, compile_words)):
         statement = compile_tier(entity, q, missing, workspace.shard, workspace.id)
         if statement is None:
             break
-        row = await database.fetchrow(statement.sql, *statement.values)
+        row = await database.fetchrow(statement.sql, *statement.values, workspace_id=workspace.id)
         assert row is not None
         pages += [row["page"][1:-1]] if row["found"] else []
         missing -= row["found"]

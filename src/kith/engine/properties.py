@@ -168,7 +168,7 @@ async def survey_for(engine: Engine, workspace: Workspace, state: State, command
     surveyed = find_surveyed(state, command)
     if surveyed is None:
         return None
-    async with engine.queries.acquire() as connection:
+    async with engine.queries.acquire(workspace.id) as connection:
         return await survey_values(connection, workspace.shard, workspace.id, surveyed)
 
 

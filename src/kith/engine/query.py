@@ -63,7 +63,7 @@ async def run_query(
     kinds: Sequence[str] = (),
 ) -> Page:
     """The page and its meta; ``page`` is None where a cursor led here. ``kinds`` as in ``make_cursor``."""
-    fetching = prepared.database.fetchrow(prepared.statement.sql, *prepared.statement.values)
+    fetching = prepared.database.fetchrow(prepared.statement.sql, *prepared.statement.values, workspace_id=workspace.id)
     counting = partial(_count_if_asked, engine, workspace, sources, query.where, count, context)
     row: Any
     if count == "none" or context is PLAIN:
@@ -143,7 +143,7 @@ async def _count_source(
         return int(total or 0), False
     counting = compile_count(source, where, workspace.shard, workspace.id, context, exact=exact)
     try:
-        counted = int(await engine.queries.fetchval(counting.sql, *counting.values))
+        counted = int(await engine.queries.fetchval(counting.sql, *counting.values, workspace_id=workspace.id))
     except asyncpg.QueryCanceledError as error:
         if exact:
             raise Exposed(
@@ -156,7 +156,7 @@ async def _count_source(
     if counted is not None and (exact or counted <= COUNTED_ROWS_MAX):
         return counted, False
     planning = compile_estimate(source, where, workspace.shard, workspace.id, context)
-    plan = msgspec.json.decode(await engine.queries.fetchval(planning.sql, *planning.values))
+    plan = msgspec.json.decode(await engine.queries.fetchval(planning.sql, *planning.values, workspace_id=workspace.id))
     estimate = int(plan[0]["Plan"]["Plan Rows"])
     return (estimate if counted is None else max(estimate, counted)), True
 

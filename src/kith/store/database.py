@@ -1,7 +1,6 @@
 """Connections to PostgreSQL: pools whose settings fit their use, and what their failures mean."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,12 +9,16 @@ import asyncpg
 
 from kith.errors import Exposed, NotYet, StartError, Unavailable
 from kith.settings import Settings
+from kith.store.lingering import Lingering, Room
+from kith.store.queue import NOBODY, FairQueue
 
 Role = Literal["reader", "query", "general", "writer", "worker"]
 CONNECT_TIMEOUT_S = 5.0
 STATEMENTS_KEPT_MAX = 150
 # PostgreSQL ends a statement at its timeout; a server that does not even answer that is given up this much later.
 ANSWER_TIMEOUT_S = 1.0
+# One in so many connections of a pool, and at least one, is kept from a workspace that asks for more.
+SPARE_PART = 4
 # How often it is looked whether somebody has waited for a connection for too long.
 WATCH_S = 0.5
 # How long an operator's work waits for a table that somebody has locked.
@@ -53,6 +56,8 @@ def make_server_settings(role: Role, settings: Settings) -> dict[str, str]:
         "timezone": "UTC",
         "statement_timeout": str(get_timeout_ms(role, settings)),
         "jit": "off",
+        # A backend whose client is gone ends its statement then, and not when it would have been ready.
+        "client_connection_check_interval": "1s",
         # One tenant never justifies a scan over all tenants, and small machines gain nothing from parallel plans.
         "enable_seqscan": "off",
         "max_parallel_workers_per_gather": "0",
@@ -74,25 +79,26 @@ def make_server_settings(role: Role, settings: Settings) -> dict[str, str]:
 class Acquired:
     """A connection that is taken, and given back at the end.
 
-    Given back to whoever has waited longest, or to a stack of idle ones; not to asyncpg's pool, whose ways in and out
+    Given back to the next who waits, or to a stack of idle ones; not to asyncpg's pool, whose ways in and out
     take tasks and timers: a fifth of the time of a get under load. The pool opens connections and drops broken ones.
     """
 
-    __slots__ = ("_connection", "_database")
+    __slots__ = ("_connection", "_database", "_workspace_id")
 
-    def __init__(self, database: "Database") -> None:
+    def __init__(self, database: "Database", workspace_id: int) -> None:
         self._database = database
+        self._workspace_id = workspace_id
 
     async def __aenter__(self) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
-        self._connection = await self._database.take()
+        self._connection = await self._database.take(self._workspace_id)
         return self._connection
 
     async def __aexit__(self, failed: type[BaseException] | None, *_: object) -> None:
         database = self._database
         if failed is None and is_open(self._connection):
-            database.give_back(self._connection)
+            database.give_back(self._connection, self._workspace_id)
         else:
-            await database.drop(self._connection)
+            database.let_go(self._connection, self._workspace_id)
 
 
 def is_open(connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> bool:
@@ -103,21 +109,31 @@ def is_open(connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> b
 
 
 class Database:
-    """A pool of connections of one role."""
+    """A pool of connections of one role.
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    ``acquire`` takes one for a workspace, which then holds at most its share; without a workspace there is no bound. A
+    connection whose statement was given up keeps its place until PostgreSQL has ended the statement.
+    """
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", lingering: Lingering) -> None:
         self.pool = pool
         self._idle: list[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]] = []
-        # (when the wait is over, what is waited for)
-        self._waiting: deque[tuple[float, asyncio.Future[asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None]]] = (
-            deque()
+        size = pool.get_max_size()
+        # What is handed over: a connection, or None for the place of one that was dropped.
+        self._queue: FairQueue[asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None] = FairQueue(
+            max(1, size - max(1, size // SPARE_PART))
         )
         self._watching = False
         self._taken = 0
+        self._dropping: set[asyncio.Task[None]] = set()
+        self._lingering = lingering
+        self._has_refused = False
 
     @classmethod
     async def open(cls, url: str, settings: Settings, role: Role, connections_max: int | None = None) -> "Database":
         """Open the pool. Raises StartError when the server cannot be reached."""
+        leave_some = role in ("reader", "query", "general")
+        room = Room(settings.reserved_connections if leave_some else 0)
         try:
             pool = await asyncpg.create_pool(
                 url,
@@ -128,6 +144,7 @@ class Database:
                 max_inactive_connection_lifetime=0,
                 statement_cache_size=STATEMENTS_KEPT_MAX,
                 server_settings=make_server_settings(role, settings),
+                init=room.check if leave_some else None,
                 reset=_keep_as_it_is,
             )
         except UNANSWERED as error:
@@ -136,36 +153,66 @@ class Database:
             raise StartError(f"PostgreSQL refuses the connection: {error}. Check KITH_DATABASE_URL.") from error
         except asyncpg.InvalidCatalogNameError as error:
             raise StartError(f"PostgreSQL: {error}. Create it, or check KITH_DATABASE_URL.") from error
-        return cls(pool)
+        room.pool = pool
+        return cls(pool, Lingering(url))
 
-    def acquire(self) -> "Acquired":
-        """``async with database.acquire() as connection``. Raises TimeoutError when none is free for too long."""
-        return Acquired(self)
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a taker who held nothing would wait in vain: one has, and nothing has become free since."""
+        return self._has_refused and not self._idle
 
-    async def take(self) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
-        """An open connection: an idle one, a new one, or the next to be given back. Raises TimeoutError."""
+    def acquire(self, workspace_id: int = NOBODY) -> "Acquired":
+        """``async with database.acquire() as connection``. Raises TimeoutError when none is free for too long.
+
+        With a workspace it raises RATE_LIMITED where the workspace has its share, and Unavailable where it does not.
+        """
+        return Acquired(self, workspace_id)
+
+    def check_room(self, workspace_id: int) -> None:
+        """Raise RATE_LIMITED where so much of the workspace waits that ``acquire`` would refuse it."""
+        self._queue.check_room(workspace_id)
+
+    async def take(self, workspace_id: int = NOBODY) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+        """An open connection: an idle one, a new one, or the next to be given back."""
+        if not self._queue.may_hold(workspace_id):
+            return await self._open(workspace_id, await self._wait(workspace_id))
         while self._idle:
             connection = self._idle.pop()
             if is_open(connection):
+                self._queue.add(workspace_id)
                 return connection
-            await self.drop(connection)
+            await self._drop(connection, NOBODY)
         if self._taken >= self.pool.get_max_size():
-            handed = await self._wait()
-            if handed is not None:
-                return handed
-        else:
-            self._taken += 1
-        try:
-            return await self.pool.acquire(timeout=CONNECT_TIMEOUT_S)
-        except BaseException:
-            self._free_place()
-            raise
+            return await self._open(workspace_id, await self._wait(workspace_id))
+        self._taken += 1
+        self._queue.add(workspace_id)
+        return await self._open(workspace_id, None)
 
-    async def _wait(self) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None":
+    async def _open(
+        self, workspace_id: int, handed: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None"
+    ) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+        """What was handed over, or a new connection for a place."""
+        while handed is None:
+            try:
+                return await self.pool.acquire(timeout=CONNECT_TIMEOUT_S)
+            except asyncpg.TooManyConnectionsError:
+                # The others' connections have to do: one that is idle by now, or the next that is given back.
+                self._queue.remove(workspace_id)
+                self._taken -= 1
+                if not self._taken:
+                    raise
+                if self._idle:
+                    return await self.take(workspace_id)
+                handed = await self._wait(workspace_id)
+            except BaseException:
+                self._free_place(workspace_id)
+                raise
+        return handed
+
+    async def _wait(self, workspace_id: int) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None":
         """The next connection to be given back; None for the place of one that was dropped. Raises TimeoutError."""
         loop = asyncio.get_running_loop()
-        handed: asyncio.Future[asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None] = loop.create_future()
-        self._waiting.append((loop.time() + CONNECT_TIMEOUT_S, handed))
+        handed = self._queue.wait(workspace_id, loop.time() + CONNECT_TIMEOUT_S)
         if not self._watching:
             self._watching = True
             loop.call_later(WATCH_S, self._end_long_waits)
@@ -175,57 +222,63 @@ class Database:
             if handed.done() and not handed.cancelled() and handed.exception() is None:
                 # It was handed over in the moment in which its taker was cancelled.
                 if (connection := handed.result()) is not None:
-                    self.give_back(connection)
+                    self.give_back(connection, workspace_id)
                 else:
-                    self._free_place()
+                    self._free_place(workspace_id)
             raise
 
     def _end_long_waits(self) -> None:
         """One timer for all who wait: one for each costs a tenth of what a request does."""
         loop = asyncio.get_running_loop()
-        while self._waiting and (self._waiting[0][0] <= loop.time() or self._waiting[0][1].done()):
-            _, handed = self._waiting.popleft()
-            if not handed.done():
-                handed.set_exception(TimeoutError("no connection to PostgreSQL is free"))
-        self._watching = bool(self._waiting)
+        if any(self._queue.may_hold(workspace_id) for workspace_id in self._queue.end_waits(loop.time())):
+            self._has_refused = True
+        self._watching = bool(self._queue)
         if self._watching:
             loop.call_later(WATCH_S, self._end_long_waits)
 
-    def give_back(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
-        while self._waiting:
-            _, handed = self._waiting.popleft()
-            if not handed.done():
-                handed.set_result(connection)
-                return
-        self._idle.append(connection)
+    def give_back(
+        self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", workspace_id: int = NOBODY
+    ) -> None:
+        self._has_refused = False
+        self._queue.remove(workspace_id)
+        if not self._queue or not self._queue.hand(connection):
+            self._idle.append(connection)
 
-    async def drop(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
-        """Let go of a connection that is broken or may still be busy: a statement that was given up may still run, so
-        it is waited for a moment."""
+    def let_go(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", workspace_id: int) -> None:
+        """Drop a connection that is broken or may still be busy, without waiting for it."""
+        task = asyncio.get_running_loop().create_task(self._drop(connection, workspace_id))
+        self._dropping.add(task)
+        task.add_done_callback(self._dropping.discard)
+
+    async def _drop(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", workspace_id: int) -> None:
+        """Give the place free when PostgreSQL has ended the statement, however long it goes on after its client."""
         try:
-            await self.pool.release(connection, timeout=ANSWER_TIMEOUT_S)
+            backend = connection.get_server_pid() if is_open(connection) else None
+            try:
+                await self.pool.release(connection, timeout=ANSWER_TIMEOUT_S)
+            except (*UNANSWERED, asyncpg.PostgresError):
+                if backend is not None:
+                    await self._lingering.outlast(backend)
         finally:
-            self._free_place()
+            self._free_place(workspace_id)
 
-    def _free_place(self) -> None:
-        """A connection less is taken from the pool: who has waited longest may take one."""
-        while self._waiting:
-            _, handed = self._waiting.popleft()
-            if not handed.done():
-                handed.set_result(None)
-                return
-        self._taken -= 1
+    def _free_place(self, workspace_id: int) -> None:
+        """A connection less is taken from the pool: the next who waits may open one."""
+        self._has_refused = False
+        self._queue.remove(workspace_id)
+        if not self._queue or not self._queue.hand(None):
+            self._taken -= 1
 
-    async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
-        async with self.acquire() as connection:
+    async def fetch(self, sql: str, *values: Any, workspace_id: int = NOBODY) -> list[asyncpg.Record]:
+        async with self.acquire(workspace_id) as connection:
             return await connection.fetch(sql, *values)
 
-    async def fetchrow(self, sql: str, *values: Any) -> asyncpg.Record | None:
-        async with self.acquire() as connection:
+    async def fetchrow(self, sql: str, *values: Any, workspace_id: int = NOBODY) -> asyncpg.Record | None:
+        async with self.acquire(workspace_id) as connection:
             return await connection.fetchrow(sql, *values)
 
-    async def fetchval(self, sql: str, *values: Any) -> Any:
-        async with self.acquire() as connection:
+    async def fetchval(self, sql: str, *values: Any, workspace_id: int = NOBODY) -> Any:
+        async with self.acquire(workspace_id) as connection:
             return await connection.fetchval(sql, *values)
 
     async def execute(self, sql: str, *values: Any) -> str:
@@ -235,7 +288,10 @@ class Database:
     async def close(self) -> None:
         """Close what is idle now, and what is busy as soon as it may; never hang."""
         while self._idle:
-            await self.drop(self._idle.pop())
+            await self._drop(self._idle.pop(), NOBODY)
+        for task in self._dropping:
+            task.cancel()
+        await self._lingering.close()
         try:
             await asyncio.wait_for(self.pool.close(), 2)
         except UNANSWERED:

@@ -13,6 +13,7 @@ from kith.api.openapi import make_document
 from kith.api.responses import Answer, make_plain_answer
 from kith.api.routing import TABLE, route
 from kith.engine.health import find_faults, find_missing_parts, load_lag
+from kith.engine.watching import show_busiest
 from kith.errors import NotFound
 from kith.integrations.status import count_sync
 
@@ -64,6 +65,7 @@ async def get_readiness(call: OpenCall) -> Answer:
 async def get_metrics(call: OpenCall) -> Answer:
     """Metrics for Prometheus"""
     show_sync(await count_sync(call.engine))
+    show_busiest()
     show_lag(await load_lag(call.engine), len(call.engine.pending))
     return make_plain_answer(generate_latest(), CONTENT_TYPE_LATEST)
 

@@ -1,0 +1,128 @@
+"""Which queries are slow, and whose: a log line for each slow one, metrics by kind and of the busiest workspaces."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from time import monotonic, perf_counter
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+from kith.cql.ast import Activities, Comparison, Condition, Not, Related, Search
+from kith.cql.printer import to_text
+from kith.errors import Exposed
+from kith.model.workspaces import Workspace
+
+# Workspaces are without bound, so only the busiest are shown, of the last full minute.
+SHOWN_WORKSPACES = 10
+WINDOW_S = 60
+NAMED_CONDITIONS_MAX = 10
+SECONDS = Histogram(
+    "kith_query_seconds",
+    "Time that queries took, with the wait for a connection to PostgreSQL, by kind.",
+    ["kind"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+SLOW = Counter("kith_slow_queries", "Queries that took longer than KITH_SLOW_QUERY_MS, by kind.", ["kind"])
+BUSIEST = Gauge(
+    "kith_workspace_query_seconds",
+    f"Seconds that a workspace's queries took in the last full minute; the {SHOWN_WORKSPACES} highest only.",
+    ["workspace"],
+)
+log = structlog.get_logger(__name__)
+
+
+class Watched:
+    """A query that runs. ``cost`` is set as soon as it is known."""
+
+    __slots__ = ("cost",)
+
+    def __init__(self) -> None:
+        self.cost: int | None = None
+
+
+class Busiest:
+    """Seconds by workspace in windows of a minute."""
+
+    def __init__(self) -> None:
+        self._ends = monotonic() + WINDOW_S
+        self._running: dict[str, float] = {}
+        self._last: Mapping[str, float] = {}
+
+    def add(self, workspace: str, seconds: float) -> None:
+        self._turn()
+        self._running[workspace] = self._running.get(workspace, 0.0) + seconds
+
+    def list_highest(self) -> Mapping[str, float]:
+        """Of the last full window."""
+        self._turn()
+        highest = sorted(self._last.items(), key=lambda item: -item[1])[:SHOWN_WORKSPACES]
+        return dict(highest)
+
+    def _turn(self) -> None:
+        now = monotonic()
+        if now >= self._ends:
+            self._last = self._running if now < self._ends + WINDOW_S else {}
+            self._running = {}
+            self._ends = now + WINDOW_S
+
+
+busiest = Busiest()
+
+
+@contextmanager
+def watch_query(workspace: Workspace, kind: str, slow_ms: int, where: Condition) -> Iterator[Watched]:
+    """Measure the query within, whether it succeeds or not."""
+    watched, began_s, outcome = Watched(), perf_counter(), "answered"
+    try:
+        yield watched
+    except BaseException as error:
+        outcome = error.code if isinstance(error, Exposed) else type(error).__name__
+        raise
+    finally:
+        seconds = perf_counter() - began_s
+        SECONDS.labels(kind).observe(seconds)
+        busiest.add(workspace.name, seconds)
+        if seconds * 1000 >= slow_ms:
+            SLOW.labels(kind).inc()
+            log.warning(
+                "slow_query",
+                workspace=workspace.name,
+                kind=kind,
+                ms=round(seconds * 1000),
+                cost=watched.cost,
+                outcome=outcome,
+                digest=hashlib.sha256(to_text(where).encode()).hexdigest()[:16],
+                conditions=list_conditions(where),
+            )
+
+
+def list_conditions(where: Condition) -> list[str]:
+    """The fields and operators of a filter, without values, each once."""
+    named = dict.fromkeys(_name_conditions(where))
+    shown = list(named)[:NAMED_CONDITIONS_MAX]
+    return [*shown, f"and {len(named) - len(shown)} more"] if len(named) > len(shown) else shown
+
+
+def _name_conditions(where: Condition) -> Iterator[str]:
+    match where:
+        case Comparison():
+            yield f"{where.field} {where.operator}"
+        case Not():
+            yield from _name_conditions(where.term)
+        case Related():
+            yield from (f"{where.relation}: {name}" for name in _name_conditions(where.where))
+        case Activities():
+            yield f"activities {where.operator}"
+        case Search():
+            yield "search"
+        case _:
+            for term in where.terms:
+                yield from _name_conditions(term)
+
+
+def show_busiest() -> None:
+    """Set what is measured when somebody looks."""
+    BUSIEST.clear()
+    for workspace, seconds in busiest.list_highest().items():
+        BUSIEST.labels(workspace).set(seconds)
