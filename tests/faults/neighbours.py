@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from kith.clock import SystemClock
-from kith.engine.keys import create_key
+from kith.engine.keys import SCOPES, create_key
 from kith.engine.workspaces import create_workspace
 from tests.faults.wire import Wire, open_wire
 from tests.serving import Served
@@ -44,7 +44,7 @@ async def make_tenant(served: Served, name: str, *, tier: str, rate_per_s: int |
     connection = await asyncpg.connect(served.database_url)
     try:
         workspace = await create_workspace(connection, SystemClock(), name)
-        key, _ = await create_key(connection, SystemClock(), workspace, tier=tier, rate_per_s=rate_per_s)
+        key, _ = await create_key(connection, SystemClock(), workspace, scopes=SCOPES, tier=tier, rate_per_s=rate_per_s)
     finally:
         await connection.close()
     return Tenant(key)
