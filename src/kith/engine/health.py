@@ -18,6 +18,8 @@ async def find_missing_parts(engine: Engine) -> list[str]:
         written = await engine.database.fetchval(_MAINTENANCE["has_writer"])
     except (*UNANSWERED, asyncpg.PostgresError) as error:
         return [f"PostgreSQL does not answer: {str(error) or type(error).__name__}"]
+    if engine.queries.is_stuck:
+        return ["No connection for queries is free: each has a statement that PostgreSQL has not ended yet."]
     if not written:
         return ["No writer is connected: writes are accepted, and applied once there is one."]
     if engine.settings.kafka_bootstrap:
