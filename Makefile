@@ -16,7 +16,8 @@ help: ## show this list
 setup: ## make .venv from the lock file (the other targets do it for you)
 	@tools/setup
 
-run: setup ## start everything on embedded defaults and serve on port 8000
+run: ## start everything on embedded defaults and serve on port 8000
+	@tools/setup run
 	@exec $(bin)/kith serve
 
 cluster: setup ## start Kafka, PostgreSQL, Redis, two APIs, two writers and a worker on this machine, to try them

@@ -211,6 +211,23 @@ def test_a_setting_that_cannot_be_used_is_one_line(data: Path, settings: dict[st
     assert reason in refuse("--data", str(data), *arguments, **settings)
 
 
+@pytest.mark.parametrize("name", ["admin.key", "secrets.key"])
+def test_a_broken_key_file_is_one_line(data: Path, name: str, database_url: str) -> None:
+    """Nothing is ready before it, and no part is started again and again behind it."""
+    data.mkdir()
+    for broken in (b"\xff\xfe\x00", b"no key at all\n"):
+        (data / name).write_bytes(broken)
+        line = refuse("--data", str(data), "--port", "0", database_url=database_url)
+        assert line.startswith(f"Error: {data / name} cannot be used as ")
+        assert line.endswith("Put it back from a backup, or move it away.")
+        assert (data / name).read_bytes() == broken
+    asked = {"admin.key": "query", "secrets.key": "secrets rotate"}[name].split()
+    (data / name).write_bytes(b"\xff\xfe\x00")
+    ran = run_kith(*asked, "--data", str(data), database_url=database_url)
+    assert (ran.returncode, len(ran.stderr.splitlines())) == (1, 1)
+    assert f"{data / name} cannot be used" in ran.stderr
+
+
 def test_a_database_of_the_users_own_is_used_instead(data: Path, database_url: str) -> None:
     with serving(data.parent, database_url=database_url) as serve:
         assert create_contact(serve, "ada@example.com").status_code == 201

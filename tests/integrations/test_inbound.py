@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from kith.clock import FixedClock
+from kith.integrations import hooks
 from kith.integrations.outbox import Outbox, StoredLink
 from kith.integrations.port import Link
 from kith.integrations.signatures import sign_hubspot, sign_mailchimp
@@ -207,6 +208,35 @@ async def test_a_path_to_nothing_says_no_more_than_a_wrong_signature(desk: Desk)
         refused = await desk.client.post(path, content=b"[]")
         assert (refused.status_code, refused.json()["error"]["code"]) == (401, "INVALID_SIGNATURE")
         assert (await desk.client.get(path)).status_code == 200
+
+
+async def test_a_stranger_cannot_tell_which_integrations_there_are(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One answer, behind the same checks: the signature is compared where there is nothing to compare it with too."""
+    compared: list[str] = []
+    verify = hooks.verify_hubspot
+
+    def count(secret: str, *rest: Any, **more: Any) -> bool:
+        compared.append(secret)
+        return verify(secret, *rest, **more)
+
+    monkeypatch.setattr(hooks, "verify_hubspot", count)
+    answers = set()
+    headers = {"X-HubSpot-Request-Timestamp": str(desk.now_ms), "X-HubSpot-Signature-v3": "x"}
+
+    async def send(path: str) -> None:
+        refused = await desk.client.post(path, content=b"[]", headers=headers)
+        error = refused.json()["error"]
+        answers.add((refused.status_code, error["code"], error["message"], str(error["details"])))
+
+    await desk.connect(HUBSPOT)
+    await send(desk.path)
+    for path in ("/hooks/1/int_x", "/hooks/999999/int_x", f"/hooks/x/{desk.integration}", "/hooks/1/1"):
+        await send(path)
+    without = {**HUBSPOT, "name": "Without", "credentials": {"accessToken": "x"}}
+    made = await desk.client.post("/crm/integrations", json=without)
+    await send(made.json()["data"]["webhookPath"])
+    assert len(answers) == 1
+    assert len(compared) == 6
 
 
 async def test_what_is_no_delivery_is_a_clear_error(desk: Desk) -> None:

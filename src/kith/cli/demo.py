@@ -47,10 +47,10 @@ def demo(
 ) -> None:
     """Fill a workspace with made-up people, companies, activities, tags, properties and lists, through the log.
 
-    It needs a server that runs, and Faker, which comes with `pip install 'kith[demo]'`.
+    It needs a server that runs, and Faker, which comes with `pip install 'kith-crm[demo]'`.
     """
     if find_spec("faker") is None:
-        raise StartError("The made-up people need Faker: pip install 'kith[demo]'.")
+        raise StartError("The made-up people need Faker: pip install 'kith-crm[demo]', or `make setup` in a checkout.")
     settings = load_settings(data=data)
     with typer.progressbar(length=contacts, label=f"Filling {workspace}", file=sys.stderr) as bar:
         try:

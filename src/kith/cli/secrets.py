@@ -9,6 +9,7 @@ from kith.cli.connect import Data, run_connected
 from kith.cli.output import AsJson, print_json
 from kith.errors import StartError
 from kith.settings import Settings, load_settings
+from kith.store.data_folder import read_secret
 from kith.store.database import Connection
 
 app = typer.Typer(
@@ -53,7 +54,5 @@ def add_kept_keys(settings: Settings) -> Settings:
     """With the keys that ``kith serve`` keeps in the data folder, where none are set."""
     from kith.integrations.vault import SECRETS_FILE  # noqa: PLC0415 - likewise
 
-    path = Path(settings.data) / SECRETS_FILE
-    if settings.secret_keys or not path.exists():
-        return settings
-    return msgspec.structs.replace(settings, secret_keys=path.read_text().strip())
+    kept = None if settings.secret_keys else read_secret(Path(settings.data) / SECRETS_FILE, "the keys of credentials")
+    return msgspec.structs.replace(settings, secret_keys=kept) if kept else settings

@@ -13,7 +13,7 @@ import msgspec
 
 from kith.errors import CODES, Exposed, StartError
 from kith.settings import Settings, load_settings
-from kith.store.data_folder import find_address
+from kith.store.data_folder import find_address, read_secret
 
 TIMEOUT_S = 60
 # Numbers keep their digits.
@@ -40,12 +40,11 @@ def find_key(settings: Settings) -> str:
     if settings.key:
         return settings.key
     kept = Path(settings.data) / ADMIN_KEY
-    try:
-        return kept.read_text("utf-8").strip()
-    except OSError:
+    if (text := read_secret(kept, "the admin key")) is None:
         raise StartError(
             f"There is no API key: set KITH_KEY, or run this where the data folder is ({kept} is not there)."
-        ) from None
+        )
+    return text
 
 
 def ask(settings: Settings, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -106,8 +106,8 @@ class Intake:
                     "a change was not taken",
                     integration=self._integration.external_id,
                     change=type(change).__name__,
+                    # Its message quotes values, which are people's.
                     code=error.code,
-                    reason=error.message,
                 )
         return taken
 

@@ -1,12 +1,20 @@
 """How processes log: one JSON object for each line on standard error, or coloured text where a person looks on."""
 
 import logging
+import re
 import sys
 
 import structlog
 
 from kith.errors import StartError
 
+# People's data that exceptions and other programs' messages quote: addresses, numbers, and PostgreSQL's details, which
+# have whole rows.
+_PEOPLE = (
+    (re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@(?=[\w-]+(\.[\w-]+)+)"), "***@"),
+    (re.compile(r"\+\d[\d ()./-]{6,}\d"), "(phone)"),
+    (re.compile(r"DETAIL:[^\n]*"), "DETAIL: (left out)"),
+)
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -21,12 +29,14 @@ def configure_logs(level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    last: list[structlog.typing.Processor]
     if sys.stderr.isatty():
         # Not the one that shows local variables: they have keys and people's data.
-        last = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        render: structlog.typing.Processor = structlog.dev.ConsoleRenderer(
+            exception_formatter=structlog.dev.plain_traceback
+        )
     else:
-        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        render = structlog.processors.JSONRenderer()
+    last: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, hide_people, render]
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -43,3 +53,13 @@ def configure_logs(level: str) -> None:
     # The pool tells of every connection that a stopping PostgreSQL cut, with its traceback; whoever asked is told too.
     logging.getLogger("asyncpg").setLevel(logging.ERROR)
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def hide_people(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What is logged without people's addresses and numbers, in tracebacks too."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            for pattern, instead in _PEOPLE:
+                value = pattern.sub(instead, value)  # noqa: PLW2901 - each takes away more
+            event[name] = value
+    return event

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -26,10 +27,10 @@ from kith.clock import SystemClock
 from kith.engine.installation import make_first
 from kith.engine.keys import new_key_text
 from kith.errors import KithError, StartError
-from kith.integrations.vault import SECRETS_FILE, new_key
+from kith.integrations.vault import SECRETS_FILE, Vault, new_key
 from kith.settings import Settings, to_environment
 from kith.store.binaries import to_bin_dir
-from kith.store.data_folder import DataLock, open_data, write_address
+from kith.store.data_folder import DataLock, make_broken, open_data, read_secret, write_address
 from kith.store.embedded import EmbeddedPostgres, die_with_parent
 from kith.store.migrate import migrate
 
@@ -41,6 +42,9 @@ STOP_S = 9.0
 PORT_PATIENCE_S = 1.0
 SILENCE_S = 10.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# What the files of the data folder are for.
+KEPT_SECRETS, KEPT_KEY = "the keys of credentials", "the admin key"
+KEY_TEXT = re.compile(r"kith_[a-z]+_[A-Za-z0-9_-]{20,}")
 
 logger = structlog.get_logger(__name__)
 
@@ -193,10 +197,20 @@ def stop(children: list[Child], postgres: EmbeddedPostgres | None) -> None:
 def make_child_settings(settings: Settings, url: str, data: Path) -> Settings:
     """What the parts are told: the same, with less time to stop than the whole has."""
     grace_s = max(1, min(settings.shutdown_grace_s, 8) // 2)
-    secret_keys = settings.secret_keys or keep(data / SECRETS_FILE, new_key)[0]
+    secret_keys = settings.secret_keys or keep_secret_keys(data / SECRETS_FILE)
     return msgspec.structs.replace(
         settings, database_url=url, data=str(data), shutdown_grace_s=grace_s, secret_keys=secret_keys
     )
+
+
+def keep_secret_keys(path: Path) -> str:
+    """The keys for credentials in the data folder. Checked here: the API would end at once, and again."""
+    text, _ = keep(path, new_key, KEPT_SECRETS)
+    try:
+        Vault(text)
+    except StartError:
+        raise make_broken(path, KEPT_SECRETS, "it holds no such key") from None
+    return text
 
 
 def check_port(host: str, port: int) -> int:
@@ -232,7 +246,9 @@ def check_port(host: str, port: int) -> int:
 def prepare(settings: Settings, data: Path) -> str:
     """Schema, first workspace and admin key; answers what to tell the user."""
     path = data / "admin.key"
-    text, is_new = keep(path, lambda: new_key_text("server"))
+    text, is_new = keep(path, lambda: new_key_text("server"), KEPT_KEY)
+    if not KEY_TEXT.fullmatch(text):
+        raise make_broken(path, KEPT_KEY, "it holds no API key")
     if not asyncio.run(prepare_database(settings, text)):
         if is_new:
             path.unlink()
@@ -255,13 +271,10 @@ def prepare(settings: Settings, data: Path) -> str:
     )
 
 
-def keep(path: Path, make_text: Callable[[], str]) -> tuple[str, bool]:
+def keep(path: Path, make_text: Callable[[], str], what: str) -> tuple[str, bool]:
     """(the secret in the file, whether it is new). On disk before it is used, so that it cannot be lost."""
-    try:
-        if text := path.read_text().strip():
-            return text, False
-    except FileNotFoundError:
-        pass
+    if kept := read_secret(path, what):
+        return kept, False
     text = make_text()
     unfinished = path.with_suffix(".new")
     unfinished.unlink(missing_ok=True)

@@ -125,6 +125,22 @@ def find_embedded_url(data: Path) -> str | None:
     return to_url(folder)
 
 
+def read_secret(path: Path, what: str) -> str | None:
+    """The one line of a file that holds a secret; None where it is missing or empty. Raises StartError."""
+    try:
+        text = path.read_text("ascii").strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "it is not text"
+        raise make_broken(path, what, reason) from None
+    return text or None
+
+
+def make_broken(path: Path, what: str, reason: str) -> StartError:
+    return StartError(f"{path} cannot be used as {what}: {reason}. Put it back from a backup, or move it away.")
+
+
 def write_address(data: Path, address: str | None) -> None:
     """Note where the server of this data folder answers; None where it does not any more."""
     path = data / ADDRESS_FILE
