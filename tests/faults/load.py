@@ -3,6 +3,7 @@
 import asyncio
 import random
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,22 +27,29 @@ class Unanswered(Exception):
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """A write that was answered 202."""
+    """A write that was answered 202. ``record_id`` is None where its record was named by email and not read."""
 
     operation_id: str
     method: str
-    record_id: str
+    record_id: str | None
     key: str | None
 
 
 @dataclass
 class Ledger:
-    """What the clients were promised. ``requests``: what was sent with a key; ``conflicts``: answers 409."""
+    """What the clients were promised.
+
+    ``requests``: what was sent with a key; ``conflicts``: answers 409; ``answers``: all, by status; ``deferred``: those
+    that only the writer checks; ``landed``: writes on a merged contact that landed on another.
+    """
 
     acknowledged: list[Acknowledged] = field(default_factory=list)
     by_key: dict[str, Acknowledged] = field(default_factory=dict)
     requests: dict[str, tuple[str, str, dict[str, Any] | None]] = field(default_factory=dict)
     conflicts: int = 0
+    answers: Counter[int] = field(default_factory=Counter)
+    deferred: int = 0
+    landed: int = 0
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def add(self, answer: httpx2.Response, key: str | None) -> Acknowledged:
@@ -81,7 +89,7 @@ class Load:
 
     def _list_shared(self, kind: str) -> list[str]:
         writes = (self.ledger.by_key.get(f"{kind} {n}") for n in range(SHARED))
-        return [write.record_id for write in writes if write is not None]
+        return [write.record_id for write in writes if write is not None and write.record_id is not None]
 
     def move(self, url: str) -> None:
         self.urls = [url]
@@ -118,6 +126,12 @@ class Load:
         only once."""
         n = next(self._numbers)
         key = f"request {n}" if chance.random() < 0.5 else None
+        if len(mine) > 1 and chance.random() < 0.06:
+            # The loser stays: writes on it land on the winner, or on whatever that is merged into.
+            winner, loser = chance.sample(mine, 2)
+            await self.send(client, "POST", f"/crm/contacts/{winner}/merge", {"loserId": loser}, key)
+            await self.send(client, "PATCH", f"/crm/contacts/{loser}", {"name": f"merged {n}"}, None)
+            return
         if mine and chance.random() < 0.4:
             await self._link(client, chance, chance.choice(mine), key)
             return
@@ -129,7 +143,7 @@ class Load:
         act = chance.random()
         if act < 0.25 or not mine:
             made = await self.send(client, "POST", "/crm/contacts", {"email": f"unique-{n}@example.com"} | held, key)
-            if made is not None:
+            if made is not None and made.record_id is not None:
                 mine.append(made.record_id)
         elif act < 0.5:
             email = f"colliding-{chance.randrange(COLLIDING_EMAILS)}@example.com"
@@ -198,16 +212,20 @@ class Load:
                         # Is it there or not? Nobody can tell. It must not be sent again.
                         return await self._wait_until_alive(client)
                     raise Unanswered from error
+                self.ledger.answers[answer.status_code] += 1
                 if answer.status_code == 503:
                     assert answer.json()["error"]["code"] == "SERVICE_UNAVAILABLE"
                     if key is None:
                         # The log did not answer in time: it may have it. As above.
                         return None
-                    raise Unanswered
+                    raise Unanswered(answer.text)
         return await self._take(answer, key)
 
     async def _take(self, answer: httpx2.Response, key: str | None) -> Acknowledged | None:
+        assert answer.status_code < 500, f"{answer.request.method} {answer.request.url}: {answer.text}"
         if answer.status_code == 202:
+            self.ledger.deferred += "X-Kith-Checks" in answer.headers
+            self.ledger.landed += "Content-Location" in answer.headers
             return await self.ledger.add(answer, key)
         code = answer.json()["error"]["code"]
         if code in CONFLICTS:

@@ -72,5 +72,12 @@ async def test_nothing_acknowledged_is_lost_or_doubled_in_a_cluster(cluster: Clu
             await load.ledger.reach(len(load.ledger.acknowledged) + chance.randrange(20, 200))
             await do_fault(cluster, load, chance, fault, name)
         await load.ledger.reach(len(load.ledger.acknowledged) + 200)
-    assert load.ledger.conflicts > 0
+    ledger = load.ledger
+    print(
+        f"{len(ledger.acknowledged):,} acknowledged, {ledger.deferred:,} of them deferred; {ledger.landed:,} landed on"
+        f" another; answers {dict(sorted(ledger.answers.items()))}"
+    )
+    assert ledger.conflicts > 0
+    assert ledger.landed > 0
+    assert {status for status in ledger.answers if status >= 500} <= {503}
     await verify(cluster, load.ledger)

@@ -22,7 +22,7 @@ from kith.model.codec import encode_envelope
 from kith.model.commands import MAKING, PATHS, Command, Envelope, Idempotency, to_resource, to_type
 from kith.model.decide import Accepted, Rejected, decide, fold, touches
 from kith.model.events import Event
-from kith.model.names import list_names, to_claim
+from kith.model.names import to_claim
 from kith.model.quotas import add_growth, frees
 from kith.model.records import Claim, Identity, Record
 from kith.model.state import Ref, State
@@ -297,7 +297,7 @@ def predict(state: State, attempt: Attempt, command: Command) -> tuple[PendingWr
     None where the state lacks what deciding needs. Raises the error of a foreseen refusal.
     """
     asked = touches(command)
-    if list_names(command) or not all(_can_decide(state, identity) for identity in asked.records):
+    if asked.by_claim or not all(_can_decide(state, identity) for identity in asked.records):
         return None
     state.know_absent(asked)
     decision = decide(state, command, attempt.at)

@@ -112,6 +112,7 @@ def touches(command: Command) -> Touches:
     if by_claim := list_names(command).values():
         named = frozenset(identity for identity in named if to_claim(identity[1]) is None)
         claims |= frozenset(by_claim)
+        return Touches(records=named, claims=claims, fresh=fresh, by_claim=True)
     return Touches(records=named, claims=claims, fresh=fresh)
 
 

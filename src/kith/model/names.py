@@ -4,7 +4,7 @@
 by the external id of the live record that holds the value when the command is applied.
 """
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -25,8 +25,12 @@ def to_name(by: str, value: int | str) -> str:
 
 def list_names(command: Command) -> dict[str, Claim]:
     """The claims that fields of the command name records by."""
-    given: dict[str, Any] = {field: getattr(command, field, "") for field in FIELDS}
-    return {field: claim for field, name in given.items() if (claim := to_claim(name)) is not None}
+    names = {}
+    for field in FIELDS:
+        name = getattr(command, field, None)
+        if name is not None and ":" in name and (claim := to_claim(name)) is not None:
+            names[field] = claim
+    return names
 
 
 def to_claim(name: str) -> Claim | None:

@@ -23,11 +23,15 @@ class Ref(msgspec.Struct, frozen=True):
 
 
 class Touches(msgspec.Struct, frozen=True, kw_only=True):
-    """What must be loaded before a command can be decided. ``fresh`` records are made by the command itself."""
+    """What must be loaded before a command can be decided. ``fresh`` records are made by the command itself.
+
+    ``by_claim``: it names some of its records by a claim: see ``kith.model.names``.
+    """
 
     records: frozenset[Identity] = frozenset()
     claims: frozenset[Claim] = frozenset()
     fresh: frozenset[Identity] = frozenset()
+    by_claim: bool = False
 
 
 class Survey(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,15 +166,20 @@ class State:
 
     def knows_end(self, identity: Identity) -> bool:
         """Whether the record is known, or known to be absent, and all that it was merged into."""
-        record = self._records.get(identity)
-        return identity in self._records and (record is None or self.find_last(record).successor is None)
+        if identity not in self._records:
+            return False
+        record = self._records[identity]
+        return record is None or record.successor is None or self.find_last(record).successor is None
 
     def list_unknown(self) -> list[Identity]:
         """What known records were merged into, and who holds known claims, where that is not known itself."""
-        known = (record for record in self._records.values() if record is not None)
-        following = [(record.kind, record.successor) for record in known if record.successor is not None]
-        holders = [holder for holder in self._holders.values() if holder is not None]
-        return [identity for identity in (*following, *holders) if identity not in self._records]
+        unknown = [holder for holder in self._holders.values() if holder is not None and holder not in self._records]
+        for record in self._records.values():
+            if record is not None and record.successor is not None:
+                following = record.kind, record.successor
+                if following not in self._records:
+                    unknown.append(following)
+        return unknown
 
     def find_ref(self, ref: Ref) -> Record | None:
         """The loaded record that is named so; a claim names its live holder."""
