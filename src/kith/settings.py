@@ -59,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     appends_max: int = 10_000
     poll_ms: int = 250
     list_recheck_s: int = 60
+    list_budget_ms: int = 750
     secret_keys: str = ""
     hubspot_url: str = "https://api.hubapi.com"
     hubspot_per_10s: int = 80
@@ -144,6 +145,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("lag_max", "Commands that it may be behind before writes are refused with 503 LOG_BEHIND. 0: any."),
     Setting("appends_max", "Writes of a process on their way to the log before new ones are refused, too. 0: any."),
     Setting("poll_ms", "How often a process looks for news when no notification came.", 1),
+    Setting(
+        "list_budget_ms",
+        "How long the dynamic lists of a workspace may take the writer at once, before the dearest become BROKEN.",
+        1,
+    ),
     Setting("list_recheck_s", "How often lists whose filters depend on the time are looked at.", 1),
     Setting(
         "secret_keys",

@@ -104,7 +104,7 @@ async def make_documents(
         known = [*records.values(), *(find_schema(workspace, entity) for entity in SCHEMAS)]
         counters = {workspace: make_counter(workspace, numbers, 1)}
         loaded = [(workspace, one) for one in known]
-        decided = await decide_batch(batch, loaded, counters, set(), now(), None, None, lambda _: DynamicLists((), ()))
+        decided = await decide_batch(batch, loaded, counters, set(), now(), None, None, lambda _: DynamicLists((), {}))
         rows = await decided.make_record_rows()
         made.append({name: rows[name] for name in SAVES if name in rows})
         for _, events in decided.list_accepted():

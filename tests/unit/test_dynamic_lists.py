@@ -30,6 +30,7 @@ def make_list(number: int, tree: Condition) -> DynamicList:
         filter_criteria={},
         timezone="UTC",
         status="ACTIVE",
+        version=1,
     )
     tree = add_default_status(tree)
     return DynamicList(

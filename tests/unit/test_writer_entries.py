@@ -20,17 +20,12 @@ class OneByOne(Writer):
         super().__init__(None, None, SystemClock(), Settings())  # type: ignore[arg-type]
         self.stored: list[int] = []
 
-    async def _cut(self, shard: int, entries: Sequence[Entry]) -> Any:
-        return entries[0]
-
-    async def _make_plan(self, shard: int, batch: Any, before: Any = None) -> Any:
+    async def _apply_plan(self, shard: int, entries: Sequence[Entry], plan: Any) -> Any:
         class Plan:
-            last = batch.position
+            last = entries[0].position
 
+        self.stored.append(Plan.last)
         return Plan
-
-    async def _store(self, shard: int, plan: Any) -> None:
-        self.stored.append(plan.last)
 
 
 async def test_entries_may_make_any_number_of_batches() -> None:
@@ -43,7 +38,7 @@ def test_a_batch_that_is_stored_is_gone_at_once() -> None:
     """Cycles are looked for seldom in the writer: a batch that is in one stays in memory for long."""
     gc.disable()
     try:
-        decided = Decided((), {}, SystemClock().now(), {}, lambda _: DynamicLists((), ()))
+        decided = Decided((), {}, SystemClock().now(), {}, lambda _: DynamicLists((), {}))
         gone = weakref.ref(decided)
         del decided
         assert gone() is None

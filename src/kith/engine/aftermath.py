@@ -4,7 +4,8 @@ Values are brought into the form of a property; dynamic lists are evaluated, who
 is told of by events that follow the command's own, and by its operation.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from kith.engine.evaluation import (
     load_last_id,
     size_window,
 )
+from kith.engine.list_costs import ListCosts, ListTooSlow, Verdicts
 from kith.engine.named import find_named
 from kith.engine.schemas import SCHEMAS
 from kith.engine.surveys import convert_values, list_walks
@@ -46,7 +48,7 @@ from kith.model.lists import List
 from kith.model.properties import Property
 from kith.model.state import Survey
 from kith.store import batch as store
-from kith.store.database import Connection
+from kith.store.database import Connection, get_lock_timeout_ms
 from kith.store.queries import load_queries
 
 _LISTS = load_queries("lists")
@@ -90,21 +92,35 @@ class _Following(NamedTuple):
 
 
 class Aftermath:
-    """That of one batch."""
+    """That of one batch. ``slowest_s`` is what the longest statement that evaluated a list took.
+
+    ``broken`` are lists that this batch breaks: they are not evaluated, also where one of its commands makes them.
+    Raises ListTooSlow where a list takes too long, and the transaction is lost then.
+    """
+
+    slowest_s = 0.0
 
     def __init__(
         self,
         connection: Connection,
         shard: int,
         decided: Decided,
-        find_lists: Callable[[int], DynamicLists],
+        lists: Mapping[int, DynamicLists],
         tally: Tally | None,
+        costs: ListCosts,
+        broken: Verdicts,
+        timeout_ms: int,
     ) -> None:
+        """``timeout_ms`` is that of all other statements of the transaction."""
         self._connection = connection
         self._shard = shard
         self._decided = decided
-        self._find_lists = find_lists
+        self._lists = lists
         self._tally = tally
+        self._costs = costs
+        self._broken = broken
+        self._timeout_ms = timeout_ms
+        self._alone = len(decided.list_operations()) <= 1
 
     async def run(self) -> None:
         conversions = self._decided.list_conversions()
@@ -124,8 +140,37 @@ class Aftermath:
         for some in following:
             await self._follow(some)
         for workspace_id, reached in self._decided.list_reached().items():
-            for wide in self._find_lists(workspace_id).list_wide():
-                await self._evaluate_reached(wide, reached)
+            if not self._lists[workspace_id].has_wide:
+                continue
+            async with self._limited(workspace_id):
+                for wide in self._lists[workspace_id].list_wide():
+                    await self._evaluate_reached(wide, reached)
+
+    @asynccontextmanager
+    async def _limited(self, workspace_id: int) -> AsyncIterator[None]:
+        """Statements within are ended when they take longer than the workspace's lists may."""
+        if not self._costs.is_limited:
+            yield
+            return
+        limit = self._costs.make_limit(workspace_id, alone=self._alone)
+        began_s = perf_counter()
+        await self._limit_statements(limit.statement_ms, limit.lock_ms)
+        self._costs.note_idle(perf_counter() - began_s)
+        yield
+        await self._limit_statements(self._timeout_ms, get_lock_timeout_ms(self._timeout_ms))
+
+    async def _limit_statements(self, statement_ms: int, lock_ms: int) -> None:
+        await self._connection.fetchrow(_LISTS["limit_statements"], str(statement_ms), str(lock_ms))
+
+    async def _evaluate(self, one: DynamicList, at: datetime, which: Candidates) -> list[Change]:
+        """As ``evaluate_list``, paid for by the workspace."""
+        began_s = perf_counter()
+        try:
+            return await evaluate_list(self._connection, self._shard, one, at, which)
+        finally:
+            took_s = perf_counter() - began_s
+            self.slowest_s = max(self.slowest_s, took_s)
+            self._costs.charge_statement(one.row.workspace_id, one.row.number, took_s)
 
     async def _evaluate_reached(self, one: DynamicList, reached: Sequence[Reached]) -> None:
         """Who enters and leaves by what the commands of the batch did; no record is reached by two of them."""
@@ -136,8 +181,10 @@ class Aftermath:
             for number in (reach.contacts if kind == "contact" else reach.companies)
         }
         for at, numbers in group_by_time(one, by_record).items():
-            which = Candidates(records=tuple(numbers))
-            changes = await evaluate_list(self._connection, self._shard, one, at, which)
+            try:
+                changes = await self._evaluate(one, at, Candidates(records=tuple(numbers)))
+            except asyncpg.QueryCanceledError as error:
+                raise ListTooSlow(one.row.workspace_id, one.row.number, surely=False) from error
             for change in changes:
                 self._decided.note_following(by_record[change.record], [tell(one, change)])
             await self._count(one, changes)
@@ -148,7 +195,7 @@ class Aftermath:
 
     def _find_following(self, envelope: Envelope, records: Sequence[Any]) -> _Following:
         """What follows from one command for whole lists."""
-        lists = self._find_lists(envelope.workspace_id)
+        lists = self._lists[envelope.workspace_id]
         following = _Following(envelope, [], [])
         match envelope.command:
             case OnProperty():
@@ -202,6 +249,7 @@ class Aftermath:
             filter_criteria=held.filter_criteria,
             timezone=held.timezone,
             status=held.status,
+            version=held.version,
         )
         made = understand(row, self._make_vocabularies(workspace_id, held.timezone))
         if isinstance(made, str):
@@ -212,18 +260,23 @@ class Aftermath:
     async def _follow(self, following: _Following) -> None:
         envelope, marks, lists = following
         broken = {one.row.number: reason for one in lists if (reason := await self._find_gone(envelope, one))}
-        marks = [mark for mark in marks if mark["number"] not in broken]
+        workspace_id = envelope.workspace_id
+        # Those that take too long are BROKEN already, and stay it.
+        marks = [
+            one for one in marks if one["number"] not in broken and (workspace_id, one["number"]) not in self._broken
+        ]
         marks += [{"number": number, "status": "BROKEN", "reason": reason} for number, reason in broken.items()]
         if marks:
             documents = store.to_documents(marks)
             await self._connection.execute(_LISTS["mark_lists"], self._shard, envelope.workspace_id, documents)
         for one in lists:
-            if one.row.number in broken:
+            reason = broken.get(one.row.number) or self._broken.get((workspace_id, one.row.number))
+            if reason:
                 if evaluates(envelope.command):
-                    result = {"status": "BROKEN", "reason": broken[one.row.number]}
-                    self._decided.note_result(envelope, result)
+                    self._decided.note_result(envelope, {"status": "BROKEN", "reason": reason})
                 continue
-            added, removed = await self._evaluate_whole(envelope, one)
+            async with self._limited(envelope.workspace_id):
+                added, removed = await self._evaluate_whole(envelope, one)
             if evaluates(envelope.command):
                 await self._note_evaluated(envelope, one, added, removed)
 
@@ -253,10 +306,11 @@ class Aftermath:
     async def _evaluate_whole(
         self, envelope: Envelope, one: DynamicList, related: tuple[int, ...] = ()
     ) -> tuple[int, int]:
-        """(how many entered, how many left), in windows whose statements end long before their timeout.
+        """(how many entered, how many left) of all records, in windows. The time for all may grow with their number.
 
         Of the records that are ``related`` to some, if any are given.
         """
+        workspace_id, number = one.row.workspace_id, one.row.number
         last = await load_last_id(self._connection, self._shard, one)
         added = removed = after = 0
         # Who is related is found by an index, and mostly few are.
@@ -267,17 +321,20 @@ class Aftermath:
             began_s, which = perf_counter(), Candidates(after=after, until=after + size, related=related)
             try:
                 async with self._connection.transaction():
-                    changes = await evaluate_list(self._connection, self._shard, one, envelope.at, which)
-            except asyncpg.QueryCanceledError:
+                    changes = await self._evaluate(one, envelope.at, which)
+            except asyncpg.QueryCanceledError as error:
                 # The records here are much larger than those before.
                 if size == 1:
-                    raise
+                    raise ListTooSlow(workspace_id, number, surely=False) from error
             else:
+                self._costs.credit(workspace_id, records=0 if related else min(size, last - after))
                 await self._save(envelope, one, changes)
                 come = sum(change.entered for change in changes)
                 added, removed, after = added + come, removed + len(changes) - come, after + size
                 if self._tally is not None:
                     await self._tally.reach(after)
+            if after <= last and self._costs.is_overdrawn(workspace_id):
+                raise ListTooSlow(workspace_id, number, surely=True)
             size = size_window(size, perf_counter() - began_s, WINDOW_RELATED if related else WINDOW_MAX)
         return added, removed
 

@@ -16,11 +16,13 @@ MEMBERS_MAX = 5000
 
 
 class Batch(NamedTuple):
-    """Commands that are applied together, entries that cannot be decoded with the reason, the last of both.
+    """Commands that are applied together, entries that cannot be decoded with the reason.
 
+    ``first`` and ``last`` are the positions of both.
     ``alone``: all before must be stored first. ``has_aftermath``: more is done when its rows are there.
     """
 
+    first: int
     last: int
     placed: list[Placed]
     poison: list[tuple[Entry, str]]
@@ -68,7 +70,7 @@ def cut_batch(decoded: Sequence[tuple[Entry, Envelope | str]], find_lists: Calla
             if members > MEMBERS_MAX:
                 break
     last = max([one.position for one in placed[-1:]] + [entry.position for entry, _ in poison[-1:]])
-    return Batch(last, placed, poison, alone, has_aftermath)
+    return Batch(decoded[0][0].position, last, placed, poison, alone, has_aftermath)
 
 
 def list_up_to(position: int, entries: Sequence[Entry]) -> list[Entry]:

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import msgspec
 
 from kith.engine.dynamic_lists import DynamicLists
+from kith.engine.list_costs import ListCosts
 from kith.engine.reach import Reach, find_reach
 from kith.engine.rows import RowMaker
 from kith.engine.schemas import SCHEMAS
@@ -90,19 +92,25 @@ async def decide_batch(
     before: "Decided | None",
     surveys: Mapping[tuple[int, Identity], Survey] | None,
     find_lists: Callable[[int], DynamicLists],
+    costs: ListCosts | None = None,
 ) -> "Decided":
     """Decide each command that is not ``known`` to be applied, and fold what it does.
 
     ``before`` is the batch in front of this one, where what was loaded may not have it yet: it knows better.
     ``surveys`` are of the properties that the batch changes, as it leaves them; ``find_lists`` knows the dynamic lists.
+    The batch ends where the lists of a workspace have taken too long, by ``costs``.
     """
-    decided = Decided(records, counters, applied_at, surveys or {}, find_lists)
+    costs = costs or ListCosts(None)
+    decided = Decided(records, counters, applied_at, surveys or {}, find_lists, costs)
     if before is not None:
         decided.build_on(before, list_keys(batch))
         known = known | before.list_operations()
     for n, placed in enumerate(batch, 1):
         if n % STRIDE == 0:
             await asyncio.sleep(0)
+        if n > 1 and costs.is_overdrawn(placed.envelope.workspace_id):
+            decided.stopped_at = placed.position
+            break
         key = (placed.envelope.workspace_id, placed.envelope.operation_id)
         if key not in known:
             known.add(key)
@@ -136,7 +144,9 @@ class Decided:
         applied_at: datetime,
         surveys: Mapping[tuple[int, Identity], Survey],
         find_lists: Callable[[int], DynamicLists],
+        costs: ListCosts | None = None,
     ) -> None:
+        self._costs = costs or ListCosts(None)
         self._states = {workspace: State(counter.numbers) for workspace, counter in counters.items()}
         self._sequences = {workspace: counter.next_event_sequence for workspace, counter in counters.items()}
         self._next_sequences = dict(self._sequences)
@@ -241,16 +251,26 @@ class Decided:
         fold(state, event)
         events = [event]
         lists = self._find_lists(workspace)
+        began_s = perf_counter() if lists.has_near else 0
+        watched = lists.has_near and self._costs.is_watched(workspace)
+        charge = partial(self._charge, workspace) if watched else None
         for identity, was in before.items():
             became = state.peek(identity)
             if isinstance(became, (Contact, Company)):
                 assert was is None or isinstance(was, (Contact, Company))
-                following = lists.follow(was, became, at, anew=event.type == "contact.merged")
+                following = lists.follow(was, became, at, charge, anew=event.type == "contact.merged")
                 if following:
                     # Each has the record as all of them leave it.
                     fold(state, following[-1])
                 events += following
+        if lists.has_near:
+            if not watched:
+                self._costs.charge(workspace, None, (perf_counter() - began_s) * 1000)
+            self._costs.credit(workspace, changes=1)
         return events
+
+    def _charge(self, workspace: int, number: int, took_s: float) -> None:
+        self._costs.charge(workspace, number, took_s * 1000)
 
     def list_reached(self) -> dict[int, list[Reached]]:
         """The commands of workspaces that have lists which look beyond their records, with how far they reach."""

@@ -4,8 +4,9 @@ What a filter says of a record itself is asked in memory, after each command. Wh
 some activities, is asked of the database when the rows of the batch are there: see ``aftermath`` and ``reach``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from time import perf_counter
 from typing import Any, Literal
 
 import msgspec
@@ -29,6 +30,8 @@ from kith.model.records import ListLink
 Kind = Literal["contact", "company"]
 # For filters that do not depend on the time.
 ANY_TIME = datetime.min.replace(tzinfo=UTC)
+# Called with the number of a list and the seconds that its filter took for one record.
+Charge = Callable[[int, float], None]
 _FIELDS: Mapping[str, str] = {
     "id": "number",
     "externalId": "external_id",
@@ -54,6 +57,7 @@ class ListRow(msgspec.Struct, frozen=True, kw_only=True):
     filter_criteria: dict[str, Any]
     timezone: str
     status: ListStatus
+    version: int
 
 
 class DynamicList(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,13 +93,16 @@ class NearLists:
         self.has_relative = any(one.relative for one in lists)
         self._index = FilterIndex((one.tree, one.vocabularies.pick((one.row.entity,)).fields, one) for one in lists)
 
-    def list_fitting(self, row: Row, at: datetime) -> set[int]:
-        """The numbers of those that the record fits."""
+    def list_fitting(self, row: Row, at: datetime, charge: Charge | None = None) -> set[int]:
+        """The numbers of those that the record fits. With ``charge`` each filter is timed."""
         fitting = set()
         for one in self._index.list_candidates(row):
+            began_s = perf_counter() if charge is not None else 0
             predicate = one.predicate
             if predicate(row) if predicate is not None else one.fits(row, at):
                 fitting.add(one.row.number)
+            if charge is not None:
+                charge(one.row.number, perf_counter() - began_s)
         return fitting
 
 
@@ -105,14 +112,12 @@ class DynamicLists:
     ``rows`` are all of them. Those that are BROKEN are not evaluated, whether their filters can be understood or not.
     """
 
-    def __init__(self, schemas: Sequence[Schema], rows: Iterable[ListRow]) -> None:
-        self.rows = list(rows)
-        zones = {row.timezone: make_vocabularies(schemas, row.timezone) for row in self.rows}
-        self.understood = {row.number: understand(row, zones[row.timezone]) for row in self.rows}
+    def __init__(self, rows: Sequence[ListRow], understood: Mapping[int, "DynamicList | str"]) -> None:
+        """``understood`` has what ``understand`` makes of each row, by number."""
+        self.rows = rows
+        self.understood = understood
         made = [
-            one
-            for row in self.rows
-            if row.status == "ACTIVE" and isinstance(one := self.understood[row.number], DynamicList)
+            one for row in rows if row.status == "ACTIVE" and isinstance(one := understood[row.number], DynamicList)
         ]
         self.all: dict[Kind, list[DynamicList]] = {
             "contact": [one for one in made if one.row.entity == "contact"],
@@ -120,6 +125,14 @@ class DynamicLists:
         }
         self._near = {kind: NearLists([one for one in some if not one.wide]) for kind, some in self.all.items()}
         self._wide = [one for one in made if one.wide]
+        # Whether some list's filter looks at the record alone.
+        self.has_near = len(self._wide) < len(made)
+
+    def without(self, numbers: Iterable[int]) -> "DynamicLists":
+        """The same lists, with these BROKEN."""
+        broken = set(numbers)
+        rows = [msgspec.structs.replace(row, status="BROKEN") if row.number in broken else row for row in self.rows]
+        return DynamicLists(rows, self.understood)
 
     @property
     def has_wide(self) -> bool:
@@ -163,11 +176,17 @@ class DynamicLists:
         ]
 
     def follow(
-        self, before: Contact | Company | None, after: Contact | Company, at: datetime, *, anew: bool
+        self,
+        before: Contact | Company | None,
+        after: Contact | Company,
+        at: datetime,
+        charge: Charge | None = None,
+        *,
+        anew: bool,
     ) -> list[Event]:
         """What the record enters and leaves by what it has become, at most one event of each, which names the lists.
 
-        ``anew``: whatever it was before.
+        ``anew``: whatever it was before. With ``charge`` each filter is timed.
         """
         kind: Kind = "contact" if isinstance(after, Contact) else "company"
         near = self._near[kind]
@@ -180,7 +199,8 @@ class DynamicLists:
         # How times are read from texts depends on no zone: those that are kept have their offset.
         vocabularies = next(iter(near.by_number.values())).vocabularies
         row = make_row(vocabularies.pick((kind,)), values)
-        fitting = near.list_fitting(row, at)
+        fitting = near.list_fitting(row, at, charge)
+        # Members of lists that are BROKEN stay: those are not in ``by_number``.
         on = {number for link in after.lists if (number := link.number) is not None and number in near.by_number}
         if fitting == on:
             return []
@@ -193,6 +213,20 @@ class DynamicLists:
         if entered:
             events.append(Event(type="list.entered", record=after, told={"lists": [one.told for one in entered]}))
         return events
+
+
+def make_lists(schemas: Sequence[Schema], rows: Iterable[ListRow], before: DynamicLists | None = None) -> DynamicLists:
+    """Understand the filters of a workspace. ``before`` has those that were understood with the same schemas."""
+    some = list(rows)
+    zones = {row.timezone: make_vocabularies(schemas, row.timezone) for row in some}
+    known = {row.number: row for row in before.rows} if before is not None else {}
+    understood = {
+        row.number: before.understood[row.number]
+        if before is not None and known.get(row.number) == row
+        else understand(row, zones[row.timezone])
+        for row in some
+    }
+    return DynamicLists(some, understood)
 
 
 def understand(row: ListRow, vocabularies: Vocabularies) -> DynamicList | str:

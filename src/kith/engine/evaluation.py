@@ -15,7 +15,8 @@ from kith.store.queries import load_queries
 WINDOW_FIRST, WINDOW_MAX = 100, 20_000
 # The same where an index finds the few among them that matter.
 WINDOW_RELATED = 1_000_000
-WINDOW_S = 1.0
+# Far below what a statement may take: the next window may have four times as many records, and larger ones.
+WINDOW_S = 0.1
 _LISTS = load_queries("lists")
 
 

@@ -1,15 +1,16 @@
 """The dynamic lists of workspaces, kept in memory: every command is held against those of its workspace."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
 
-from kith.engine.dynamic_lists import DynamicLists, ListRow
+from kith.engine.dynamic_lists import DynamicLists, ListRow, make_lists
 from kith.engine.schemas import SCHEMAS, Schemas
 from kith.model.properties import Schema
 from kith.model.state import Ref
+from kith.store.batch import to_documents
 from kith.store.database import Connection
 from kith.store.queries import load_queries
 
@@ -19,9 +20,15 @@ _LISTS = load_queries("lists")
 _decode = msgspec.json.Decoder(ListRow, float_hook=Decimal).decode
 
 
-class _Kept(NamedTuple):
+class Understood(NamedTuple):
+    """The lists of a workspace, the schemas that their filters were read with, and the stamp of both."""
+
     lists: DynamicLists
+    schemas: Sequence[Schema]
     stamp: int
+
+
+NO_LISTS = DynamicLists((), {})
 
 
 class ListCatalogue:
@@ -29,7 +36,7 @@ class ListCatalogue:
 
     def __init__(self, schemas: Schemas) -> None:
         self._schemas = schemas
-        self._kept: dict[int, _Kept] = {}
+        self._kept: dict[int, Understood] = {}
 
     def get(self, workspace_id: int) -> DynamicLists:
         """What was loaded."""
@@ -47,27 +54,36 @@ class ListCatalogue:
         self._kept.update((one, self._kept.pop(one)) for one in wanted if one in self._kept)
         while len(self._kept) > KEPT_MAX:
             del self._kept[next(one for one in self._kept if one not in wanted)]
-        loaded = await load_dynamic_lists(connection, shard, missing, self._schemas, stamp)
-        self._kept.update((workspace_id, _Kept(lists, stamp)) for workspace_id, lists in loaded.items())
+        self._kept |= await load_dynamic_lists(connection, shard, missing, self._schemas, stamp, self._kept)
 
 
 async def load_dynamic_lists(
-    connection: Connection, shard: int, workspace_ids: Sequence[int], schemas: Schemas, stamp: int
-) -> dict[int, DynamicLists]:
-    """By workspace; most have none."""
+    connection: Connection,
+    shard: int,
+    workspace_ids: Sequence[int],
+    schemas: Schemas,
+    stamp: int,
+    before: Mapping[int, Understood] = {},
+) -> dict[int, Understood]:
+    """By workspace; most have none. Of those that ``before`` has, only what changed since is read and understood."""
+    earlier = {(id_, row.number): row for id_ in workspace_ids if id_ in before for row in before[id_].lists.rows}
+    known = to_documents(
+        {"workspace_id": id_, "number": row.number, "version": row.version, "status": row.status}
+        for (id_, _), row in earlier.items()
+    )
     rows: dict[int, list[ListRow]] = {}
-    for row in await connection.fetch(_LISTS["load_dynamic_lists"], shard, workspace_ids):
-        one = _decode(row["document"])
-        rows.setdefault(one.workspace_id, []).append(one)
-    refs = [(workspace, Ref("schema", "external_id", entity)) for workspace in rows for entity in SCHEMAS]
+    for found in await connection.fetch(_LISTS["load_dynamic_lists"], shard, workspace_ids, known):
+        document, id_ = found["document"], found["workspace_id"]
+        rows.setdefault(id_, []).append(_decode(document) if document is not None else earlier[id_, found["number"]])
+    refs = [(id_, Ref("schema", "external_id", entity)) for id_ in rows for entity in SCHEMAS]
     defined = {
-        (workspace, schema.external_id): schema
-        for workspace, schema in (await schemas.load_records(connection, shard, refs, stamp) if refs else [])
+        (id_, schema.external_id): schema
+        for id_, schema in (await schemas.load_records(connection, shard, refs, stamp) if refs else [])
         if isinstance(schema, Schema)
     }
-    return {
-        workspace: DynamicLists([defined[workspace, entity] for entity in SCHEMAS], rows[workspace])
-        if workspace in rows
-        else DynamicLists((), ())
-        for workspace in workspace_ids
-    }
+    made = {}
+    for id_ in workspace_ids:
+        own = [defined[id_, entity] for entity in SCHEMAS] if id_ in rows else []
+        same = before[id_].lists if id_ in before and before[id_].schemas == own else None
+        made[id_] = Understood(make_lists(own, rows[id_], same) if id_ in rows else NO_LISTS, own, stamp)
+    return made

@@ -27,6 +27,7 @@ TELL_EVERY_S = 1.0
 # What was killed is still connected until its statement ends.
 PATIENCE_S = 15.0
 LOOK_AGAIN_S = 0.1
+CONNECTIONS = 4
 _LOG = load_queries("log")
 Tell = Callable[[str], None]
 
@@ -135,7 +136,7 @@ async def _move_to_table(connection: Connection, url: str, settings: Settings, p
 
 @asynccontextmanager
 async def _open_database(url: str, settings: Settings) -> AsyncIterator[Database]:
-    database = await Database.open(url, settings, "writer", connections_max=4)
+    database = await Database.open(url, settings, "writer", connections_max=CONNECTIONS)
     try:
         yield database
     finally:
@@ -145,6 +146,7 @@ async def _open_database(url: str, settings: Settings) -> AsyncIterator[Database
 async def _apply_all(database: Database, log: Log, settings: Settings, tell: Tell) -> int:
     """What is on the log, as the writer does it; how many entries."""
     heads = await log.load_heads()
+    settings = msgspec.structs.replace(settings, pool_connections_max=CONNECTIONS)
     writer = Writer(database, log, SystemClock(), settings)
     await writer.load_positions()
     waiting = sum(heads.values()) - await _sum_cursors(database)

@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
+import asyncpg
 import msgspec
 
 from kith.engine.decisions import Placed, list_operations, make_operation
-from kith.errors import PoisonedLog
+from kith.errors import PoisonedLog, Unavailable
 from kith.log.port import Entry
 from kith.model.codec import decode_envelope, find_retry
 from kith.model.commands import Envelope, to_resource, to_type
@@ -14,9 +15,17 @@ from kith.model.decide import Rejected
 from kith.model.events import REJECTED
 from kith.store import batch as store
 from kith.store import dead_letters
-from kith.store.database import Connection
+from kith.store.database import UNANSWERED, Connection
 
 POISON_IN_A_ROW_MAX = 20
+# What PostgreSQL may hold against an entry itself: its values, a constraint, a size, the time that a statement takes
+# (waiting for a lock ends with another error). All else is the state of things.
+ENTRYS_FAULT = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    asyncpg.QueryCanceledError,
+)
 
 
 async def check_poison(connection: Connection, shard: int, entry: Entry, reason: str) -> None:
@@ -112,3 +121,13 @@ async def know_retry(
     if not is_open:
         return known | own
     return known - own if was_set_aside else known
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether a failure says nothing about the command that it hit: then it is tried again, for ever.
+
+    A missing column or privilege, a full disk, a broken index or a lock are no reason to set aside what was accepted.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        return not isinstance(error, ENTRYS_FAULT)
+    return isinstance(error, (*UNANSWERED, MemoryError, Unavailable))

@@ -42,7 +42,7 @@ async def recheck_lists(database: Database, log: Log, clock: Clock, awaited: dic
         async with database.acquire() as connection:
             # Nothing is kept from one look to the next, so no stamp is needed.
             loaded = await load_dynamic_lists(connection, shard, [workspace_id], schemas, 0)
-            timed = [one for some in loaded[workspace_id].all.values() for one in some if one.relative]
+            timed = [one for some in loaded[workspace_id].lists.all.values() for one in some if one.relative]
             changed = [one for one in timed if await _has_changed(connection, shard, one, now)]
         for one in changed:
             envelope = Envelope(

@@ -8,11 +8,12 @@ import asyncpg
 import msgspec
 
 from kith.clock import SystemClock
-from kith.engine.apply import Writer
+from kith.engine.apply import Recorded, Writer
 from kith.errors import StartError
 from kith.log.kafka import KafkaLog
 from kith.log.port import READ_BYTES_MAX, Entry
 from kith.settings import Settings
+from kith.store.broken_lists import load_broken_lists
 from kith.store.comparison import TABLES, WRONG_TOTALS, create_database, drop_database, find_difference
 from kith.store.database import Connection, Database
 from kith.store.dead_letters import load_set_aside
@@ -134,11 +135,12 @@ async def _replay_log(
                 f" cannot be replayed from the start. {kept} keeps entries longer."
             )
     await migrate(scratch_url, partitions)
-    database = await Database.open(scratch_url, settings, "writer", connections_max=2)
+    settings = msgspec.structs.replace(settings, pool_connections_max=2)
+    database = await Database.open(scratch_url, settings, "writer")
     try:
-        # What came of these is no matter of the log alone: what they failed by may be mended by now.
-        set_aside = await load_set_aside(source)
-        writer = Writer(database, log, SystemClock(), settings, set_aside=set_aside)
+        # These do not follow from the log: what entries failed by may be mended, and lists may take less time.
+        recorded = Recorded(await load_set_aside(source), await load_broken_lists(source))
+        writer = Writer(database, log, SystemClock(), settings, recorded=recorded)
         entries = await writer.drain()
         async with database.acquire() as replayed:
             found = [await find_difference(source, replayed, table) for table in TABLES]

@@ -198,10 +198,10 @@ async def load_beginning(
 
 
 async def move_cursor(
-    connection: Connection, shard: int, expected: int, position: int, *, changes_schemas: bool = False
+    connection: Connection, shard: int, expected: int, position: int, schema_position: int | None = None
 ) -> None:
-    """Raises ConflictingWriter where the cursor is not where this writer left it."""
-    moved = await connection.fetchrow(_OPERATIONS["move_cursor"], shard, expected, position, changes_schemas)
+    """``schema_position`` is given where properties or lists change. Raises ConflictingWriter where the cursor is not where this writer left it."""
+    moved = await connection.fetchrow(_OPERATIONS["move_cursor"], shard, expected, position, schema_position)
     if moved is None:
         raise ConflictingWriter(
             f"Another writer has moved the cursor of partition {shard} on from {expected}. Only one writer may own a"
@@ -225,7 +225,7 @@ async def warm_up(connection: Connection) -> None:
     async with connection.transaction():
         await load_records(connection, nowhere, [(-1, Ref(kind, "external_id", "")) for kind in _LOADS])
         await load_beginning(connection, nowhere, nobody, now, now)
-        await connection.fetchrow(_OPERATIONS["move_cursor"], nowhere, 0, 0, False)
+        await connection.fetchrow(_OPERATIONS["move_cursor"], nowhere, 0, 0, None)
         for statement in SAVES.values():
             await connection.execute(statement, nowhere, NOTHING)
         await connection.execute(_BATCH["save_outcome"], nowhere, *[NOTHING for _ in OUTCOME])

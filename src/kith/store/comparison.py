@@ -25,6 +25,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "events": (),
     "cursors": (),
     "dead_letters": ("reason", "set_aside_at"),
+    "broken_lists": ("broken_at",),
 }
 ROWS_SHOWN_MAX = 3
 

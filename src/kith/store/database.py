@@ -49,6 +49,11 @@ def get_timeout_ms(role: Role, settings: Settings) -> int:
     return settings.write_timeout_ms if role in ("writer", "worker") else settings.read_timeout_ms
 
 
+def get_lock_timeout_ms(timeout_ms: int) -> int:
+    """How long the writer waits for a lock: a statement that waits for one ends with another error than a slow one."""
+    return max(1, timeout_ms // 2)
+
+
 def make_server_settings(role: Role, settings: Settings) -> dict[str, str]:
     """What a connection of this role is opened with; set once at the connect, never by SET."""
     chosen = {
@@ -65,6 +70,7 @@ def make_server_settings(role: Role, settings: Settings) -> dict[str, str]:
     if role == "writer":
         # A writer whose host is gone gives the cursor free for its successor.
         chosen["idle_in_transaction_session_timeout"] = "30s"
+        chosen["lock_timeout"] = str(get_lock_timeout_ms(settings.write_timeout_ms))
     if role == "query":
         # A plan made for nobody in particular is wrong for a tenant of unusual size.
         chosen["plan_cache_mode"] = "force_custom_plan"

@@ -32,6 +32,7 @@ DISTRIBUTED = (
     "command_log",
     "cursors",
     "dead_letters",
+    "broken_lists",
     "integrations",
     "sync_links",
     "sync_jobs",

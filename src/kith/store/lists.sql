@@ -82,13 +82,17 @@ UNION
 SELECT id, external_id, is_dynamic, member_count FROM lists WHERE shard = $1 AND workspace_id = $2 AND external_id = ANY ($4::text[]);
 
 -- name: load_dynamic_lists
--- Those of the workspaces whose filters can be evaluated, or could be when they were set.
-SELECT workspace_id, json_build_object('workspace_id', workspace_id, 'number', id, 'external_id', external_id,
-  'name', name, 'entity', lower(entity_type), 'filter_criteria', filter_criteria, 'timezone', timezone,
-  'status', status)::text AS document
-FROM lists
-WHERE shard = $1 AND workspace_id = ANY ($2::int[]) AND is_dynamic AND filter_criteria IS NOT NULL
-ORDER BY workspace_id, id;
+-- Those of the workspaces that have a filter, BROKEN ones too. No document where $3 has the same version and status.
+SELECT l.workspace_id, l.id AS number, CASE WHEN known.number IS NULL THEN json_build_object(
+  'workspace_id', l.workspace_id, 'number', id, 'external_id', external_id, 'name', name,
+  'entity', lower(entity_type), 'filter_criteria', filter_criteria, 'timezone', timezone, 'status', l.status,
+  'version', l.version)::text END AS document
+FROM lists l
+LEFT JOIN jsonb_to_recordset($3::jsonb) AS known (workspace_id int, number bigint, version int, status text)
+  ON known.workspace_id = l.workspace_id AND known.number = l.id AND known.version = l.version
+    AND known.status = l.status
+WHERE l.shard = $1 AND l.workspace_id = ANY ($2::int[]) AND l.is_dynamic AND l.filter_criteria IS NOT NULL
+ORDER BY l.workspace_id, l.id;
 
 -- name: mark_lists
 -- What became of filters when a property changed.
@@ -108,3 +112,21 @@ SELECT member_count FROM lists WHERE shard = $1 AND workspace_id = $2 AND id = $
 -- Workspaces with dynamic lists whose filters may depend on the time, by the words that do.
 SELECT DISTINCT shard, workspace_id FROM lists
 WHERE is_dynamic AND status = 'ACTIVE' AND filter ~ '(now|today|yesterday|tomorrow|startOf)';
+
+-- name: break_lists
+-- Lists that take too long, as of the command at $2; a replay breaks the same ones there.
+WITH kept AS (
+  INSERT INTO broken_lists (shard, position, workspace_id, list_id, reason, broken_at)
+  SELECT $1, $2, row.workspace_id, row.number, row.reason, $4
+  FROM jsonb_to_recordset($3::jsonb) AS row (workspace_id int, number bigint, reason text)
+)
+UPDATE lists SET status = 'BROKEN', reason = row.reason
+FROM jsonb_to_recordset($3::jsonb) AS row (workspace_id int, number bigint, reason text)
+WHERE lists.shard = $1 AND lists.workspace_id = row.workspace_id AND lists.id = row.number;
+
+-- name: load_broken_lists
+SELECT shard, position, workspace_id, list_id AS number, reason FROM broken_lists;
+
+-- name: limit_statements
+-- For the rest of the transaction.
+SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true);
