@@ -36,6 +36,8 @@ SETTINGS = Settings(
     append_timeout_ms=2000,
     # No list of a test takes too long because the machine is busy.
     list_budget_ms=60_000,
+    # The writer works when it is told to: until then any number of writes wait.
+    lag_workspace=0,
     secret_keys=new_key(),
     # Nobody answers there but the fake, where a test puts it.
     hubspot_url="https://fake.test/hubspot",

@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pending_writes_max: int = 100_000
     lag_slow: int = 20_000
     lag_max: int = 50_000
+    lag_workspace: int = 100
     appends_max: int = 10_000
     poll_ms: int = 250
     list_recheck_s: int = 60
@@ -143,6 +144,11 @@ SETTINGS: tuple[Setting, ...] = (
         "lag_slow", "Commands that the writer may be behind on a partition before writes to it are slowed. 0: any."
     ),
     Setting("lag_max", "Commands that it may be behind before writes are refused with 503 LOG_BEHIND. 0: any."),
+    Setting(
+        "lag_workspace",
+        "Commands of a workspace that may wait for the writer in any case. Beyond, as many as it applied for the"
+        " workspace within the last second; then writes are held back and refused. 0: any.",
+    ),
     Setting("appends_max", "Writes of a process on their way to the log before new ones are refused, too. 0: any."),
     Setting("poll_ms", "How often a process looks for news when no notification came.", 1),
     Setting(

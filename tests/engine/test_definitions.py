@@ -124,9 +124,9 @@ async def test_a_definition_stands_alone_and_nothing_is_made_ready_over_it(
     made: list[tuple[list[str], bool]] = []
     make_plan = Writer._make_plan
 
-    async def note(self: Writer, shard: int, batch: Any, before: Any = None) -> Any:
+    async def note(self: Writer, shard: int, batch: Any, lists: Any, before: Any = None) -> Any:
         made.append(([type(one.envelope.command).__name__ for one in batch.placed], before is not None))
-        return await make_plan(self, shard, batch, before)
+        return await make_plan(self, shard, batch, lists, before)
 
     monkeypatch.setattr(Writer, "_make_plan", note)
     await append(own_acts, *(create(n, "1") for n in range(8)), DEFINE, *(create(n, "1") for n in range(8, 17)))

@@ -1,5 +1,6 @@
 """When writes are slowed, refused and taken again, and what they are told meanwhile."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,8 +27,8 @@ class Gauge:
         self.slept.append(seconds)
 
     async def write(self, shard: int = 0) -> None:
-        await self.pressure.enter(shard)
-        self.pressure.leave()
+        await self.pressure.enter(shard, 1)
+        self.pressure.leave(1)
 
     async def refuse(self, shard: int = 0) -> LogBehind:
         with pytest.raises(LogBehind) as refused:
@@ -95,9 +96,9 @@ async def test_only_what_the_writer_did_of_late_counts() -> None:
 async def test_writes_on_their_way_are_bounded() -> None:
     gauge = Gauge(appends_max=2)
     for _ in range(2):
-        await gauge.pressure.enter(0)
+        await gauge.pressure.enter(0, 1)
     assert "2 writes are on their way" in (await gauge.refuse(1)).message
-    gauge.pressure.leave()
+    gauge.pressure.leave(1)
     await gauge.write(1)
 
 
@@ -118,7 +119,7 @@ async def test_zero_is_no_limit() -> None:
     gauge = Gauge()
     gauge.pressure.see_head(0, 10**9)
     for _ in range(3):
-        await gauge.pressure.enter(0)
+        await gauge.pressure.enter(0, 1)
     assert (gauge.slept, gauge.pressure.list_refused()) == ([], {})
 
 
@@ -139,3 +140,45 @@ async def test_what_others_have_appended_is_no_negative_lag() -> None:
     assert gauge.pressure.get_lag(0) == 0
     gauge.pressure.see_head(0, 59)
     await gauge.write()
+
+
+async def test_a_workspace_waits_for_its_own_writes_and_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was applied within the last second may wait, and ``lag_workspace`` in any case."""
+    monkeypatch.setattr("kith.engine.pressure.HOLD_S", 60)
+    gauge = Gauge(lag_workspace=3)
+    for position in (1, 2, 3):
+        await gauge.pressure.enter(0, 1)
+        gauge.pressure.see_appended(0, 1, position)
+        gauge.pressure.leave(1)
+    await gauge.pressure.enter(0, 2)
+    gauge.pressure.leave(2)
+    held = asyncio.create_task(gauge.pressure.enter(0, 1))
+    await asyncio.sleep(0)
+    assert not held.done()
+    gauge.pressure.see_applied(0, 1)
+    await asyncio.wait_for(held, 5)
+
+
+async def test_a_workspace_is_refused_where_the_writer_works_but_not_fast_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gauge = Gauge(lag_workspace=3)
+    for position in range(1, 21):
+        gauge.pressure.see_appended(0, 1, position)
+    monkeypatch.setattr("kith.engine.pressure.HOLD_S", 0.01)
+    held = asyncio.create_task(gauge.pressure.enter(0, 1))
+    await asyncio.sleep(0)
+    gauge.pressure.see_applied(0, 4)
+    with pytest.raises(LogBehind) as refused:
+        await held
+    assert (refused.value.code, refused.value.details) == ("LOG_BEHIND", {"lag": 16, "retryAfter": 4})
+    await gauge.pressure.enter(0, 2)
+
+
+async def test_where_the_writer_is_away_a_workspace_is_not_refused_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kith.engine.pressure.HOLD_S", 0.001)
+    gauge = Gauge(lag_workspace=3)
+    for position in range(1, 10):
+        gauge.pressure.see_appended(0, 1, position)
+    for _ in range(5):
+        await gauge.write()

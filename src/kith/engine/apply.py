@@ -186,6 +186,8 @@ class Writer:
         """Apply all that is on the log of its shards when it begins, or up to ``heads``; the number of entries."""
         await self._learn_heads(heads)
         behind = [shard for shard, head in self._heads.items() if self._positions[shard] < head]
+        if len(behind) == 1:
+            return await self._drain_shard(behind[0], stop)
         ended = await asyncio.gather(*(self._drain_shard(shard, stop) for shard in behind), return_exceptions=True)
         for one in ended:
             if isinstance(one, BaseException):

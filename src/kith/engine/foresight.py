@@ -46,6 +46,7 @@ async def _foresee_page(engine: Engine, shard: int, entries: list[Entry]) -> int
             placed = Placed(entry.position, decode_envelope(entry.data))
         except Undecodable:
             continue
+        engine.pressure.see_appended(shard, placed.envelope.workspace_id, placed.position)
         # Whether a retry is the first one only the writer knows.
         if placed.envelope.retry_of is None:
             tail.append(placed)

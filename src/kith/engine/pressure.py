@@ -13,6 +13,7 @@ from math import ceil
 import structlog
 
 from kith.clock import Clock
+from kith.engine.shares import Shares
 from kith.errors import LogBehind
 from kith.settings import Settings
 
@@ -20,6 +21,8 @@ from kith.settings import Settings
 SLOWED_S_MAX = 0.1
 # Once refused, writes are taken again when the lag is down to this share of what they are refused at.
 RESUME = 0.75
+# How long a write waits until enough of its workspace's writes are applied. Then it is refused, if any were.
+HOLD_S = 1.0
 # How far back the writer's rate is looked at.
 WINDOW = timedelta(seconds=10)
 STEP = timedelta(milliseconds=100)
@@ -44,6 +47,10 @@ class Pressure:
         self._drained: dict[int, deque[tuple[datetime, int]]] = {}
         self._refused: set[int] = set()
         self._appends = 0
+        self._shares = Shares(settings.lag_workspace)
+        # Who waits for the next batch of a shard; and shards of which none was applied while somebody waited.
+        self._held: dict[int, asyncio.Future[None]] = {}
+        self._stalled: set[int] = set()
 
     def see_head(self, shard: int, position: int) -> None:
         """The log of the shard was seen to end there, or behind it."""
@@ -55,8 +62,18 @@ class Pressure:
         self._heads[shard] = position
         self._judge(shard)
 
+    def see_appended(self, shard: int, workspace_id: int, position: int) -> None:
+        """A command of the workspace is on the log."""
+        self._shares.note_appended(shard, workspace_id, position)
+        self.see_head(shard, position)
+
     def see_applied(self, shard: int, position: int) -> None:
         """The shard was heard to be applied up to there."""
+        if position > self._applied.get(shard, 0):
+            self._stalled.discard(shard)
+            self._shares.note_applied(shard, position)
+            if (held := self._held.pop(shard, None)) is not None and not held.done():
+                held.set_result(None)
         self._applied[shard] = max(position, self._applied.get(shard, 0))
         now = self._clock.now()
         drained = self._drained.setdefault(shard, deque())
@@ -79,8 +96,10 @@ class Pressure:
     def resumes_at(self) -> int:
         return int(self._max * RESUME)
 
-    async def enter(self, shard: int) -> None:
+    async def enter(self, shard: int, workspace_id: int) -> None:
         """Let a write in, sooner or later; ``leave`` follows when it is on the log or not. Raises LogBehind."""
+        if self._shares.is_over(workspace_id):
+            await self._wait_for_share(shard, workspace_id)
         if shard in self._refused:
             lag, retry_after_s = self.get_lag(shard), self.find_retry_after_s(shard)
             raise LogBehind(
@@ -92,15 +111,44 @@ class Pressure:
         if self._appends_max and self._appends >= self._appends_max:
             raise LogBehind(f"{self._appends:,} writes are on their way to the log already. Try again in 1 s.", 1)
         self._appends += 1
+        self._shares.enter(workspace_id)
         if delay_s := self.find_delay_s(shard):
             try:
                 await self._sleep(delay_s)
             except BaseException:
-                self.leave()
+                self.leave(workspace_id)
                 raise
 
-    def leave(self) -> None:
+    def leave(self, workspace_id: int) -> None:
         self._appends -= 1
+        self._shares.leave(workspace_id)
+
+    async def _wait_for_share(self, shard: int, workspace_id: int) -> None:
+        """Hold a write of a workspace that has too many on the log. Raises LogBehind.
+
+        Where nothing at all is applied meanwhile the writer is away, and not slowed down by this workspace: then the
+        lag of the shard is the only limit, until something is applied again.
+        """
+        loop = asyncio.get_running_loop()
+        until, applied = loop.time() + HOLD_S, self._applied.get(shard)
+        while shard not in self._stalled and self._shares.is_over(workspace_id):
+            held = self._held.get(shard)
+            if held is None:
+                held = self._held[shard] = loop.create_future()
+            if (left_s := until - loop.time()) > 0:
+                await asyncio.wait([held], timeout=left_s)
+                continue
+            if self._applied.get(shard) == applied:
+                self._stalled.add(shard)
+                return
+            waiting, limit = self._shares.count(workspace_id), self._shares.find_limit(workspace_id)
+            retry_after_s = max(1, min(RETRY_AFTER_S_MAX, ceil((waiting - limit + 1) / limit)))
+            raise LogBehind(
+                f"{waiting:,} writes of this workspace wait for the writer, and {limit:,} may: what it applies in a"
+                f" second. Reads go on. Try again in {retry_after_s} s.",
+                retry_after_s,
+                {"lag": waiting},
+            )
 
     def find_delay_s(self, shard: int) -> float:
         """How long a write is held back: the more, the nearer the lag is to where writes are refused."""

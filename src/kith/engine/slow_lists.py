@@ -52,7 +52,11 @@ class SlowLists:
             "list_too_slow", shard=shard, workspace=one.workspace_id, list=one.number, commands=error.commands
         )
         if error.commands > 1 and not one.surely:
-            self._sizes[shard] = max(1, error.commands // SHRINK)
+            # Where a statement could not even be ended in time, there is no time for many attempts.
+            overdrawn = self._costs.is_overdrawn(one.workspace_id)
+            self._sizes[shard] = 1 if overdrawn else max(1, error.commands // SHRINK)
+            if overdrawn:
+                tried.add(one.number)
         elif one.surely or one.number in tried:
             self._break(shard, self._costs.condemn(one.workspace_id, one.number))
         else:

@@ -128,11 +128,12 @@ async def submit(
     What ``refs`` name is loaded first; ``make_command`` gets the state with it, and may raise. Raises LogBehind where
     the writer is.
     """
-    await engine.pressure.enter(attempt.request.workspace.shard)
+    workspace = attempt.request.workspace
+    await engine.pressure.enter(workspace.shard, workspace.id)
     try:
         return await _submit(engine, attempt, refs, make_command)
     finally:
-        engine.pressure.leave()
+        engine.pressure.leave(workspace.id)
 
 
 async def _submit(
@@ -226,7 +227,7 @@ async def _append(engine: Engine, write: PendingWrite, entry: bytes) -> int:
         else:
             engine.pending.discard(write.operation_id)
         raise
-    engine.pressure.see_head(write.shard, position)
+    engine.pressure.see_appended(write.shard, write.workspace_id, position)
     await engine.pending.acknowledge(write.operation_id, position)
     return position
 

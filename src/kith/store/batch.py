@@ -200,7 +200,10 @@ async def load_beginning(
 async def move_cursor(
     connection: Connection, shard: int, expected: int, position: int, schema_position: int | None = None
 ) -> None:
-    """``schema_position`` is given where properties or lists change. Raises ConflictingWriter where the cursor is not where this writer left it."""
+    """Move the cursor on. ``schema_position`` is given where properties or lists change.
+
+    Raises ConflictingWriter where the cursor is not where this writer left it.
+    """
     moved = await connection.fetchrow(_OPERATIONS["move_cursor"], shard, expected, position, schema_position)
     if moved is None:
         raise ConflictingWriter(
