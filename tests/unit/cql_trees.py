@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 
 from kith.cql.ast import Activities, Comparison, Condition, Related, conjoin, disjoin, negate
 from kith.cql.catalogue import Field
-from kith.cql.literals import read_value
+from kith.cql.literals import read_value, to_form
 from kith.cql.moments import make_relative
 from kith.cql.predicate import Row, make_row
 from kith.cql.vocabulary import OPERATORS, Vocabulary
@@ -114,8 +114,21 @@ def make_comparisons(
     # On a SET, contains is has_any of one: no typed tree has it.
     operators = [one for one in OPERATORS[field.kind] if (field.kind, one) != ("SET", "contains")]
     return st.sampled_from(operators).flatmap(
-        lambda operator: st.builds(Comparison, st.just(field.name), st.just(operator), operands.get(operator, values))
+        lambda operator: st.builds(
+            Comparison, st.just(field.name), st.just(operator), operands.get(operator, values)
+        ).map(partial(_in_normal_form, field))
     )
+
+
+def _in_normal_form(field: Field, comparison: Comparison) -> Comparison:
+    """Texts as the resolver leaves them, in lists no two the same."""
+    whole, value = comparison.operator in ("eq", "in"), comparison.value
+    if isinstance(value, str):
+        return Comparison(comparison.field, comparison.operator, to_form(field, value, whole=whole))
+    if isinstance(value, tuple) and field.kind in ("TEXT", "EMAIL"):
+        texts = dict.fromkeys(to_form(field, str(one), whole=whole) for one in value)
+        return Comparison(comparison.field, comparison.operator, tuple(texts))
+    return comparison
 
 
 def make_trees(vocabulary: Vocabulary, find_values: FindValues = make_values) -> st.SearchStrategy[Condition]:

@@ -8,6 +8,11 @@ import msgspec
 from kith.model.companies import CompanyStatus
 from kith.model.contacts import LifecycleStage, Module, Status
 
+# What a text is normalised to: a domain, or without the space around it.
+Form = Literal["", "domain", "trimmed"]
+PHONE_E164 = "phone e164"
+"""The name under which a record in memory has the E.164 form of its phone."""
+
 Kind = Literal["TEXT", "EMAIL", "ENUM", "NUMBER", "BOOLEAN", "DATE", "DATETIME", "SET", "JSON"]
 
 
@@ -40,6 +45,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     finds_missing: bool = False
     option_prefix: str | None = None
     only_shown: bool = False
+    form: Form = ""
+    e164: str = ""
 
     @property
     def filterable(self) -> bool:
@@ -113,7 +120,15 @@ _CONTACT_FIELDS = (
         nullable=True,
         searchable=True,
     ),
-    Field(name="phone", kind="TEXT", label="Phone", column="c.phone", nullable=True, searchable=True),
+    Field(
+        name="phone",
+        kind="TEXT",
+        label="Phone",
+        column="c.phone",
+        e164="c.phone_e164",
+        nullable=True,
+        searchable=True,
+    ),
     Field(name="avatar", kind="TEXT", label="Avatar", column="c.avatar", nullable=True),
     Field(name="status", kind="ENUM", label="Status", column="c.status", options=get_args(Status)),
     Field(
@@ -194,6 +209,7 @@ _COMPANY_FIELDS = (
         kind="TEXT",
         label="Domain",
         column="c.domain",
+        form="domain",
         key="c.domain",
         nullable=True,
         searchable=True,
@@ -219,7 +235,15 @@ _COMPANY_FIELDS = (
     Field(name="plan", kind="TEXT", label="Plan", column="c.plan", nullable=True),
     Field(name="spend", kind="NUMBER", label="Spend", column="c.spend", nullable=True),
     Field(name="website", kind="TEXT", label="Website", column="c.website", nullable=True),
-    Field(name="phone", kind="TEXT", label="Phone", column="c.phone", nullable=True, searchable=True),
+    Field(
+        name="phone",
+        kind="TEXT",
+        label="Phone",
+        column="c.phone",
+        e164="c.phone_e164",
+        nullable=True,
+        searchable=True,
+    ),
     Field(name="status", kind="ENUM", label="Status", column="c.status", options=get_args(CompanyStatus)),
     Field(name="contactCount", kind="NUMBER", label="Contact count", column="c.contact_count"),
     Field(name="properties", kind="JSON", label="Properties", column="c.properties"),

@@ -20,6 +20,7 @@ from kith.cql.moments import Range, to_days, to_instants, to_start
 from kith.model.derived import LINK, PROPERTIES
 from kith.model.search import to_tsquery
 from kith.model.text import KEY_CHARACTERS_MAX, fold_case, fold_letters, is_told_by_key, to_sort_key
+from kith.model.values import to_e164, to_phone_part
 
 NOTHING = "false"
 LAST_CODE_POINT = 0x10FFFF
@@ -208,6 +209,8 @@ class _Writer:
             return self._compare_status(comparison, field, scope)
         match field.kind:
             case "TEXT" | "EMAIL":
+                if field.e164:
+                    return self._compare_phone(comparison, field, scope)
                 return self._compare_text(comparison, field, scope)
             case "DATETIME":
                 instants = to_instants(comparison.operator, comparison.value, self.context.now, self.context.zone)
@@ -279,24 +282,37 @@ class _Writer:
             moment = datetime.combine(moment, time(), UTC)
         return f"{self.values.add(moment.isoformat())}::text::timestamptz"
 
-    def _compare_text(self, comparison: Comparison, field: Field, scope: Scope) -> str:
-        key = _rename(field.key, scope.alias) if field.key else None
-        text = write_text(field, scope.alias)
-        wanted = [fold_case(str(value)) for value in to_many(comparison.value)]
-        match comparison.operator:
+    def _compare_phone(self, comparison: Comparison, field: Field, scope: Scope) -> str:
+        """The text as it was given, or its E.164 form."""
+        own = self._compare_text(comparison, field, scope)
+        wanted = list_phones(comparison)
+        if not wanted:
+            return own
+        return f"({own} OR {self._match_text(comparison.operator, _rename(field.e164, scope.alias), wanted)})"
+
+    def _match_text(self, operator: str, text: str, wanted: Sequence[str]) -> str:
+        match operator:
             case "in" | "eq":
-                if key is None:
-                    return self._equal(text, wanted)
-                indexed = self._equal(key, [to_sort_key(value) for value in wanted])
-                return indexed if all(map(is_told_by_key, wanted)) else f"{indexed} AND {self._equal(text, wanted)}"
+                return self._equal(text, wanted)
             case "starts_with":
-                test = f"starts_with({text}, {self.values.add(wanted[0])})"
-                return test if key is None else f"{self._begin(key, wanted[0])} AND {test}"
+                return f"starts_with({text}, {self.values.add(wanted[0])})"
             case "contains":
                 return f"strpos({text}, {self.values.add(wanted[0])}) > 0"
             case "ends_with":
                 return f"right({text}, {len(wanted[0])}) = {self.values.add(wanted[0])}"
-        raise AssertionError(comparison.operator)
+        raise AssertionError(operator)
+
+    def _compare_text(self, comparison: Comparison, field: Field, scope: Scope) -> str:
+        key = _rename(field.key, scope.alias) if field.key else None
+        text = write_text(field, scope.alias)
+        wanted = [fold_case(str(value)) for value in to_many(comparison.value)]
+        if key is not None and comparison.operator in ("in", "eq"):
+            indexed = self._equal(key, [to_sort_key(value) for value in wanted])
+            return indexed if all(map(is_told_by_key, wanted)) else f"{indexed} AND {self._equal(text, wanted)}"
+        begin = (
+            f"{self._begin(key, wanted[0])} AND " if key is not None and comparison.operator == "starts_with" else ""
+        )
+        return begin + self._match_text(comparison.operator, text, wanted)
 
     def _equal(self, column: str, wanted: Sequence[str]) -> str:
         if len(wanted) == 1:
@@ -423,6 +439,12 @@ def list_named(tree: Condition, field: str) -> Iterator[str]:
             yield from list_named(tree.term, field)
         case Related():
             yield from list_named(tree.where, field)
+
+
+def list_phones(comparison: Comparison) -> list[str]:
+    """What the E.164 form of a phone is compared with; nothing where the value is no number or part of one."""
+    to_wanted = to_e164 if comparison.operator in ("eq", "in") else to_phone_part
+    return [wanted for value in to_many(comparison.value) if (wanted := to_wanted(str(value))) is not None]
 
 
 def find_successor(text: str) -> str | None:

@@ -41,7 +41,7 @@ def find_anchor(tree: Condition, fields: Fields) -> Anchor | None:
     anchors = []
     for term in _list_terms(tree):
         kind = fields[term.field].kind
-        if term.field == "status" or kind in ("DATE", "DATETIME"):
+        if term.field == "status" or kind in ("DATE", "DATETIME") or fields[term.field].e164:
             continue
         values = to_many(term.value)
         if kind in ("TEXT", "EMAIL"):

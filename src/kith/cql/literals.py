@@ -11,14 +11,17 @@ from kith.cql.ast import Moment, Scalar
 from kith.cql.catalogue import Field, Kind
 from kith.cql.faults import list_names, show, suggest
 from kith.cql.moments import EXAMPLE, read_moment
+from kith.model.companies import normalise_domain
 from kith.model.text import compose, fold_case
-from kith.model.values import NUMBER_DIGITS_MAX, check_number, check_storable
+from kith.model.values import NUMBER_DIGITS_MAX, check_number, check_storable, normalise_email
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")
 _CAPITAL_M = re.compile(r"([A-Za-z]*[+-][0-9]{1,6})M")
 _BOOLEANS = {"true": True, "false": False}
 # Enough for every number within the limits: normalising never rounds.
 _EXACT = Context(prec=NUMBER_DIGITS_MAX)
+# Operators whose values are whole ones.
+WHOLE = ("eq", "in")
 COUNT_MAX = 1_000_000_000
 PLAIN_DIGITS_MAX = 21
 
@@ -31,9 +34,62 @@ class WrongValue(ValueError):
         self.suggestion = suggestion
 
 
-def read_value(field: Field, value: Any, zone: tzinfo) -> Scalar:
-    """The value as the typed tree has it. Raises WrongValue."""
-    return _READERS[field.kind](field, value, zone)
+def read_value(field: Field, value: Any, zone: tzinfo, operator: str = "eq") -> Scalar:
+    """The value as the typed tree has it, in the normal form of the field. Raises WrongValue."""
+    read = _READERS[field.kind](field, value, zone)
+    return to_form(field, read, whole=operator in WHOLE) if isinstance(read, str) else read
+
+
+def to_form(field: Field, text: str, *, whole: bool) -> str:
+    """The text in the form in which the field has its values; ``whole``: it is all of a value and not a part."""
+    if field.kind == "EMAIL":
+        return _to_email(text, whole=whole)
+    if field.form == "domain":
+        return _to_domain(text, whole=whole)
+    if whole and field.kind == "TEXT" and (field.form or not field.name.startswith(("properties.", "link."))):
+        return text.strip() or text
+    return text
+
+
+def _to_email(text: str, *, whole: bool) -> str:
+    """An address whose domain is written in IDNA has its letters."""
+    given = (text.strip() or text) if whole else text
+    if given.isascii() and "xn--" not in given.lower():
+        return given
+    local, at, domain = given.rpartition("@")
+    decoded = local + at + ".".join(map(_decode_label, domain.split(".")))
+    try:
+        return (normalise_email(decoded) if whole else decoded) or given
+    except ValueError:
+        return decoded
+
+
+def _decode_label(label: str) -> str:
+    try:
+        return label.lower().encode().decode("idna") if label.lower().startswith("xn--") else label
+    except UnicodeError:
+        return label
+
+
+def _to_domain(text: str, *, whole: bool) -> str:
+    """Of a URL the host; letters of other scripts are in IDNA."""
+    try:
+        if whole and (domain := normalise_domain(text)) is not None:
+            return domain
+    except ValueError:
+        pass
+    host = text.partition("//")[2] or text
+    host = ".".join(map(_encode_label, (host.partition("/")[0] or host).split(".")))
+    while host.lower().startswith("www.") and len(host) > len("www."):
+        host = host[4:]
+    return host
+
+
+def _encode_label(label: str) -> str:
+    try:
+        return label if label.isascii() else label.encode("idna").decode()
+    except UnicodeError:
+        return label
 
 
 def read_option(name: str, options: tuple[str, ...], value: Any) -> str:

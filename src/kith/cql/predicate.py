@@ -9,13 +9,17 @@ from decimal import Decimal
 from operator import eq, ge, gt, le, lt
 from typing import Any, TypeVar
 
+import msgspec
+
 from kith.cql.ast import Activities, And, Comparison, Condition, Not, Or, Related, Sort
-from kith.cql.catalogue import Field, Kind
+from kith.cql.catalogue import PHONE_E164, Field, Kind
+from kith.cql.conditions import list_phones
 from kith.cql.moments import Range, to_days, to_instants, to_start
 from kith.cql.reads import ACTIVITIES
 from kith.cql.vocabulary import Vocabulary
 from kith.model.text import fold_case, to_sort_key
 from kith.model.typed_values import find_day, find_instant
+from kith.model.values import to_e164
 
 T = TypeVar("T", date, datetime)
 
@@ -48,6 +52,8 @@ def make_row(
     for name, value in values.items():
         if value is not None and (field := fields.get(name)) is not None:
             row[name] = _PREPARE[field.kind](value)
+    if "phone" in row:
+        row[PHONE_E164] = values[PHONE_E164] if PHONE_E164 in values else to_e164(str(values.get("phone") or ""))
     for name in vocabulary.relations:
         row[name] = [beyond for beyond in related.get(name, ()) if beyond["status"] != "DELETED"]
     row[ACTIVITIES] = count_activities or _count_none
@@ -185,6 +191,12 @@ def _compare(comparison: Comparison, field: Field, zone: tzinfo, now: datetime) 
         return _lie_within(name, to_instants(operator, value, now, zone))
     if field.kind == "DATE":
         return _lie_within(name, to_days(operator, value, now, zone))
+    if field.e164 and (wanted := list_phones(comparison)):
+        own = _compare(comparison, msgspec.structs.replace(field, e164=""), zone, now)
+        many = operator in ("eq", "in")
+        return _any(
+            own, _hold_many(PHONE_E164, "in", tuple(wanted)) if many else _hold(PHONE_E164, operator, wanted[0])
+        )
     if field.kind == "TEXT" or field.kind == "EMAIL":
         value = tuple(fold_case(str(text)) for text in value) if isinstance(value, tuple) else fold_case(str(value))
     if field.kind == "NUMBER":

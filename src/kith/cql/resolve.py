@@ -108,7 +108,7 @@ class _Resolver:
         operator = written.operator
         if operator not in OPERATORS[field.kind]:
             raise self._refuse_operator(written, field.name, field.kind, OPERATORS[field.kind])
-        values = [self._read(literal, field, zone) for literal in written.values]
+        values = [self._read(literal, field, zone, operator) for literal in written.values]
         if operator == "contains" and field.kind == "SET":
             operator = "has_any"
         value: Value = None
@@ -125,7 +125,7 @@ class _Resolver:
                 raise refuse_size("characters in values of CONTAINS", limit, self._contained, place, self.text)
         return Comparison(field.name, operator, value)  # type: ignore[arg-type]
 
-    def _read(self, literal: Literal, field: Field, zone: tzinfo) -> Any:
+    def _read(self, literal: Literal, field: Field, zone: tzinfo, operator: str) -> Any:
         if literal.value == "" and not self.is_stored:
             spelling = self.spellings["is_null", False]
             message = f"An empty text is no value of {field.name}. For records without a value use {spelling}."
@@ -133,7 +133,7 @@ class _Resolver:
         try:
             if field.kind in ("DATE", "DATETIME") and not self.is_stored:
                 check_unit(field.name, literal.value)
-            return read_value(field, literal.value, zone)
+            return read_value(field, literal.value, zone, operator)
         except WrongValue as wrong:
             raise self._refuse_value(wrong, literal) from None
 

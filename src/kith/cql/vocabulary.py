@@ -172,6 +172,7 @@ def _to_field(prefix: str, custom: CustomField) -> Field:
         option_prefix=str(custom.number) if kind == "SET" and prefix == PROPERTIES and custom.number else None,
         nullable=True,
         label=custom.label or custom.key,
+        form="trimmed" if custom.type in ("PHONE", "URL") else "",
         options=custom.options,
     )
 

@@ -87,7 +87,9 @@ def normalise_domain(text: str) -> str | None:
         ascii_host = host.rstrip(".").encode("idna").decode() if host.rstrip(".") else ""
     except (UnicodeError, ValueError):
         ascii_host = ""
-    domain = ascii_host.lower().removeprefix("www.")
+    domain = ascii_host.lower()
+    while domain.startswith("www.") and domain.count(".") > 1:
+        domain = domain.removeprefix("www.")
     labels = domain.split(".")
     if len(domain) > DOMAIN_CHARACTERS_MAX or len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError(f"{trimmed[:80]!r} is not a domain such as acme.com.")

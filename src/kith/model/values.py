@@ -4,6 +4,7 @@ Each function returns the normalised value or raises ``ValueError`` with a sente
 carries what came out, so applying it later needs no library that may change.
 """
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
@@ -29,6 +30,8 @@ NUMBER_EXPONENT_MAX = 100
 # list takes 101 digits, and 1e-100 with 100 digits before the exponent takes 202.
 NUMBER_EXPANSION_MAX = (NUMBER_DIGITS_MAX + NUMBER_EXPONENT_MAX + 3) // 2
 
+_PHONE_SIGNS = re.compile(r"\(0\)|[\s().\-/]")
+_PHONE_PART = re.compile(r"\+?[0-9]+")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 # The form is checked, not whether mail would arrive: addresses of closed networks (.local) are addresses.
@@ -76,6 +79,13 @@ def normalise_phone(text: str) -> tuple[str | None, str | None]:
     """(as given, in E.164 where it parses). One that does not parse is kept as given."""
     given = normalise_text(text)
     return given, to_e164(given) if given else None
+
+
+def to_phone_part(text: str) -> str | None:
+    """A part of a number as E.164 has it, None where the text is no such part: "(650) 253-" is 650253."""
+    plain = _PHONE_SIGNS.sub("", text)
+    plain = f"+{plain[2:]}" if plain.startswith("00") else plain
+    return plain if _PHONE_PART.fullmatch(plain) else None
 
 
 @lru_cache(maxsize=4096)
