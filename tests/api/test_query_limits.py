@@ -149,3 +149,22 @@ async def test_a_text_of_too_many_words_is_refused_before_it_is_parsed(free_clie
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (400, "QUERY_TOO_COMPLEX")
     assert (error["details"]["limit"], error["details"]["given"]) == (TOKENS_MAX, TOKENS_MAX + 2)
+
+
+async def test_comparisons_of_text_cost_by_their_number_and_the_length_of_the_texts(
+    client: httpx2.AsyncClient, drain: Callable[[], Awaitable[None]]
+) -> None:
+    made = await client.post("/crm/properties", json={"key": "essay", "entity": "CONTACT", "type": "TEXTAREA"})
+    assert made.status_code == 202, made.text
+    await drain()
+
+    async def find_cost(comparisons: int) -> int:
+        where = " OR ".join(f"properties.essay contains 'zq{n}'" for n in range(comparisons))
+        answer = await client.post("/crm/query", json={"entity": "contact", "where": where, "explain": True})
+        return int(answer.json()["data"]["cost"])
+
+    assert await find_cost(2) == 1
+    for _ in range(3):
+        await client.post("/crm/contacts", json={"name": "Long", "properties": {"essay": "é" * 60_000}})
+    await drain()
+    assert await find_cost(99) > 20 * await find_cost(3) > 20

@@ -4,7 +4,7 @@ And whether PostgreSQL has to plan it for its values, which may take longer than
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
@@ -43,16 +43,20 @@ class Costs:
         self._kept: dict[bytes, tuple[datetime, Estimate]] = {}
         self._outlines: dict[bytes, tuple[datetime, bytes]] = {}
 
-    async def estimate(self, workspace_id: int, key: Any, make_statement: Callable[[], Statement]) -> Estimate:
-        """In units, at least 1. ``key`` says which query of the workspace it is."""
+    async def estimate(
+        self, workspace_id: int, key: Any, statement: Statement, price: Callable[[], Awaitable[int]]
+    ) -> Estimate:
+        """In units, at least 1. ``key`` says which query of the workspace it is.
+
+        ``price`` answers what is added to the planner's cost.
+        """
         # A filter may take a megabyte; what is kept of it does not.
         key = hashlib.sha256(msgspec.json.encode((workspace_id, key))).digest()
         kept = self._find(self._kept, key)
-        return (
-            kept
-            if kept is not None
-            else self._keep(self._kept, key, await self._estimate(workspace_id, make_statement()))
-        )
+        if kept is not None:
+            return kept
+        planned = await self._estimate(workspace_id, statement)
+        return self._keep(self._kept, key, planned._replace(cost=planned.cost + await price()))
 
     async def _estimate(self, workspace_id: int, statement: Statement) -> Estimate:
         planning = compile_plan(statement)

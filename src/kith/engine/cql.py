@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import tzinfo
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import perf_counter
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ from kith.cql.vocabulary import EntityName, Vocabulary
 from kith.engine.context import Engine
 from kith.engine.costs import Estimate, check_cost
 from kith.engine.named import find_named, find_unknown
+from kith.engine.prices import price_texts
 from kith.engine.query import STATEMENTS_KEPT_MAX, Count, Page, Prepared, list_terms, place_page, run_query
 from kith.engine.vocabularies import Vocabularies
 from kith.engine.watching import watch_query
@@ -143,7 +144,9 @@ async def _estimate_groups(
     grouping = resolve_grouping(asked.aggregate, asked.group_by, vocabulary)
     where = resolved.query.where
     statement = compile_groups(resolved.sources[0], where, grouping, workspace.shard, workspace.id, resolved.context)
-    estimate = await engine.costs.estimate(workspace.id, (asked.entities, where, grouping), lambda: statement)
+    estimate = await engine.costs.estimate(
+        workspace.id, (asked.entities, where, grouping), statement, lambda: _price(engine, workspace, resolved)
+    )
     return estimate.cost, statement
 
 
@@ -298,4 +301,18 @@ async def _estimate(
     if query.offset:
         query, statement = resolved.query, compile_asked(workspace, resolved, resolved.query)
     key = (query.entities, query.where, query.sort, query.limit, query.after is None)
-    return await engine.costs.estimate(workspace.id, key, lambda: statement)
+    return await engine.costs.estimate(workspace.id, key, statement, lambda: _price(engine, workspace, resolved))
+
+
+async def _price(engine: Engine, workspace: Workspace, resolved: Resolved) -> int:
+    """What comparisons of text add to the planner's cost."""
+    return sum(
+        [
+            await price_texts(engine, workspace, source, resolved.tree, partial(_is_served, source))
+            for source in resolved.sources
+        ]
+    )
+
+
+def _is_served(source: Source, term: Condition) -> bool:
+    return is_indexed(term, source)

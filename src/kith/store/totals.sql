@@ -14,3 +14,19 @@ SELECT contact_count FROM companies WHERE shard = $1 AND workspace_id = $2 AND i
 -- name: find_list_total
 -- A list of companies has no contacts.
 SELECT member_count FROM lists WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND entity_type = $4;
+
+-- name: measure_contact
+-- How many contacts there are, and the mean bytes of the texts of the newest of them.
+SELECT (SELECT coalesce(sum(count), 0)::bigint FROM totals
+    WHERE shard = $1 AND workspace_id = $2 AND entity = 'contact' AND status = ANY ($3::text[])) AS total,
+  coalesce(avg(octet_length(name)), 0)::bigint AS name_bytes,
+  coalesce(avg(octet_length(properties::text)), 0)::bigint AS properties_bytes
+FROM (SELECT name, properties FROM contacts WHERE shard = $1 AND workspace_id = $2 ORDER BY id DESC LIMIT 5) newest;
+
+-- name: measure_company
+-- How many companies there are, and the mean bytes of the texts of the newest of them.
+SELECT (SELECT coalesce(sum(count), 0)::bigint FROM totals
+    WHERE shard = $1 AND workspace_id = $2 AND entity = 'company' AND status = ANY ($3::text[])) AS total,
+  coalesce(avg(octet_length(name)), 0)::bigint AS name_bytes,
+  coalesce(avg(octet_length(properties::text)), 0)::bigint AS properties_bytes
+FROM (SELECT name, properties FROM companies WHERE shard = $1 AND workspace_id = $2 ORDER BY id DESC LIMIT 5) newest;
