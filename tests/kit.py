@@ -38,6 +38,8 @@ SETTINGS = Settings(
     list_budget_ms=60_000,
     # The writer works when it is told to: until then any number of writes wait.
     lag_workspace=0,
+    # A test reads its own effects at once.
+    status_cache_ms=0,
     secret_keys=new_key(),
     # Nobody answers there but the fake, where a test puts it.
     hubspot_url="https://fake.test/hubspot",

@@ -91,8 +91,8 @@ class InvalidId(Exposed):
 
 
 class NotFound(Exposed):
-    def __init__(self, message: str) -> None:
-        super().__init__("NOT_FOUND", message)
+    def __init__(self, message: str, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__("NOT_FOUND", message, details)
 
 
 class Validation(Exposed):

@@ -32,6 +32,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     batch_commands_max: int = 1000
     body_bytes_max: int = 1_048_576
     body_timeout_ms: int = 30_000
+    connections_max: int = 4096
+    cors_origins: str = ""
+    status_cache_ms: int = 1000
     pool_connections_max: int = 10
     reserved_connections: int = 12
     slow_query_ms: int = 1000
@@ -115,6 +118,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("batch_commands_max", "Commands that the writer applies in one transaction, at most.", 1),
     Setting("body_bytes_max", "The largest request body, in bytes.", 1024),
     Setting("body_timeout_ms", "How long a request body may take to arrive before it is answered 408.", 1),
+    Setting(
+        "connections_max",
+        "Open HTTP connections of an API process, at most; fewer where the system allows fewer open files.",
+        1,
+    ),
+    Setting("cors_origins", "Origins whose pages may call the API, by commas. Empty: none."),
+    Setting("status_cache_ms", "How long an answer of /metrics and /readyz is given again.", 0),
     Setting("pool_connections_max", "Connections to PostgreSQL for each process, at most.", 2),
     Setting(
         "reserved_connections",

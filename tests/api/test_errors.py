@@ -15,7 +15,7 @@ from tests.kit import Kit
 
 async def test_an_unknown_path_is_not_found(client: httpx2.AsyncClient, kit: Kit) -> None:
     async with kit.open_client() as stranger:
-        answers = [await stranger.get(path) for path in ("/", "/crmx", "/nothing", "/docs/nothing", "/healthz/")]
+        answers = [await stranger.get(path) for path in ("/crmx", "/nothing", "/docs/nothing", "/healthz/")]
     answers += [await client.get(path) for path in ("/crm", "/crm/", "/crm/contacts/", "/crm/contacts/1/nothing")]
     for answer in answers:
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NOT_FOUND")
@@ -28,7 +28,7 @@ async def test_an_unknown_path_is_not_found(client: httpx2.AsyncClient, kit: Kit
         ("PUT", "/crm/contacts", "GET, HEAD, POST"),
         ("POST", "/crm/contacts/1", "DELETE, GET, HEAD, PATCH"),
         ("GET", "/crm/contacts/1/restore", "POST"),
-        ("OPTIONS", "/crm/contacts/search", "GET, HEAD"),
+        ("PUT", "/crm/contacts/search", "GET, HEAD"),
         ("POST", "/healthz", "GET, HEAD"),
         ("BREW", "/crm/contacts", "GET, HEAD, POST"),
     ],
@@ -99,7 +99,9 @@ async def test_a_failure_says_only_where_to_look_it_up(own_kit: Kit, monkeypatch
     assert "ZeroDivision" not in answer.text
     (line,) = [line for line in logs if line["log_level"] == "error"]
     assert line["correlation_id"] == "order-7"
-    assert isinstance(line["exc_info"], ZeroDivisionError)
+    assert line["error"] == "ZeroDivisionError"
+    assert "test_errors.py" in line["trace"][-1]
+    assert "secret" not in str(line)  # the message may hold what a record holds; KITH_LOG_LEVEL=debug shows it
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ async def test_a_client_that_leaves_in_mid_body_is_not_answered(kit: Kit, client
         "path": "/crm/contacts",
         "raw_path": b"/crm/contacts",
         "query_string": b"",
-        "headers": [(b"authorization", key)],
+        "headers": [(b"host", b"kith.test"), (b"authorization", key)],
     }
     await kit.app(scope, receive, send)
     assert sent == []

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 import uvicorn
+from structlog.testing import capture_logs
 from uvicorn.server import ServerState
 
 from kith.api.app import App
@@ -273,3 +275,84 @@ async def test_a_connection_on_which_nothing_comes_is_closed(kit: Kit, monkeypat
     monkeypatch.setattr("kith.api.protocol.HEAD_TIMEOUT_S", 0.1)
     async with open_wire(kit.app) as wire:
         assert await wire.is_closed()
+
+
+async def is_cut(wire: Wire) -> bool:
+    """Waits for the end of the connection, however it comes, over whatever was sent before."""
+    async with asyncio.timeout(TIMEOUT_S):
+        try:
+            while await wire.reader.read(65_536):
+                pass
+        except ConnectionError:
+            return True
+    return True
+
+
+async def test_the_body_of_a_refused_request_does_not_hold_the_connection(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kith.api.protocol.BODY_LINGER_S", 0.05)
+    await wire.send(make_head(POST, b"Content-Length: 1000"), b'{"name":')
+    assert (await wire.receive()).status == 401
+    assert await is_cut(wire)
+
+
+async def test_a_body_that_comes_whole_after_its_refusal_keeps_the_connection(wire: Wire) -> None:
+    await wire.send(make_head(POST, b"Content-Length: 2"))
+    assert (await wire.receive()).status == 401
+    await wire.send(b"{}", make_head(b"GET /healthz HTTP/1.1"))
+    assert (await wire.receive()).status == 200
+
+
+class Large:
+    """An application whose answer is larger than what a socket takes."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"50000000")]})
+            for _ in range(50):
+                await send({"type": "http.response.body", "body": b"x" * 1_000_000, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self.ended.set()
+
+
+async def test_a_client_that_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kith.api.protocol.WRITE_TIMEOUT_S", 0.05)
+    large = Large()
+    async with open_wire(large) as wire:
+        await wire.send(make_head(b"GET / HTTP/1.1") * 10)
+        async with asyncio.timeout(TIMEOUT_S):
+            await large.ended.wait()
+        assert await is_cut(wire)
+
+
+async def test_a_connection_beyond_the_limit_is_told_so_and_counted(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GuardedProtocol, "connections_max", 0)
+    with capture_logs() as logs:
+        async with open_wire(kit.app) as wire:
+            error = await check_refused(wire, 503, "SERVICE_UNAVAILABLE")
+    assert "connections open" in error["message"]
+    monkeypatch.undo()
+    async with open_wire(kit.app) as wire:
+        await wire.send(make_head(b"GET /metrics HTTP/1.1"))
+        metrics = (await wire.receive()).body.decode()
+    assert re.search(r"^kith_http_connections_refused_total [1-9]", metrics, re.MULTILINE)
+    assert re.search(r"^kith_http_connections 1\.0$", metrics, re.MULTILINE)
+    assert [line["event"] for line in logs] in (["connections_exhausted"], [])  # at most one in a while
+
+
+async def test_a_client_that_leaves_in_mid_answer_leaves_no_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    large = Large()
+    with caplog.at_level("WARNING"), capture_logs() as logs:
+        async with open_wire(large) as wire:
+            await wire.send(make_head(b"GET / HTTP/1.1") * 3)
+            await wire.reader.read(1000)
+            wire.writer.transport.abort()
+            async with asyncio.timeout(TIMEOUT_S):
+                await large.ended.wait()
+    assert logs == []
+    assert caplog.text == ""

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from kith.errors import StartError
-from kith.store import binaries
+from kith.store import binaries, embedded
 from kith.store.binaries import Account, to_identity
 from kith.store.data_folder import Folder, find_embedded_url, to_socket_folder
 from kith.store.embedded import EmbeddedPostgres, to_options
@@ -276,3 +276,33 @@ def test_nothing_is_left_behind_when_its_parent_is_killed(data: Path) -> None:
         assert alive == []
     with EmbeddedPostgres.start(data, durable=False) as server:
         assert ask(server, "SELECT 1") == 1
+
+
+def test_the_log_of_a_running_server_is_moved_away_when_it_is_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "LOG_BYTES_MAX", 1000)
+    with EmbeddedPostgres.start(tmp_path, durable=False) as server:
+        log = tmp_path / "postgresql.log"
+        with log.open("ab") as more:
+            more.write(b"x" * 2000)
+        server.rotate_log()
+        assert log.stat().st_size == 0
+        older = tmp_path / "postgresql.log.1"
+        assert older.read_bytes().endswith(b"x" * 2000)
+        assert older.stat().st_mode & 0o777 == 0o600
+    assert b"shut down" in log.read_bytes()  # the server goes on in the emptied file
+
+
+async def test_a_statement_that_fails_leaves_one_short_line_in_the_log(tmp_path: Path) -> None:
+    with EmbeddedPostgres.start(tmp_path, durable=False) as server:
+        connection = await asyncpg.connect(server.url)
+        before = (tmp_path / "postgresql.log").stat().st_size
+        await connection.execute("SET statement_timeout = 1")
+        with pytest.raises(asyncpg.QueryCanceledError):
+            await connection.execute(f"SELECT pg_sleep(60), '{'alice@example.com' * 1000}'")
+        await connection.close()
+        logged = (tmp_path / "postgresql.log").read_bytes()[before:]
+    assert b"canceling statement" in logged
+    assert len(logged) < 500
+    assert b"alice" not in logged

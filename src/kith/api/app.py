@@ -4,7 +4,8 @@ It lets the caller in, counts the request against the key's limit, finds the rou
 asks for, and turns whatever is raised into the one shape of error.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+import traceback
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from time import perf_counter
 from typing import Any
 
@@ -13,11 +14,14 @@ import uuid_utils
 
 from kith.api.auth import check_kind, check_scope, get_token
 from kith.api.calls import HookCall, OpenCall, ReadCall, WriteCall
+from kith.api.cors import make_cors_headers, make_options_answer, read_origins
+from kith.api.kept import KeptAnswer
 from kith.api.limits import Limiter, make_limit_headers, make_limit_refusal
 from kith.api.metrics import count_request
 from kith.api.requests import (
     Disconnected,
     Receive,
+    check_headers,
     check_media_type,
     find_correlation_id,
     find_wait_s,
@@ -42,6 +46,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 READ_AFTER_S = 5
+FRAMES_MAX = 30
 NO_STORING: Header = (b"cache-control", b"no-store")
 
 log = structlog.get_logger()
@@ -50,13 +55,14 @@ log = structlog.get_logger()
 class Exchange:
     """A request on its way: what is known of it so far, for the answer, the log and the metrics."""
 
-    __slots__ = ("guarded", "headers", "limit_headers", "method", "path", "route", "scope")
+    __slots__ = ("guarded", "has_repeats", "headers", "limit_headers", "method", "path", "route", "scope")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.has_repeats = len(self.headers) != len(scope["headers"])
         self.guarded = is_guarded(self.path)
         self.limit_headers: list[Header] = []
         self.route: Route | None = None
@@ -67,19 +73,27 @@ def build_app(engine: Engine) -> App:
     router = Router(TABLE)
     limiter = Limiter(engine.clock, engine.counts)
     logs_answers = engine.settings.log_level == "debug"
+    origins = read_origins(engine.settings.cors_origins)
+    kept = {entry.path: KeptAnswer(engine.settings.status_cache_ms) for entry in TABLE if entry.kept}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", f"there is no {scope['type']} here"
         started = perf_counter()
         exchange = Exchange(scope)
         try:
-            answer = await answer_request(engine, router, limiter, exchange, receive)
+            check_headers(exchange.scope, exchange.headers, exchange.has_repeats)
+            if exchange.method == "OPTIONS":
+                answer = make_options_answer(exchange.headers, router.list_methods(exchange.path, scope), origins)
+            else:
+                answer = await answer_request(engine, router, limiter, exchange, receive, kept)
         except Exposed as error:
             answer = make_error_answer(error)
         except Disconnected:
             return
         except Exception as error:  # noqa: BLE001 - the one place where whatever failed becomes an answer
-            answer = answer_failure(exchange, error)
+            answer = answer_failure(exchange, error, logs_answers)
+        if origins:
+            answer.headers += make_cors_headers(exchange.headers, origins)
         correlation_id = await send_answer(exchange, answer, send)
         route = exchange.route
         seconds = perf_counter() - started
@@ -101,7 +115,12 @@ def build_app(engine: Engine) -> App:
 
 
 async def answer_request(
-    engine: Engine, router: Router, limiter: Limiter, exchange: Exchange, receive: Receive
+    engine: Engine,
+    router: Router,
+    limiter: Limiter,
+    exchange: Exchange,
+    receive: Receive,
+    kept: Mapping[str, KeptAnswer],
 ) -> Answer:
     """Raises Exposed for what is refused, in this order: key, limit, path, scope, query, body, the verb's own."""
     caller = await admit(engine, limiter, exchange) if exchange.guarded else None
@@ -111,7 +130,10 @@ async def answer_request(
     if route.call is HookCall:
         return await route.handler(await make_hook_call(engine, exchange, receive), *values)
     if caller is None:
-        return await route.handler(OpenCall(engine), *values)
+        open_call = OpenCall(engine, exchange.headers)
+        if route.kept:
+            return await kept[route.path].get(lambda: route.handler(open_call))
+        return await route.handler(open_call, *values)
     check_scope(caller, route.call.scope)
     if route.batch:
         await take_limit(limiter, exchange, caller, "batch")
@@ -143,7 +165,7 @@ async def make_hook_call(engine: Engine, exchange: Exchange, receive: Receive) -
     path = (scope.get("raw_path") or exchange.path.encode()).decode("latin-1")
     query = scope["query_string"].decode("latin-1")
     target = f"{path}?{query}" if query else path
-    return HookCall(engine, exchange.method, target, exchange.headers, body)
+    return HookCall(engine, exchange.headers, exchange.method, target, body)
 
 
 async def admit(engine: Engine, limiter: Limiter, exchange: Exchange) -> Caller:
@@ -188,8 +210,17 @@ async def wait_as_asked(engine: Engine, exchange: Exchange, caller: Caller) -> i
     return asked_s
 
 
-def answer_failure(exchange: Exchange, error: Exception) -> Answer:
-    """A known failure of the database in its own code; anything else as 500 that says only where to look it up."""
+def describe_failure(error: BaseException) -> dict[str, Any]:
+    """The kind of an error and where it was raised. Its message may hold what somebody's record holds."""
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    return {"error": type(error).__name__, "trace": frames[-FRAMES_MAX:]}
+
+
+def answer_failure(exchange: Exchange, error: Exception, logs_values: bool) -> Answer:
+    """A known failure of the database in its own code; anything else as 500 that says only where to look it up.
+
+    ``logs_values``: the log gets the error's message as well, and the messages of what caused it.
+    """
     known = to_exposed(error)
     if known is not None:
         return make_error_answer(known)
@@ -199,7 +230,7 @@ def answer_failure(exchange: Exchange, error: Exception) -> Answer:
         correlation_id=correlation_id,
         method=exchange.method,
         route=exchange.route.path if exchange.route else exchange.path,
-        exc_info=error,
+        **({"exc_info": error} if logs_values else describe_failure(error)),
     )
     message = f"Something failed here. The server's log has it as {correlation_id}."
     answer = make_error_answer(Exposed("INTERNAL", message, {"correlationId": correlation_id}))

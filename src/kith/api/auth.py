@@ -8,16 +8,30 @@ from kith.errors import Exposed
 
 def get_token(headers: Mapping[bytes, bytes]) -> str:
     """The API key of a request, from Authorization (Bearer) or X-API-Key. Raises 401 where there is none."""
-    scheme, _, token = headers.get(b"authorization", b"").strip().partition(b" ")
+    given = headers.get(b"authorization", b"").strip()
+    scheme, _, token = given.partition(b" ")
     if scheme.lower() != b"bearer" or not token.strip():
         token = headers.get(b"x-api-key", b"")
     if not token.strip():
-        raise Exposed(
-            "UNAUTHORIZED",
-            "No API key was sent. Send 'Authorization: Bearer <key>' or 'X-API-Key: <key>'.",
-            headers={"WWW-Authenticate": 'Bearer realm="kith"'},
-        )
+        raise make_missing(given)
     return token.strip().decode("latin-1")
+
+
+def make_missing(given: bytes) -> Exposed:
+    """401 for a request without a key. ``given`` is its Authorization header: it may be a key, so it is not shown."""
+    if not given:
+        problem = "No API key was sent."
+    elif given.lower() == b"bearer":
+        problem = "The Authorization header has no key after 'Bearer'."
+    elif b" " not in given:
+        problem = "The Authorization header has a key and no scheme: 'Bearer ' is missing in front of it."
+    else:
+        problem = "The scheme of the Authorization header is not Bearer."
+    return Exposed(
+        "UNAUTHORIZED",
+        f"{problem} Send 'Authorization: Bearer <key>' or 'X-API-Key: <key>'.",
+        headers={"WWW-Authenticate": 'Bearer realm="kith"'},
+    )
 
 
 def check_kind(caller: Caller) -> None:

@@ -15,6 +15,7 @@ class OpenCall(msgspec.Struct, frozen=True):
 
     scope: ClassVar[str | None] = None
     engine: Engine
+    headers: Mapping[bytes, bytes]
 
 
 class HookCall(OpenCall, frozen=True):
@@ -25,7 +26,6 @@ class HookCall(OpenCall, frozen=True):
 
     method: str
     target: str
-    headers: Mapping[bytes, bytes]
     body: bytes
 
 

@@ -22,6 +22,9 @@ SYNC_RECORDS = Gauge(
 SYNC_PAUSED = Gauge("kith_sync_paused", "Integrations that are paused because of a problem.", ["provider"])
 DEFERRED = Counter("kith_checks_deferred", "Writes accepted that only the writer can check in full.")
 
+CONNECTIONS = Gauge("kith_http_connections", "Open HTTP connections of this process.")
+REFUSED = Counter("kith_http_connections_refused", "HTTP connections that were refused: too many were open.")
+
 _watchers: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
 
 

@@ -12,14 +12,24 @@ import httptools
 import uuid_utils
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from kith.api.metrics import CONNECTIONS, REFUSED
 from kith.api.responses import NO_SNIFFING, Header, make_error_answer
-from kith.errors import Exposed, InvalidRequest
+from kith.errors import Exposed, InvalidRequest, Unavailable
+from kith.rare_logs import RareLog
 
 HEAD_BYTES_MAX = 65_536
 HEADERS_MAX = 100
 HEAD_TIMEOUT_S = 30
 LINGER_S = 2
+BODY_LINGER_S = 5
+WRITE_TIMEOUT_S = 30
+# So much of an answer a client takes within that time, or else the connection is cut.
+WRITE_BYTES_MIN = 16_384
+# Connections beyond the limit that are told so at once; the others are cut without a word.
+REFUSALS_MAX = 16
 CLOSE: Header = (b"connection", b"close")
+
+_EXHAUSTED = RareLog("connections_exhausted")
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -27,7 +37,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     ``head_open`` while what comes next is a head, or the trailers of a chunked body, which the parser holds as it
     does a head; ``head_bytes`` came meanwhile. What shares a read with the end of a body is not counted.
+    ``connections_max`` is the number of connections that the process holds; more are refused.
     """
+
+    connections_max: int = 4096
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -36,14 +49,76 @@ class GuardedProtocol(HttpToolsProtocol):
         self.head_timer: TimerHandle | None = None
         self.refusal: Exposed | None = None
         self.refused = False
+        self.running: Any = None  # the request that is answered now, or was last
+        self.write_timer: TimerHandle | None = None
+        self.body_timer: TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self.expect_head()
+        CONNECTIONS.inc()
+        if len(self.connections) > self.connections_max:
+            REFUSED.inc()
+            _EXHAUSTED.warning(connections_max=self.connections_max)
+            if len(self.connections) > self.connections_max + REFUSALS_MAX:
+                transport.abort()
+            else:
+                self.refuse(make_too_busy(self.connections_max))
+        else:
+            self.expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        CONNECTIONS.dec()
         self.drop_head_timer()
+        self.drop_body_timer()
+        self.resume_writing()
+        # Uvicorn marks the last request only; the one that is answered may be an earlier one.
+        for cycle in (self.running, *(cycle for cycle, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self.running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def pause_writing(self) -> None:
+        """The client takes less than it is sent: from now on it is watched."""
+        super().pause_writing()
+        self.watch_writing(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        if self.write_timer is not None:
+            self.write_timer.cancel()
+            self.write_timer = None
+        super().resume_writing()
+
+    def watch_writing(self, waiting: int) -> None:
+        self.write_timer = self.loop.call_later(WRITE_TIMEOUT_S, self.check_writing, waiting)
+
+    def check_writing(self, waited: int) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        if waiting > waited - WRITE_BYTES_MIN:
+            self.transport.abort()
+        else:
+            self.watch_writing(waiting)
+
+    def on_response_complete(self) -> None:
+        """A body that is still on its way when its request is answered gets a moment, and is then cut off."""
+        super().on_response_complete()
+        if self.cycle is not None and self.cycle.response_complete and self.cycle.more_body:
+            self.body_timer = self.loop.call_later(BODY_LINGER_S, self.timeout_keep_alive_handler)
+
+    def drop_body_timer(self) -> None:
+        if self.body_timer is not None:
+            self.body_timer.cancel()
+            self.body_timer = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close, and cut the connection where the client does not take what is left for it."""
+        super().timeout_keep_alive_handler()
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(WRITE_TIMEOUT_S, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:
         if self.refused:
@@ -98,6 +173,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self.head_open = True
         self.head_bytes = 0
+        self.drop_body_timer()
         super().on_message_complete()
 
     def measure_head(self) -> int:
@@ -140,10 +216,15 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 def make_refusal(error: BaseException | None, fallback: str) -> Exposed:
-    """What the parser says of it. An error that it only passes on may quote the request, and stays here."""
+    """What to look at. The parser's own words are no help to a client, and may quote the request."""
     if error is None or isinstance(error, httptools.HttpParserCallbackError):
         return InvalidRequest(f"{fallback} Its path cannot be understood.")
-    return InvalidRequest(f"{fallback} The parser says: {error}.")
+    return InvalidRequest(f"{fallback} Check the request line, the headers, and the length or the chunks of the body.")
+
+
+def make_too_busy(connections_max: int) -> Exposed:
+    message = f"This server has its {connections_max:,} connections open. Close some, or try again in a second."
+    return Unavailable(message, retry_after_s=1)
 
 
 def make_too_large() -> Exposed:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import types
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, MutableMapping
 from decimal import Context, Decimal
 from typing import Any
@@ -26,8 +27,35 @@ CORRELATION_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 JSON_TYPE = re.compile(rb"\s*application/(?:[\w.+-]*\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
+# Headers of which a request has one at most: with two, two programs could each believe another.
+SINGLE = frozenset(
+    (
+        b"host",
+        b"authorization",
+        b"x-api-key",
+        b"content-type",
+        b"idempotency-key",
+        b"if-match",
+        b"x-read-after",
+        b"x-correlation-id",
+    )
+)
+
+
 class Disconnected(Exception):
     """The client went away before its request was whole: nobody is left to answer."""
+
+
+def check_headers(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], has_repeats: bool) -> None:
+    """Raise 400 where Host is missing, or a header that may come once comes twice. Values are never quoted."""
+    if b"host" not in headers and scope.get("http_version", "1.1") != "1.0":
+        raise InvalidRequest("The request has no Host header. HTTP/1.1 requires one.", {"header": "Host"})
+    if has_repeats:
+        names = Counter(name for name, _ in scope["headers"])
+        for name in SINGLE & names.keys():
+            if names[name] > 1:
+                shown = name.decode().title().replace("X-Api", "X-API")
+                raise InvalidRequest(f"{shown}: is there {names[name]} times. Send it once.", {"header": shown})
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], bytes_max: int, timeout_ms: int) -> bytes:

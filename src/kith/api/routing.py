@@ -5,6 +5,7 @@ The router, the documentation and the tests all read this one table.
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Literal, get_type_hints
 from urllib.parse import unquote
 
@@ -46,9 +47,16 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[str, ...]
     example: Mapping[str, Any] | None
     content_type: str
+    kept: bool
 
 
 TABLE: list[Route] = []
+# What other APIs call their verbs: never somebody's id, whether or not there is such a path here.
+NEVER_IDS = frozenset(("batch", "bulk", "count", "export", "filter", "import", "query", "search", "upsert"))
+# Letters are a name; an id has one of these.
+ID_SIGNS = "0123456789_@."
+SUGGESTED_CHARACTERS_MAX = 200
+NEAR = 0.66
 
 
 def route(
@@ -63,13 +71,14 @@ def route(
     errors: Sequence[str] = (),
     example: Mapping[str, Any] | None = None,
     content_type: str = "application/json",
+    kept: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Enter the decorated handler in the table.
 
     Its first parameter's type says which key it takes (see ``calls``); a parameter ``body`` or ``query`` is read
     from the JSON body or the query string into the struct that it is annotated with; the others are the path's.
     ``data`` is the shape of the answer's ``data``, ``errors`` the codes that only this endpoint has, ``example`` a
-    body, or query parameters, that works as it stands.
+    body, or query parameters, that works as it stands. ``kept``: the answer is the same for everybody for a moment.
     """
 
     def enter(handler: Handler) -> Handler:
@@ -99,6 +108,7 @@ def route(
                 errors=tuple(errors),
                 example=example,
                 content_type=content_type,
+                kept=kept,
             )
         )
         check_route(TABLE[-1], names)
@@ -151,33 +161,74 @@ class Router:
             if not entry.parameters:
                 self._fixed[entry.method, entry.path] = entry
 
+    def list_methods(self, path: str, scope: Mapping[str, Any]) -> list[str]:
+        """The methods of a path. Raises NOT_FOUND."""
+        node, _ = self._find_node(path, scope.get("raw_path") or path.encode())
+        if not node.routes:
+            raise self._make_not_found(path)
+        return [*node.routes, *(["HEAD"] if "GET" in node.routes else [])]
+
     def get_route(self, method: str, path: str, raw_path: bytes) -> tuple[Route, list[str]]:
         """The route and its path parameters, decoded. Raises NOT_FOUND or METHOD_NOT_ALLOWED (with Allow)."""
         fixed = self._fixed.get((method, path))
         if fixed is not None:
             return fixed, []
+        node, values = self._find_node(path, raw_path)
+        found = node.routes.get("GET" if method == "HEAD" else method)
+        if found is None:
+            raise make_refusal(node, method, path) if node.routes else self._make_not_found(path)
+        return found, values
+
+    def _find_node(self, path: str, raw_path: bytes) -> tuple[Node, list[str]]:
+        """The place of a path, and its parameters. Raises NOT_FOUND."""
         values: list[str] = []
-        node: Node | None = self._root
+        node = self._root
         for part in raw_path.decode("latin-1").split("/")[1:]:
-            assert node is not None
             name = to_text(part)
             following = node.named.get(name)
-            if following is None and node.any is not None and name:
+            if following is None and node.any is not None and name and name not in NEVER_IDS:
                 following = node.any
                 values.append(name)
             if following is None:
-                raise NotFound(f"There is no path {path[:200]}.")
+                raise self._make_not_found(path)
             node = following
-        assert node is not None
-        found = node.routes.get("GET" if method == "HEAD" else method)
-        if found is None:
-            raise make_refusal(node, method, path)
-        return found, values
+        return node, values
+
+    def _make_not_found(self, path: str) -> NotFound:
+        meant = self._suggest(path) if len(path) <= SUGGESTED_CHARACTERS_MAX else None
+        if meant is None or meant == path:
+            return NotFound(f"There is no path {path[:200]}.")
+        return NotFound(f"There is no path {path}. Did you mean {meant}?", details={"suggestion": meant})
+
+    def _suggest(self, path: str) -> str | None:
+        """The path that was probably meant: without a trailing slash, with /crm in front, or with other names."""
+        parts = [part for part in path.split("/") if part]
+        if parts and parts[0] != "crm":
+            known = self._follow(["crm", *parts]) if len(parts) > 1 or not self._follow(parts) else None
+            if known is not None:
+                return known
+        return self._follow(parts)
+
+    def _follow(self, parts: Sequence[str]) -> str | None:
+        node, found = self._root, [""]
+        for part in parts:
+            near = get_close_matches(part.lower(), node.named, n=1, cutoff=NEAR)
+            if part in node.named:
+                near = [part]
+            elif node.any is not None and (any(sign in part for sign in ID_SIGNS) or not near):
+                if part in NEVER_IDS:
+                    return None
+                found.append(part)
+                node = node.any
+                continue
+            if not near:
+                return None
+            found.append(near[0])
+            node = node.named[near[0]]
+        return "/".join(found) if node.routes else None
 
 
 def make_refusal(node: Node, method: str, path: str) -> Exposed:
-    if not node.routes:
-        return NotFound(f"There is no path {path[:200]}.")
     allowed = ", ".join(sorted({*node.routes, *(["HEAD"] if "GET" in node.routes else [])}))
     return Exposed(
         "METHOD_NOT_ALLOWED",

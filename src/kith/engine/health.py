@@ -4,10 +4,12 @@ import asyncpg
 
 from kith.engine.context import Engine
 from kith.errors import Unavailable
+from kith.rare_logs import RareLog
 from kith.store.database import UNANSWERED
 from kith.store.queries import load_queries
 
 BEHIND_S = 10
+_UNANSWERED = RareLog("part_does_not_answer")
 _LOG = load_queries("log")
 _MAINTENANCE = load_queries("maintenance")
 
@@ -17,7 +19,8 @@ async def find_missing_parts(engine: Engine) -> list[str]:
     try:
         written = await engine.database.fetchval(_MAINTENANCE["has_writer"])
     except (*UNANSWERED, asyncpg.PostgresError) as error:
-        return [f"PostgreSQL does not answer: {str(error) or type(error).__name__}"]
+        _UNANSWERED.warning(part="postgresql", reason=str(error) or type(error).__name__)
+        return ["PostgreSQL does not answer. The server's log says why."]
     if engine.queries.is_stuck:
         return ["No connection for queries is free: each has a statement that PostgreSQL has not ended yet."]
     if not written:
@@ -26,7 +29,8 @@ async def find_missing_parts(engine: Engine) -> list[str]:
         try:
             await engine.log.load_heads()
         except Unavailable as error:
-            return [f"{error.message} Reads go on; writes are refused."]
+            _UNANSWERED.warning(part="kafka", reason=error.message)
+            return ["Kafka does not answer. Reads go on; writes are refused."]
     oldest = engine.pending.find_oldest()
     behind_s = (engine.clock.now() - oldest).total_seconds() if oldest else 0
     return (

@@ -31,6 +31,7 @@ from kith.pending.port import PendingWrite, Snapshot
 from kith.pending.seal import Seal
 from kith.pending.snapshot import SharedSnapshot
 from kith.pending.trips import Trips, Unreachable
+from kith.rare_logs import RareLog
 
 # How long Redis keeps a write of a process that is gone.
 LIFE_MS = 3_600_000
@@ -42,6 +43,8 @@ REFUSALS_MAX = 50
 WAIT_FOR_OTHERS_S = 0.5
 WAIT_STEP_S = 0.002
 RESTORED_MAX = 2000
+
+_UNANSWERED = RareLog("part_does_not_answer")
 
 
 class RedisPending:
@@ -70,8 +73,9 @@ class RedisPending:
         try:
             await self._trips.call("look", [], self._prefix, 0)
         except Unreachable as error:
+            _UNANSWERED.warning(part="redis", reason=str(error))
             return (
-                f"Redis does not answer ({error}): writes are accepted, and checked against what this process has"
+                "Redis does not answer: writes are accepted, and checked against what this process has"
                 " accepted only; each process counts rate limits by itself."
             )
         return None

@@ -1,8 +1,10 @@
 """``kith api``: settings in, a running API out."""
 
+import resource
 import socket
 from collections.abc import Callable
 
+import structlog
 import uvicorn
 
 from kith.api.app import build_app
@@ -15,6 +17,11 @@ from kith.store.data_folder import get_database_url
 
 # How many objects may be new before cycles are looked for.
 OBJECTS = 50_000
+# Open files that are no HTTP connections: PostgreSQL, Redis, Kafka, the program itself.
+FILES_KEPT = 48
+FILES_MIN = 8
+
+log = structlog.get_logger()
 
 
 class AnnouncedServer(uvicorn.Server):
@@ -33,6 +40,22 @@ class AnnouncedServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_stop()
         await super().shutdown(sockets)
+
+
+def allow_connections(wanted: int) -> int:
+    """Allow this process as many open files as the system does. Answers how many connections that leaves."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (ValueError, OSError):  # some systems have a maximum of their own
+            log.info("open_files_not_raised", soft=soft, hard=hard)
+    if soft == resource.RLIM_INFINITY or soft - FILES_KEPT >= wanted:
+        return wanted
+    left = max(FILES_MIN, soft - FILES_KEPT)
+    log.warning("few_open_files", open_files_max=soft, connections_max=left)
+    return left
 
 
 async def run(settings: Settings) -> None:
@@ -55,6 +78,7 @@ async def run(settings: Settings) -> None:
             loop="none",
             proxy_headers=False,
         )
+        GuardedProtocol.connections_max = allow_connections(settings.connections_max)
         line = f"Kith's API listens on http://{settings.host}:{settings.port} ({foreseen} writes pending)"
         tune_memory(OBJECTS)
         await AnnouncedServer(config, line, engine.progress.end_waits).serve()

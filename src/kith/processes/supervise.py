@@ -160,6 +160,8 @@ def serve(settings: Settings) -> None:
         while True:
             for part in parts:
                 part.tend()
+            if postgres:
+                postgres.rotate_log()
             time.sleep(TICK_S)
     except Stopped:
         logger.info("stopping")

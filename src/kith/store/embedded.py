@@ -95,6 +95,9 @@ def to_options(memory_bytes: int, durable: bool) -> Mapping[str, str]:
         "log_timezone": "UTC",
         "log_checkpoints": "off",
         "log_line_prefix": "%m [%p] ",
+        # A client can make statements fail at will: its text, values and context stay out of the log.
+        "log_min_error_statement": "panic",
+        "log_error_verbosity": "terse",
         "cluster_name": "kith",
     }
     if not durable:
@@ -262,7 +265,8 @@ class EmbeddedPostgres:
             "unix_socket_directories": self._socket_folder.name,
         }
         arguments = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
-        with open(self._rotate_log(), "ab", opener=_open_private) as log:
+        self.rotate_log()
+        with open(self._log_path, "ab", opener=_open_private) as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
                 [self._bin_dir / "postgres", "-D", self._cluster.name, *arguments],
@@ -328,11 +332,14 @@ class EmbeddedPostgres:
     def _log_path(self) -> Path:
         return self._data / "postgresql.log"
 
-    def _rotate_log(self) -> Path:
+    def rotate_log(self) -> None:
+        """Move a large log away. The server goes on with its open file, so the file is copied and then emptied."""
         path = self._log_path
         if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
-            path.replace(path.with_suffix(".log.1"))
-        return path
+            older = path.with_suffix(".log.1")
+            with open(path, "rb") as log, open(older, "wb", opener=_open_private) as copy:
+                shutil.copyfileobj(log, copy)
+            os.truncate(path, 0)
 
     def _read_log(self) -> str:
         with open(self._log_path, "rb") as log:

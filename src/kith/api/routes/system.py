@@ -37,10 +37,43 @@ PAGE = b"""<!doctype html>
 </body>
 </html>
 """
-START = b'SwaggerUIBundle({url: "/openapi.json", dom_id: "#page", deepLinking: true, persistAuthorization: true});\n'
+START = b'SwaggerUIBundle({url: "/openapi.json", dom_id: "#page", deepLinking: true});\n'
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self';"
+    " frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
+
+
+WELCOME = b"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Kith</title>
+</head>
+<body>
+<h1>Kith</h1>
+<p>This is the HTTP API of a Kith server.</p>
+<ul>
+<li><a href="/docs">The API, to read and to try</a></li>
+<li><a href="/openapi.json">Its OpenAPI description</a></li>
+<li><a href="/readyz">Whether the server is ready</a></li>
+</ul>
+</body>
+</html>
+"""
+PLACES = {"name": "Kith", "docs": "/docs", "openapi": "/openapi.json", "readiness": "/readyz", "health": "/healthz"}
+
+
+@route("GET", "/", tag="System", kind="system", content_type="text/html")
+async def get_welcome(call: OpenCall) -> Answer:
+    """Where to go from here
+
+    A small page; JSON with `Accept: application/json`.
+    """
+    if b"application/json" in call.headers.get(b"accept", b""):
+        return make_plain_answer(json.dumps(PLACES).encode(), "application/json", vary="Accept")
+    return make_plain_answer(WELCOME, "text/html; charset=utf-8", content_security_policy=POLICY, vary="Accept")
 
 
 @route("GET", "/healthz", tag="System", kind="system")
@@ -49,7 +82,7 @@ async def get_health(_call: OpenCall) -> Answer:
     return make_plain_answer(b'{"status":"ok"}', "application/json")
 
 
-@route("GET", "/readyz", tag="System", kind="system", errors=["SERVICE_UNAVAILABLE"])
+@route("GET", "/readyz", tag="System", kind="system", errors=["SERVICE_UNAVAILABLE"], kept=True)
 async def get_readiness(call: OpenCall) -> Answer:
     """Can it serve?
 
@@ -61,7 +94,7 @@ async def get_readiness(call: OpenCall) -> Answer:
     return make_plain_answer(json.dumps(body).encode(), "application/json", 503 if missing else 200)
 
 
-@route("GET", "/metrics", tag="System", kind="system", content_type="text/plain")
+@route("GET", "/metrics", tag="System", kind="system", content_type="text/plain", kept=True)
 async def get_metrics(call: OpenCall) -> Answer:
     """Metrics for Prometheus"""
     show_sync(await count_sync(call.engine))
