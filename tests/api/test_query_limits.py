@@ -6,8 +6,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from kith.cql.ast import Comparison
 from kith.cql.compile import Statement
 from kith.cql.syntax import TOKENS_MAX
+from kith.engine import watching
 from kith.engine.context import Engine
 from kith.model.workspaces import Workspace
 from tests.api.definitions import define, find_code
@@ -168,3 +170,17 @@ async def test_comparisons_of_text_cost_by_their_number_and_the_length_of_the_te
         await client.post("/crm/contacts", json={"name": "Long", "properties": {"essay": "é" * 60_000}})
     await drain()
     assert await find_cost(99) > 20 * await find_cost(3) > 20
+
+
+async def test_a_slow_query_is_logged_without_its_values(
+    client: httpx2.AsyncClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[dict[str, Any]] = []
+    monkeypatch.setattr(watching.log, "warning", lambda event, **more: lines.append({"event": event, **more}))
+    where = Comparison("name", "contains", "secret")
+    with watching.watch_query(workspace, "query", 0, where) as watched:
+        watched.cost = 7
+    line = lines.pop()
+    assert line["event"] == "slow_query" and line["workspace"] == workspace.name and line["cost"] == 7
+    assert line["conditions"] == ["name contains"] and "secret" not in str(line)
+    assert "kith_slow_queries_total" in (await client.get("/metrics")).text
