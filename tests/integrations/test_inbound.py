@@ -68,7 +68,9 @@ class Desk:
 
     async def tell_hubspot(self, *events: dict[str, Any], secret: str = SECRET, age_s: int = 0) -> httpx2.Response:
         told = [{"objectId": 501, "portalId": 7, "eventId": 1, "occurredAt": self.now_ms + 1, **one} for one in events]
-        body = json.dumps(told).encode()
+        return await self.deliver_to_hubspot(json.dumps(told).encode(), secret, age_s)
+
+    async def deliver_to_hubspot(self, body: bytes, secret: str = SECRET, age_s: int = 0) -> httpx2.Response:
         timestamp = self.now_ms - age_s * 1000
         headers = {
             "X-HubSpot-Signature-v3": sign_hubspot(secret, "POST", PUBLIC + self.path, body, timestamp),
@@ -385,6 +387,20 @@ async def test_values_of_properties_arrive_as_their_types_have_them(
     assert (await desk.tell_hubspot(change("it", told))).json() == {"taken": 0}
     assert (await desk.tell_hubspot(change("it", ""))).json() == {"taken": 1}
     assert (await desk.get_contact())["properties"] == {}
+
+
+@pytest.mark.parametrize("quotes", ['"', ""])
+async def test_a_number_that_hubspot_sends_keeps_its_digits(desk: Desk, quotes: str) -> None:
+    digits = "12345678901234567890.123456789"
+    await desk.define("it", "NUMBER")
+    settings = {"ownership": {"properties.it": "THEIRS"}, "fields": {"contact": {"properties.it": "it"}}}
+    await desk.connect({**HUBSPOT, "settings": settings})
+    told = {**change("it", "DIGITS"), "objectId": 501, "portalId": 7, "occurredAt": desk.now_ms + 1}
+    body = json.dumps([told]).replace('"DIGITS"', f"{quotes}{digits}{quotes}").encode()
+    assert (await desk.deliver_to_hubspot(body)).json() == {"taken": 1}
+    await desk.kit.drain()
+    assert f'"it":{digits}' in (await desk.client.get("/crm/contacts/1")).text.replace(" ", "")
+    assert (await desk.deliver_to_hubspot(body)).json() == {"taken": 0}
 
 
 async def test_first_and_last_name_of_one_mailchimp_profile_both_arrive(desk: Desk) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from decimal import Decimal
 
 import httpx2
 import pytest
@@ -116,3 +117,21 @@ async def test_nothing_leaves_to_an_account_once_one_of_its_calls_was_answered_4
         await asyncio.gather(*(caller.send("GET", "/") for caller in callers))
     assert len(left) == 9
     assert min(left[1:]) - answered[0] >= 1
+
+
+async def test_numbers_keep_their_digits_on_the_way_to_a_provider_and_back(databases: list[Database]) -> None:
+    sent: list[bytes] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request.content)
+        return httpx2.Response(200, content=b'{"amount": 12345678901234567890.123456789, "vast": 1.5e308}')
+
+    async def get_headers() -> dict[str, str]:
+        return {}
+
+    limiter = Limiter(databases[0], "MAILCHIMP:digits", Rate(requests=10, seconds=1, burst=10))
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client:
+        caller = Caller(client, limiter, SystemClock(), "http://vendor.example", get_headers, lambda _: None)
+        got = await caller.send("POST", "/", {"amount": Decimal("0.12345678901234567890")})
+    assert sent == [b'{"amount":0.12345678901234567890}']
+    assert got == {"amount": Decimal("12345678901234567890.123456789"), "vast": 1.5e308}

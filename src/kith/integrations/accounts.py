@@ -248,7 +248,7 @@ async def create_integration(
             values = (external_id, fields.provider, name, sealed, _encode(settings), now, request.fingerprint)
             leaving = fields.when_leaving if fields.when_leaving is not UNSET else "archive"
             await connection.execute(
-                _SQL["insert_integration"], workspace.shard, workspace.id, *values, _encode(segment), leaving
+                _SQL["insert_integration"], workspace.shard, workspace.id, *values, _encode_segment(segment), leaving
             )
             await connection.execute(_SQL["tell_changed"])
     made = await find_made(engine, request, external_id)

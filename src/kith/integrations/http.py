@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 import httpx2
@@ -12,6 +13,7 @@ import structlog
 from kith.clock import Clock
 from kith.integrations.failures import Failure, Limited, Transient
 from kith.integrations.limiter import POSTPONED_WAIT_MAX_S, Limiter, Turn
+from kith.model.values import NUMBER_EXPONENT_MAX
 
 ATTEMPTS_MAX = 3
 # Who has taken its turn must not wait for a connection: more than the requests that are under way at once.
@@ -98,7 +100,7 @@ class Caller:
         headers = {**await self._get_headers(), "Accept": "application/json"}
         content = None
         if body is not None:
-            content = msgspec.json.encode(body)
+            content = _encode(body)
             headers["Content-Type"] = "application/json"
         request = self._client.build_request(
             method, self._url + path, content=content, params=params, headers=headers, extensions={"trace": self._watch}
@@ -153,6 +155,16 @@ def _to_reply(answer: httpx2.Response) -> Reply:
 def _decode(answer: httpx2.Response) -> Any:
     """None for what is no JSON, as a page of HTML that a proxy has made."""
     try:
-        return msgspec.json.decode(answer.content) if answer.content else None
+        return _decode_json(answer.content) if answer.content else None
     except msgspec.DecodeError:
         return None
+
+
+def _read_number(text: str) -> Decimal | float:
+    """The number with all its digits. One that no record can hold is approximate: its digits could fill the memory."""
+    number = Decimal(text)
+    return number if abs(number.adjusted()) <= NUMBER_EXPONENT_MAX else float(text)
+
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+_decode_json = msgspec.json.Decoder(float_hook=_read_number).decode

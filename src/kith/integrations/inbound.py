@@ -70,6 +70,9 @@ class _Contact(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     updated_at: datetime
 
 
+_decode_contact = msgspec.json.Decoder(_Contact, float_hook=Decimal).decode
+
+
 class Intake:
     """Takes in what is told of one integration."""
 
@@ -339,7 +342,7 @@ class Intake:
             found = await get_record(self._engine, self._workspace, "contact", ref)
         except (NotFound, InvalidId):
             return None
-        return msgspec.json.decode(found.data, type=_Contact)
+        return _decode_contact(found.data)
 
     async def _find_number(self, external_id: str) -> int | None:
         row = await self._engine.database.fetchrow(_SQL["find_linked"], *self._integration.key, "contact", external_id)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
@@ -27,6 +28,7 @@ _WIDER = {
     "company's associations": ("save_jobs_of_company", "association"),
 }
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 class Lost(Exception):
@@ -92,9 +94,7 @@ class Outbox:
 
     async def read_feed(self, after: int, limit: int) -> list[FeedEvent]:
         rows = await self._database.fetch(_SQL["read_feed"], *self._key[:2], after, limit)
-        return [
-            FeedEvent(row["sequence"], row["type"], row["resource"], msgspec.json.decode(row["data"])) for row in rows
-        ]
+        return [FeedEvent(row["sequence"], row["type"], row["resource"], _decode(row["data"])) for row in rows]
 
     async def save_jobs(self, connection: Connection, changes: Sequence[Change], now: datetime) -> None:
         """Each record at most once."""
@@ -201,7 +201,7 @@ class Outbox:
         rows = await self._database.fetch(_SQL["load_links"], *self._key, entity, sorted(set(numbers)))
         return {
             row["record_id"]: StoredLink(
-                Link(external_id=row["external_id"], hash=row["hash"], details=msgspec.json.decode(row["details"])),
+                Link(external_id=row["external_id"], hash=row["hash"], details=_decode(row["details"])),
                 row["state"],
             )
             for row in rows

@@ -15,7 +15,7 @@ import msgspec
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
-from kith.model.text import compose
+from kith.model.text import compose, fold_case
 
 TEXT_CHARACTERS_MAX = 1000
 EMAIL_CHARACTERS_MAX = 254
@@ -93,6 +93,11 @@ def to_e164(given: str) -> str | None:
     """E.164 of a number in international form, None where it does not parse. An extension is left out."""
     number = _parse_phone(given)
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164) if number is not None else None
+
+
+def to_phone(given: str) -> str:
+    """The form in which phone numbers are compared: E.164, or the folded text where that is none."""
+    return to_e164(given) or fold_case(given)
 
 
 def has_extension(given: str) -> bool:

@@ -5,6 +5,7 @@ A delivery is an array of events, which come in any order, and may come again.
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 import msgspec
@@ -37,6 +38,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     new_object_id: int | str | None = None
 
 
+_decode = msgspec.json.Decoder(list[Event], float_hook=Decimal).decode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """The changes in an account: those of a record in the order in which they happened."""
 
@@ -50,7 +55,7 @@ def parse_delivery(body: bytes) -> list[Delivery]:
     What the app made that is told is ours, and left out; where it is not said which app it was, what any app made.
     """
     try:
-        events = msgspec.json.decode(body, type=list[Event])
+        events = _decode(body)
     except msgspec.DecodeError as error:
         raise InvalidRequest(f"This is not a delivery of HubSpot's: {error}.") from None
     accounts: dict[str, dict[Event, None]] = {}
@@ -63,7 +68,7 @@ def parse_delivery(body: bytes) -> list[Delivery]:
 
 def _without_attempt(event: Event) -> Event:
     value = event.property_value
-    text = value if value is None or isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = value if value is None or isinstance(value, str) else _encode(value).decode()
     return msgspec.structs.replace(event, attempt_number=0, property_value=text)
 
 
