@@ -5,7 +5,7 @@ asks for, and turns whatever is raised into the one shape of error.
 """
 
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -33,6 +33,7 @@ from kith.api.requests import (
 from kith.api.responses import NO_SNIFFING, Answer, Header, make_error_answer
 from kith.api.routes import TABLE
 from kith.api.routing import Route, Router, is_guarded
+from kith.api.turns import Turns
 from kith.engine.access import authenticate
 from kith.engine.context import Engine
 from kith.engine.key_cache import Caller
@@ -74,6 +75,7 @@ def build_app(engine: Engine) -> App:
     limiter = Limiter(engine.clock, engine.counts)
     logs_answers = engine.settings.log_level == "debug"
     origins = read_origins(engine.settings.cors_origins)
+    turns = Turns()
     kept = {entry.path: KeptAnswer(engine.settings.status_cache_ms) for entry in TABLE if entry.kept}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,7 +87,7 @@ def build_app(engine: Engine) -> App:
             if exchange.method == "OPTIONS":
                 answer = make_options_answer(exchange.headers, router.list_methods(exchange.path, scope), origins)
             else:
-                answer = await answer_request(engine, router, limiter, exchange, receive, kept)
+                answer = await answer_request(engine, router, limiter, turns, exchange, receive, kept)
         except Exposed as error:
             answer = make_error_answer(error)
         except Disconnected:
@@ -118,6 +120,7 @@ async def answer_request(
     engine: Engine,
     router: Router,
     limiter: Limiter,
+    turns: Turns,
     exchange: Exchange,
     receive: Receive,
     kept: Mapping[str, KeptAnswer],
@@ -137,14 +140,31 @@ async def answer_request(
     check_scope(caller, route.call.scope)
     if route.batch:
         await take_limit(limiter, exchange, caller, "batch")
+    with turns.count(caller.workspace.id):
+        return await answer_caller(engine, turns, exchange, receive, route, values, caller)
+
+
+async def answer_caller(
+    engine: Engine,
+    turns: Turns,
+    exchange: Exchange,
+    receive: Receive,
+    route: Route,
+    values: Sequence[Any],
+    caller: Caller,
+) -> Answer:
+    """Answer a request with a key. A large one is read and handled in its workspace's turn."""
+    workspace_id, query_string = caller.workspace.id, exchange.scope["query_string"]
+    await turns.take(workspace_id, len(query_string))
     inputs = {}
-    query = route.read_query(scope["query_string"])
+    query = route.read_query(query_string)
     if route.query is not None:
         inputs["query"] = query
     raw = b""
     if route.body is not None or issubclass(route.call, WriteCall):
         settings = engine.settings
         raw = await read_body(receive, exchange.headers, settings.body_bytes_max, settings.body_timeout_ms)
+        await turns.take(workspace_id, len(raw))
         if raw:
             check_media_type(exchange.headers.get(b"content-type"))
         body = route.read_body(raw)
@@ -153,6 +173,8 @@ async def answer_request(
     if issubclass(route.call, WriteCall):
         return await route.handler(route.call(engine, make_write_request(exchange, caller, raw)), *values, **inputs)
     waited_s = await wait_as_asked(engine, exchange, caller)
+    if waited_s:
+        await turns.take(workspace_id, len(query_string) + len(raw))
     answer = await route.handler(ReadCall(engine, caller.workspace, caller.tier), *values, **inputs)
     if waited_s:
         answer.headers.append((b"preference-applied", b"wait=%d" % waited_s))
