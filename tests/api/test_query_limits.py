@@ -11,6 +11,8 @@ from kith.cql.compile import Statement
 from kith.cql.syntax import TOKENS_MAX
 from kith.engine import watching
 from kith.engine.context import Engine
+from kith.engine.watching import watch_query
+from kith.errors import InvalidRequest
 from kith.model.workspaces import Workspace
 from tests.api.definitions import define, find_code
 from tests.kit import Kit
@@ -153,23 +155,107 @@ async def test_a_text_of_too_many_words_is_refused_before_it_is_parsed(free_clie
     assert (error["details"]["limit"], error["details"]["given"]) == (TOKENS_MAX, TOKENS_MAX + 2)
 
 
+@pytest.fixture
+async def essays(client: httpx2.AsyncClient, drain: Drain) -> httpx2.AsyncClient:
+    """Contacts and companies may have an essay."""
+    for entity in ("CONTACT", "COMPANY"):
+        made = await client.post("/crm/properties", json={"key": "essay", "entity": entity, "type": "TEXTAREA"})
+        assert made.status_code == 202, made.text
+    await drain()
+    return client
+
+
+def make_where(comparisons: int, field: str = "properties.essay") -> str:
+    return " OR ".join(f"{field} contains 'zq{n}'" for n in range(comparisons))
+
+
+async def find_cost(client: httpx2.AsyncClient, where: str) -> int:
+    answer = await client.post("/crm/query", json={"entity": "contact", "where": where, "explain": True})
+    assert answer.status_code == 200, answer.text
+    return int(answer.json()["data"]["cost"])
+
+
 async def test_comparisons_of_text_cost_by_their_number_and_the_length_of_the_texts(
-    client: httpx2.AsyncClient, drain: Callable[[], Awaitable[None]]
+    essays: httpx2.AsyncClient, drain: Drain
 ) -> None:
-    made = await client.post("/crm/properties", json={"key": "essay", "entity": "CONTACT", "type": "TEXTAREA"})
-    assert made.status_code == 202, made.text
-    await drain()
-
-    async def find_cost(comparisons: int) -> int:
-        where = " OR ".join(f"properties.essay contains 'zq{n}'" for n in range(comparisons))
-        answer = await client.post("/crm/query", json={"entity": "contact", "where": where, "explain": True})
-        return int(answer.json()["data"]["cost"])
-
-    assert await find_cost(2) == 1
+    assert await find_cost(essays, make_where(2)) == 1
     for _ in range(3):
-        await client.post("/crm/contacts", json={"name": "Long", "properties": {"essay": "é" * 60_000}})
+        await essays.post("/crm/contacts", json={"name": "Long", "properties": {"essay": "é" * 60_000}})
     await drain()
-    assert await find_cost(99) > 20 * await find_cost(3) > 20
+    assert await find_cost(essays, make_where(99)) > 20 * await find_cost(essays, make_where(3)) > 20
+
+
+async def test_texts_have_their_price_when_the_newest_records_are_short(
+    essays: httpx2.AsyncClient, drain: Drain
+) -> None:
+    for n in range(8):
+        essay = "é" * 60_000 if n < 4 else "e"
+        await essays.post("/crm/contacts", json={"name": "x", "properties": {"essay": essay}})
+    await drain()
+    # 99 comparisons with four texts of 120 kB take 240 ms, which are 475 units.
+    assert 200 < await find_cost(essays, make_where(99)) < 800
+
+
+async def test_texts_of_related_records_have_their_price(essays: httpx2.AsyncClient, drain: Drain) -> None:
+    await essays.post("/crm/companies", json={"name": "Acme", "properties": {"essay": "é" * 60_000}})
+    for _ in range(4):
+        await essays.post("/crm/contacts", json={"name": "x"})
+    await drain()
+    where = make_where(99, "company.properties.essay")
+    unlinked = await find_cost(essays, where)
+    for number in range(1, 5):
+        await essays.post(f"/crm/contacts/{number}/companies", json={"companyId": 1})
+    await drain()
+    # Another text, as an estimate is kept for a minute. Each contact costs the 119 units of its company's text.
+    assert await find_cost(essays, make_where(98, "company.properties.essay")) > unlinked + 300
+
+
+async def test_a_condition_that_an_index_serves_lowers_the_price_only_where_it_narrows(
+    essays: httpx2.AsyncClient, drain: Drain
+) -> None:
+    for n in range(5):
+        await essays.post("/crm/contacts", json={"name": f"n{n}", "properties": {"essay": "é" * 60_000}})
+    await drain()
+    compared = make_where(99)
+    assert await find_cost(essays, f"createdAt > 2000-01-01 AND ({compared})") > 400
+    assert await find_cost(essays, f"name = 'n1' AND ({compared})") < 200
+
+
+async def test_a_query_above_the_ceiling_of_the_keys_tier_is_refused(
+    essays: httpx2.AsyncClient, drain: Drain, kit: Kit, workspace: Workspace
+) -> None:
+    for _ in range(12):
+        await essays.post("/crm/contacts", json={"name": "Long", "properties": {"essay": "é" * 60_000}})
+    await drain()
+    body = {"entity": "contact", "where": make_where(99)}
+    async with kit.open_client(await kit.make_key(workspace, tier="starter")) as starter:
+        answer = await starter.post("/crm/query", json=body)
+        assert find_code(answer) == (422, "QUERY_TOO_EXPENSIVE"), answer.text
+        details = answer.json()["error"]["details"]
+        assert (details["limit"], details["tier"]) == (1000, "starter") and details["estimatedCost"] > 1000
+        few = {"entity": "contact", "where": make_where(3)}
+        assert (await starter.post("/crm/query", json=few)).status_code == 200
+        grouped = body | {"aggregate": [{"fn": "count"}]}
+        assert find_code(await starter.post("/crm/query", json=grouped)) == (422, "QUERY_TOO_EXPENSIVE")
+    async with kit.open_client(await kit.make_key(workspace, tier="growth")) as growth:
+        told = (await growth.post("/crm/query", json=body)).json()
+        assert told["meta"]["estimatedCost"] == details["estimatedCost"]
+
+
+async def test_the_estimate_is_part_of_a_slow_querys_time(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise InvalidRequest("not estimated", {})
+
+    seen: list[str] = []
+    monkeypatch.setattr(watching.log, "warning", lambda event, **more: seen.append(more["outcome"]))
+    monkeypatch.setattr("kith.engine.cql.watch_query", lambda name, kind, _, tree: watch_query(name, kind, 0, tree))
+    monkeypatch.setattr("kith.engine.cql.check_cost", refuse)
+    for more in ({}, {"aggregate": [{"fn": "count"}]}):
+        answer = await client.post("/crm/query", json={"entity": "contact", "where": "name = x", **more})
+        assert answer.json()["error"]["message"] == "not estimated"
+    assert len(seen) == 2
 
 
 async def test_a_slow_query_is_logged_without_its_values(

@@ -96,13 +96,12 @@ async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
     resolved = await resolve_asked(engine, workspace, asked)
     query = place_page(engine, workspace, resolved.query, asked.page, asked.cursor, resolved.sorted_by)
     statement = compile_asked(workspace, resolved, query)
-    cost, is_general = await _estimate(engine, workspace, resolved, query, statement)
-    check_cost(cost, asked.tier)
-    prepared = Prepared(statement, engine.general if is_general and not query.offset else engine.queries)
-    number = None if asked.cursor is not None else asked.page or 1
-    began_s = perf_counter()
     with watch_query(workspace, "query", engine.settings.slow_query_ms, resolved.tree) as watched:
-        watched.cost = cost
+        watched.cost, is_general = await _estimate(engine, workspace, resolved, query, statement)
+        check_cost(watched.cost, asked.tier)
+        prepared = Prepared(statement, engine.general if is_general and not query.offset else engine.queries)
+        number = None if asked.cursor is not None else asked.page or 1
+        began_s = perf_counter()
         page = await run_query(
             engine,
             workspace,
@@ -115,23 +114,22 @@ async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
             resolved.sorted_by,
         )
     took_ms = round((perf_counter() - began_s) * 1000)
-    return Page(page.data, page.meta | {"queryTimeMs": took_ms, "estimatedCost": cost})
+    return Page(page.data, page.meta | {"queryTimeMs": took_ms, "estimatedCost": watched.cost})
 
 
 async def run_groups(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
     """The figures of each group of what fits. Raises as ``run_cql``, QUERY_TOO_COMPLEX beyond ``GROUPS_MAX``."""
     resolved = await resolve_asked(engine, workspace, asked)
-    cost, statement = await _estimate_groups(engine, workspace, asked, resolved)
-    check_cost(cost, asked.tier)
-    began_s = perf_counter()
     with watch_query(workspace, "groups", engine.settings.slow_query_ms, resolved.tree) as watched:
-        watched.cost = cost
+        watched.cost, statement = await _estimate_groups(engine, workspace, asked, resolved)
+        check_cost(watched.cost, asked.tier)
+        began_s = perf_counter()
         row = await engine.queries.fetchrow(statement.sql, *statement.values, workspace_id=workspace.id)
     assert row is not None
     if row["count"] > GROUPS_MAX:
         raise refuse_size("groups", GROUPS_MAX, row["count"], "groupBy")
     took_ms = round((perf_counter() - began_s) * 1000)
-    return Page(row["rows"].encode(), {"total": row["count"], "queryTimeMs": took_ms, "estimatedCost": cost})
+    return Page(row["rows"].encode(), {"total": row["count"], "queryTimeMs": took_ms, "estimatedCost": watched.cost})
 
 
 async def _estimate_groups(
@@ -308,7 +306,7 @@ async def _price(engine: Engine, workspace: Workspace, resolved: Resolved) -> in
     """What comparisons of text add to the planner's cost."""
     return sum(
         [
-            await price_texts(engine, workspace, source, resolved.tree, partial(_is_served, source))
+            await price_texts(engine, workspace, source, resolved.tree, resolved.context, partial(_is_served, source))
             for source in resolved.sources
         ]
     )
