@@ -14,10 +14,12 @@ from tools.reference import PAGES, get_tree, walk_commands
 
 from kith.api import metrics
 from kith.api.routes import TABLE
+from kith.engine import watching
 from kith.errors import CODES
 from kith.log.kafka_topic import to_group
 from kith.model.properties import PropertyEntity, PropertyGroup, PropertyType
 from kith.settings import SETTINGS, Settings
+from kith.store.data_folder import EVERYDAY
 from tests.serving import Served
 from tests.steps import BLOCK, hold_against, need_programs, open_shell, read_steps, run_step
 
@@ -125,8 +127,9 @@ def test_every_module_that_a_document_names_is_there(path: Path) -> None:
 def test_the_metrics_that_operators_are_told_of_are_those_that_there_are() -> None:
     told = set(re.findall(r"`(kith_(?!srv_|snd_|pub_)[a-z_]+)`", (ROOT / "docs" / "operations.md").read_text()))
     kinds = (metrics.Counter, metrics.Gauge, metrics.Histogram)
-    there = [one.describe()[0] for one in vars(metrics).values() if isinstance(one, kinds)]
-    assert told == {one.name + ("_total" if one.type == "counter" else "") for one in there}
+    counted = [*vars(metrics).values(), *vars(watching).values()]
+    there = [one.describe()[0] for one in counted if isinstance(one, kinds)]
+    assert told - {EVERYDAY} == {one.name + ("_total" if one.type == "counter" else "") for one in there}
 
 
 def test_what_the_runbook_quotes_is_said_somewhere_in_the_program() -> None:
@@ -145,6 +148,19 @@ def test_what_the_runbook_quotes_is_said_somewhere_in_the_program() -> None:
 
 @pytest.mark.parametrize("page", SHOWN)
 def test_what_a_document_shows_is_what_happens(page: str, serve: Served) -> None:
+    type_it(page, serve)
+
+
+@pytest.mark.parametrize("pages", [("README.md", "docs/tour.md"), *((page,) for page in SHOWN[2:])], ids="-".join)
+def test_what_a_document_shows_happens_in_a_workspace_with_others_in_it(pages: tuple[str, ...], serve: Served) -> None:
+    filled = serve.run("demo", "--contacts", "40", "--seed", "7")
+    assert filled.returncode == 0, filled.stderr
+    for page in pages:
+        type_it(page, serve)
+
+
+def type_it(page: str, serve: Served) -> None:
+    """All that a page shows, in its order."""
     need_programs("curl")
     with open_shell(serve.data.parent) as shell, serve.open_client() as reader:
         for step in read_steps(ROOT / page):

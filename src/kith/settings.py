@@ -20,6 +20,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str = ""
     data: str = ".kith"
     postgres_bin: str = ""
+    user: str = ""
     host: str = "127.0.0.1"
     port: int = 8000
     url: str = ""
@@ -101,6 +102,11 @@ SETTINGS: tuple[Setting, ...] = (
         "postgres_bin",
         "The folder of PostgreSQL's programs (15 or newer) for the server in the data folder. Empty: those that come"
         " with Kith.",
+    ),
+    Setting(
+        "user",
+        "The user, by name or number, that API, writer and worker run as where root starts them. Empty: with `kith"
+        " serve` the user of its PostgreSQL, else root.",
     ),
     Setting("host", "The address that the API listens on."),
     Setting("port", "The port that the API listens on.", 0),

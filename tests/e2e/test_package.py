@@ -76,11 +76,12 @@ def test_no_page_and_no_message_installs_what_is_somebody_elses() -> None:
 def test_an_empty_environment_gets_a_kith_that_serves(
     wheel: Path, installers: Path, installer: str, tmp_path: Path
 ) -> None:
-    home = {"HOME": str(tmp_path), "PIPX_HOME": f"{tmp_path}/pipx", "PIPX_BIN_DIR": f"{tmp_path}/bin"}
+    # What is downloaded is taken from the user's caches, where it is there; nothing else of theirs is.
+    home = {"PIP_NO_COMPILE": "1", "PIPX_HOME": f"{tmp_path}/pipx", "PIPX_BIN_DIR": f"{tmp_path}/bin"}
     home |= {"UV_TOOL_DIR": f"{tmp_path}/tools", "UV_TOOL_BIN_DIR": f"{tmp_path}/bin"}
     if installer == "pip":
         run(sys.executable, "-m", "venv", tmp_path)
-        run(tmp_path / "bin/pip", "--disable-pip-version-check", "install", "-q", wheel)
+        run(tmp_path / "bin/pip", "--disable-pip-version-check", "install", "-q", wheel, **home)
     elif installer == "pipx":
         run(installers / "pipx", "install", "--python", sys.executable, wheel, **home)
     else:

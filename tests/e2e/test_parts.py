@@ -1,5 +1,6 @@
 """``kith api``, ``kith writer`` and ``kith worker`` by themselves, on a database of the user's own."""
 
+import os
 import re
 import signal
 import subprocess
@@ -11,7 +12,10 @@ import httpx2
 import psutil
 import pytest
 
+from tests.conftest import ROOT_ONLY
 from tests.serving import make_environment, run_kith
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason=ROOT_ONLY)
 
 
 @contextmanager
@@ -72,7 +76,9 @@ def test_the_api_refuses_what_never_becomes_a_request(database_url: str) -> None
 
 @pytest.mark.parametrize("name", ["api", "writer", "worker"])
 def test_a_part_says_what_it_waits_for_and_can_be_stopped_meanwhile(name: str) -> None:
-    with start_part(name, database_url="postgresql://nobody@127.0.0.1:1/none", port="0") as part:
+    # As the user who runs the tests, also where that is root: it would warn of that first.
+    user = str(os.geteuid())
+    with start_part(name, database_url="postgresql://nobody@127.0.0.1:1/none", port="0", user=user) as part:
         assert part.stderr is not None
         assert "KITH_DATABASE_URL" in part.stderr.readline()
         part.terminate()
@@ -91,3 +97,30 @@ def test_parts_of_a_whole_work_together(database_url: str) -> None:
         headers = {"Authorization": f"Bearer {key}", "Prefer": "wait=10"}
         made = httpx2.post(f"{found[0]}/crm/contacts", json={"email": "ada@example.com"}, headers=headers, timeout=20)
         assert made.status_code == 201
+
+
+@as_root
+@pytest.mark.parametrize("name", ["api", "writer", "worker"])
+def test_a_part_that_root_starts_becomes_the_user_in_kith_user(name: str) -> None:
+    """From its first line on, before it has talked to anything."""
+    with start_part(name, database_url="postgresql://nobody@127.0.0.1:1/none", port="0", user="nobody") as part:
+        assert part.stderr is not None
+        assert "KITH_DATABASE_URL" in part.stderr.readline()
+        process = psutil.Process(part.pid)
+        assert process.username() == "nobody"
+        assert 0 not in {*process.uids(), *process.gids()}
+        part.terminate()
+        assert part.wait(10) == 0
+
+
+@as_root
+@pytest.mark.parametrize("name", ["api", "writer", "worker"])
+def test_a_part_that_stays_root_says_so_with_the_way_out(name: str) -> None:
+    with start_part(name, database_url="postgresql://nobody@127.0.0.1:1/none", port="0") as part:
+        assert part.stderr is not None
+        line = part.stderr.readline()
+        assert "runs as root" in line
+        assert "KITH_USER" in line
+    unknown = run_kith(name, user="nobody-here")
+    assert (unknown.returncode, len(unknown.stderr.splitlines())) == (1, 1)
+    assert "KITH_USER is 'nobody-here'" in unknown.stderr

@@ -1,11 +1,15 @@
 """``kith serve`` from outside: it starts, stops, is killed, comes back, and says clearly why it cannot start."""
 
 import asyncio
+import os
 import re
 import signal
 import socket
 import stat
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -15,11 +19,16 @@ import pytest
 
 from kith.store.data_folder import find_embedded_url
 from kith.store.embedded import EmbeddedPostgres
+from tests.conftest import ROOT_ONLY
+from tests.postgres import DEBIAN_BIN, REQUIRED
 from tests.serving import Served, run_kith, serving
 
 STOP_LIMIT_S = 10
 RESTART_LIMIT_S = 10
 PARTS = ("postgres", "api", "writer", "worker")
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason=ROOT_ONLY)
 
 
 @pytest.fixture
@@ -137,6 +146,78 @@ def is_created(serve: Served, email: str) -> bool:
         return False
 
 
+@as_root
+def test_no_part_of_a_server_that_root_started_runs_as_root(serve: Served) -> None:
+    """They run as PostgreSQL does, with no group and no right of root."""
+    assert create_contact(serve, "ada@example.com").status_code == 201
+    account = find_part(serve, "postgres").uids().effective
+    assert account != 0
+    for name in PARTS:
+        part = find_part(serve, name)
+        assert set(part.uids()) == {account}
+        assert 0 not in part.gids()
+        status = Path(f"/proc/{part.pid}/status").read_text()
+        assert re.search(r"^Groups:\s*$", status, re.MULTILINE), status
+        assert re.search(r"^CapPrm:\s*0+$", status, re.MULTILINE), status
+
+
+@as_root
+def test_kith_user_names_whom_the_parts_run_as(data: Path) -> None:
+    with serving(data.parent, user="nobody") as served:
+        assert {find_part(served, name).username() for name in PARTS} == {"nobody"}
+        assert create_contact(served, "ada@example.com").status_code == 201
+    line = refuse("--data", str(data), "--port", "0", user="daemon")
+    assert "KITH_USER is 'daemon', and" in line
+    assert "belongs to 'nobody'" in line
+    with serving(data.parent, user="root") as served:
+        assert {find_part(served, name).username() for name in PARTS[1:]} == {"root"}
+
+
+@as_root
+def test_the_parts_beside_a_database_of_the_users_own_are_not_root_either(data: Path) -> None:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        EmbeddedPostgres.start(Path(folder, "own"), durable=False) as postgres,
+        serving_reachably(data.parent, postgres, Path(folder)) as served,
+    ):
+        assert all(find_part(served, name).uids().effective != 0 for name in PARTS[1:])
+        assert create_contact(served, "ada@example.com").status_code == 201
+
+
+@contextmanager
+def serving_reachably(folder: Path, postgres: EmbeddedPostgres, *private: Path) -> Iterator[Served]:
+    """On a database whose socket other users than root can reach."""
+    for path in (*private, *(path for one in private for path in one.iterdir())):
+        path.chmod(0o711)
+    with serving(folder, database_url=postgres.url) as served:
+        yield served
+
+
+def test_a_user_that_cannot_be_taken_is_one_line(data: Path) -> None:
+    assert "KITH_USER is 'nobody-here', and this machine has no such user." in refuse(
+        "--data", str(data), "--port", "0", user="nobody-here"
+    )
+
+
+@pytest.mark.skipif(not DEBIAN_BIN.exists() and not REQUIRED, reason="needs Debian's PostgreSQL 15")
+def test_kith_postgres_bin_serves_from_another_postgresql_and_its_data_stays_with_that(data: Path) -> None:
+    with serving(data.parent, postgres_bin=str(DEBIAN_BIN)) as served:
+        assert find_part(served, "postgres").exe() == str(DEBIAN_BIN / "postgres")
+        assert create_contact(served, "ada@example.com").status_code == 201
+        shown = served.run("psql", "-c", "SHOW server_version")
+        assert shown.stdout.split()[2].startswith("15.")
+    line = refuse("--data", str(data), "--port", "0")
+    assert "was made by PostgreSQL 15 and this is PostgreSQL 18" in line
+    assert "KITH_POSTGRES_BIN" in line
+    with serving(data.parent, postgres_bin=str(DEBIAN_BIN)) as served:
+        assert has_contact(served, "ada@example.com")
+
+
+def test_kith_postgres_bin_without_programs_is_one_line(data: Path, tmp_path: Path) -> None:
+    line = refuse("--data", str(data), "--port", "0", postgres_bin=str(tmp_path))
+    assert f"KITH_POSTGRES_BIN is '{tmp_path}', and there is no postgres in it." in line
+
+
 def test_all_parts_killed_at_once_are_back(serve: Served) -> None:
     assert create_contact(serve, "before@example.com").status_code == 201
     parts = [find_part(serve, name) for name in PARTS]
@@ -229,7 +310,8 @@ def test_a_broken_key_file_is_one_line(data: Path, name: str, database_url: str)
 
 
 def test_a_database_of_the_users_own_is_used_instead(data: Path, database_url: str) -> None:
-    with serving(data.parent, database_url=database_url) as serve:
+    # Root's own: the folder of the tests' PostgreSQL is closed to all others.
+    with serving(data.parent, database_url=database_url, user=str(os.geteuid())) as serve:
         assert create_contact(serve, "ada@example.com").status_code == 201
         assert not (data / "postgresql").exists()
         assert stop(serve) == 0

@@ -34,6 +34,7 @@ from kith.engine.installation import make_first
 from kith.engine.keys import new_key_text
 from kith.engine.workspaces import DEFAULT_WORKSPACE
 from kith.errors import KithError, StartError
+from kith.processes.identity import leave_root
 from kith.processes.logs import configure_logs
 from kith.processes.supervise import check_port, raise_when_stopped
 from kith.processes.supervise import serve as supervise
@@ -90,7 +91,8 @@ def show_version(wanted: bool) -> None:
 
 
 # What works for as long as it runs by the settings it has: one that is not understood would change what it does.
-STRICT = {"init", "serve", "api", "writer", "worker"}
+PARTS = {"api", "writer", "worker"}
+STRICT = {"init", "serve", *PARTS}
 
 
 @app.callback()
@@ -101,12 +103,16 @@ def start(
     ] = False,
 ) -> None:
     """Check the environment before any command: a misspelled setting would be ignored otherwise."""
-    unknown = find_unknown()
-    if unknown is None or "--help" in sys.argv:
+    if "--help" in sys.argv:
         return
-    if context.invoked_subcommand in STRICT:
-        raise StartError(unknown)
-    typer.echo(f"Warning: {unknown}", err=True)
+    if unknown := find_unknown():
+        if context.invoked_subcommand in STRICT:
+            raise StartError(unknown)
+        typer.echo(f"Warning: {unknown}", err=True)
+    if context.invoked_subcommand in PARTS:
+        settings = load_settings()
+        configure_logs(settings.log_level)
+        leave_root(settings)
 
 
 @app.command()
@@ -176,7 +182,6 @@ def worker(data: Data = None) -> None:
 
 def run_part(name: str, settings: Settings) -> None:
     """Until the process is told to stop; that is a success."""
-    configure_logs(settings.log_level)
     # Each by itself: the whole server is large, and so is what the other parts need.
     part = import_module(f"kith.processes.{name}")
     # What a part does with a signal is its own from when it is ready; before that, and after, it just ends.

@@ -53,5 +53,5 @@ def open_database(settings: Settings, make: bool = False) -> Iterator[str]:
     if url is not None or not (make or (Path(settings.data) / "postgresql").exists()):
         yield url or get_database_url(settings)
         return
-    with EmbeddedPostgres.start(Path(settings.data), bin_dir=to_bin_dir(settings)) as server:
+    with EmbeddedPostgres.start(Path(settings.data), bin_dir=to_bin_dir(settings), user=settings.user) as server:
         yield server.url

