@@ -14,7 +14,7 @@ from typing import NamedTuple
 import structlog
 
 from kith.errors import StartError
-from kith.settings import Settings
+from kith.settings import Settings, to_environment
 from kith.store.binaries import ROOT, Account, find_user, to_identity
 
 # What a part needs before it can say anything: its own package, and one with compiled code.
@@ -31,7 +31,7 @@ class Program(NamedTuple):
     fds: tuple[int, ...]
 
 
-def find_program(account: Account | None) -> Program:
+def find_program(account: Account | None, settings: Settings) -> Program:
     """As the account can run it. Raises StartError where it cannot."""
     # -P: a module in the current folder must not take the place of one of ours.
     plain = Program([sys.executable, "-P"], {}, ())
@@ -39,10 +39,10 @@ def find_program(account: Account | None) -> Program:
         return plain
     # Where others keep their files is nothing that this user could read.
     plain.environment["HOME"] = "/"
-    if can_run(plain, account):
+    if can_run(plain, account, settings):
         return plain
     held = hold_program()
-    if can_run(held, account):
+    if can_run(held, account, settings):
         return held
     raise StartError(
         f"The user {account.name!r} cannot run {sys.executable}, and as root the API, the writer and the worker would"
@@ -74,11 +74,11 @@ def hold_program() -> Program:
     return Program([hold(os.path.realpath(sys.executable)), "-P", "-S"], environment, tuple(fds))
 
 
-def can_run(program: Program, account: Account) -> bool:
+def can_run(program: Program, account: Account, settings: Settings) -> bool:
     try:
         tried = subprocess.run(
             [*program.arguments, "-c", TRIAL],
-            env={**os.environ, **program.environment},
+            env={**to_environment(settings), **program.environment},
             pass_fds=program.fds,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -102,7 +102,7 @@ def leave_root(settings: Settings) -> None:
                 " or start it as one (systemd: User=)"
             )
         return
-    program = find_program(account)
+    program = find_program(account, settings)
     for fd in program.fds:
         os.set_inheritable(fd, True)
     try:
@@ -113,5 +113,5 @@ def leave_root(settings: Settings) -> None:
         raise StartError(
             f"KITH_USER is {settings.user!r}, and this process cannot become that user ({error.strerror})."
         ) from None
-    environment = {**os.environ, **program.environment}
+    environment = {**to_environment(settings), **program.environment}
     os.execve(program.arguments[0], [*program.arguments, "-m", "kith", *sys.argv[1:]], environment)

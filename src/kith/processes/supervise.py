@@ -187,7 +187,7 @@ def make_children(settings: Settings, postgres: EmbeddedPostgres | None, data: P
     fds: tuple[int, ...] = ()
     if account and postgres:
         settings, fds = msgspec.structs.replace(settings, database_url=postgres.held_url), postgres.fds
-    program = find_program(account)
+    program = find_program(account, settings)
     return [Child(command, settings, program, account, fds) for command in ("api", "writer", "worker")]
 
 
