@@ -356,3 +356,38 @@ async def test_a_client_that_leaves_in_mid_answer_leaves_no_line_in_the_log(capl
                 await large.ended.wait()
     assert logs == []
     assert caplog.text == ""
+
+
+async def test_pipelined_requests_are_parsed_a_few_at_a_time_and_all_answered_in_order(
+    kit: Kit, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[int] = []
+    held: list[int] = []
+    parse = GuardedProtocol.parse
+
+    def spy(self: GuardedProtocol, data: bytes) -> None:
+        parse(self, data)
+        waiting.append(len(self.pipeline))
+        held.append(len(self.held))
+
+    monkeypatch.setattr(GuardedProtocol, "parse", spy)
+    key = f"Authorization: Bearer {await kit.make_key(workspace)}".encode()
+    small = [make_head(b"GET /crm/contacts/%d HTTP/1.1" % n, key) for n in range(1, 3001)]
+    body = b'{"name": "%s", "email": 1}' % (b"n" * 9000)
+    large = make_head(POST, key, b"Content-Type: application/json", b"Content-Length: %d" % len(body)) + body
+    async with open_wire(kit.app) as wire:
+        sending = asyncio.create_task(wire.send(b"".join(small), large * 100, small[0]))
+        for n in range(1, 3001):
+            got = await wire.receive()
+            assert got.status == 404 and f"{n}" in json.loads(got.body)["error"]["message"]
+        assert [(await wire.receive()).status for _ in range(101)] == [422] * 100 + [404]
+        await sending
+    assert max(waiting) < 100 and max(held) < 1_000_000
+
+
+async def test_what_is_no_http_behind_pipelined_requests_is_refused_after_their_answers(wire: Wire) -> None:
+    await wire.send(make_head(b"GET /nothing HTTP/1.1") * 500, b"no http\r\n\r\n" * 1000)
+    for _ in range(500):
+        assert (await wire.receive()).status == 404
+    rest = await wire.reader.read()
+    assert rest == b"" or b"INVALID_REQUEST" in rest

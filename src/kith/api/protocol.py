@@ -10,6 +10,7 @@ from typing import Any
 
 import httptools
 import uuid_utils
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from kith.api.metrics import CONNECTIONS, REFUSED
@@ -27,9 +28,22 @@ WRITE_TIMEOUT_S = 30
 WRITE_BYTES_MIN = 16_384
 # Connections beyond the limit that are told so at once; the others are cut without a word.
 REFUSALS_MAX = 16
+# The parser gets pieces of these sizes, so that a read is not thousands of pipelined requests at once.
+HEAD_PIECE_BYTES = 4096
+BODY_PIECE_BYTES = 16_384
 CLOSE: Header = (b"connection", b"close")
 
 _EXHAUSTED = RareLog("connections_exhausted")
+
+
+class HeldFlow(FlowControl):
+    """``holds``: nothing more is read, as bytes of the connection wait for the parser."""
+
+    holds = False
+
+    def resume_reading(self) -> None:
+        if not self.holds:
+            super().resume_reading()
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -37,10 +51,12 @@ class GuardedProtocol(HttpToolsProtocol):
 
     ``head_open`` while what comes next is a head, or the trailers of a chunked body, which the parser holds as it
     does a head; ``head_bytes`` came meanwhile. What shares a read with the end of a body is not counted.
+    ``held`` is what was read while a request waited for the answer to one before it; it is parsed when none waits.
     ``connections_max`` is the number of connections that the process holds; more are refused.
     """
 
     connections_max: int = 4096
+    flow: HeldFlow
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -49,12 +65,15 @@ class GuardedProtocol(HttpToolsProtocol):
         self.head_timer: TimerHandle | None = None
         self.refusal: Exposed | None = None
         self.refused = False
+        self.failed = False
+        self.held = b""
         self.running: Any = None  # the request that is answered now, or was last
         self.write_timer: TimerHandle | None = None
         self.body_timer: TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.flow = HeldFlow(transport)
         CONNECTIONS.inc()
         if len(self.connections) > self.connections_max:
             REFUSED.inc()
@@ -70,6 +89,7 @@ class GuardedProtocol(HttpToolsProtocol):
         CONNECTIONS.dec()
         self.drop_head_timer()
         self.drop_body_timer()
+        self.held = b""
         self.resume_writing()
         # Uvicorn marks the last request only; the one that is answered may be an earlier one.
         for cycle in (self.running, *(cycle for cycle, _ in self.pipeline)):
@@ -108,6 +128,11 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.cycle is not None and self.cycle.response_complete and self.cycle.more_body:
             self.body_timer = self.loop.call_later(BODY_LINGER_S, self.timeout_keep_alive_handler)
+        if self.held and not self.pipeline and not self.transport.is_closing():
+            held, self.held = self.held, b""
+            self.flow.holds = False
+            self.flow.resume_reading()
+            self.data_received(held)
 
     def drop_body_timer(self) -> None:
         if self.body_timer is not None:
@@ -121,8 +146,19 @@ class GuardedProtocol(HttpToolsProtocol):
             self.loop.call_later(WRITE_TIMEOUT_S, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:
-        if self.refused:
-            return
+        """Parse as long as no request waits for the answer to another, and hold the rest."""
+        start = 0
+        while start < len(data) and not self.refused and not self.failed:
+            if self.pipeline or self.held:
+                self.held += data[start:]
+                self.flow.holds = True
+                self.flow.pause_reading()
+                return
+            end = start + (HEAD_PIECE_BYTES if self.head_open else BODY_PIECE_BYTES)
+            self.parse(data[start:end])
+            start = end
+
+    def parse(self, data: bytes) -> None:
         if self.head_open:
             self.head_bytes += len(data)
         super().data_received(data)
@@ -181,6 +217,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Called while the parser's error is handled, in place of uvicorn's plain text."""
+        self.failed = True
         self.refuse(self.refusal or make_refusal(sys.exception(), msg))
 
     def refuse(self, error: Exposed) -> None:
