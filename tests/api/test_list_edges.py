@@ -176,5 +176,5 @@ async def test_a_window_that_takes_too_long_is_made_smaller(
 
 
 def test_windows_grow_while_they_are_quick_and_shrink_when_they_are_not() -> None:
-    assert [evaluation.size_window(size, 0.1) for size in (1, 100, 19_000, 20_000)] == [4, 400, 20_000, 20_000]
+    assert [evaluation.size_window(size, 0.01) for size in (1, 100, 19_000, 20_000)] == [4, 400, 20_000, 20_000]
     assert [evaluation.size_window(size, 9.0) for size in (1, 100, 20_000)] == [1, 25, 5000]

@@ -146,7 +146,7 @@ async def test_a_key_is_taken_once_for_each_entity_pending_archived_or_not(
         ({"group": "OTHER"}, ["group"]),
         ({"options": ["a"]}, ["options"]),
         ({"type": "SELECT", "options": ["a", "a", " "]}, ["options[1]", "options[2]"]),
-        ({"type": "SELECT", "options": [{"value": "a", "color": "red"}]}, ["options[0]"]),
+        ({"type": "SELECT", "options": [{"value": "a", "color": "red"}]}, ["options[0].color"]),
         ({"type": "SELECT", "options": [f"o{n}" for n in range(1001)]}, ["options"]),
         ({"requird": True}, ["requird"]),
     ],
