@@ -430,7 +430,7 @@ def test_values_are_held_to_what_is_defined(given: dict[str, Any], held: dict[st
     [
         ({}, None, "MISSING_FIELD", ["mrr"]),
         ({"mrr": None}, None, "MISSING_FIELD", ["mrr"]),
-        ({"mrr": ""}, None, "INVALID_FIELD", ["mrr"]),
+        ({"mrr": ""}, None, "MISSING_FIELD", ["mrr"]),
         ({"mrr": None}, {"mrr": 5}, "INVALID_FIELD", ["mrr"]),
         ({"mrr": "many", "tier": "lead"}, {}, "INVALID_FIELD", ["mrr", "tier"]),
         ({"mrr": 1, "tier": "tin"}, None, "INVALID_FIELD", ["tier"]),

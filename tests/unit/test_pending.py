@@ -13,6 +13,7 @@ from kith.model.contacts import Contact
 from kith.model.records import Claim, Identity
 from kith.pending.memory import MemoryPending
 from kith.pending.port import PendingWrite
+from kith.pending.seal import Seal
 from kith.pending.snapshot import SharedSnapshot
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -220,7 +221,7 @@ async def test_what_an_earlier_look_asked_is_no_news_for_a_later_one() -> None:
     async def look(seen: SharedSnapshot) -> bool:
         return seen.has_moved()
 
-    seen = SharedSnapshot(own, {}, look)
+    seen = SharedSnapshot(own, Seal(b"secret" * 8), {}, look)
     identity, email = IDS[0], EMAILS[0]
     own.put(make_write("op_1", records={identity: make_contact(identity, 1)}, holders={email: identity}))
     assert seen.find_holder(1, email) == (True, identity)
