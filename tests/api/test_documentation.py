@@ -43,13 +43,6 @@ EVERYWHERE = {
     "cache-control",
     "content-security-policy",
 }
-    "vary",
-    "content-type",
-    "content-length",
-    "x-content-type-options",
-    "cache-control",
-    "content-security-policy",
-}
 
 by_name = pytest.mark.parametrize("entry", TABLE, ids=lambda entry: f"{entry.method} {entry.path}")
 
