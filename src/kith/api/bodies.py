@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal, DecimalException
 from functools import cache
 from itertools import islice
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
@@ -71,6 +72,7 @@ def read_carefully(raw: bytes, shape: type[T]) -> T:
     tree, has_bad_values = parse_json(raw)
     if not isinstance(tree, dict):
         raise InvalidRequest(f"The body must be a JSON object, not {to_words(tree)}.")
+    clear_numbers(tree, shape)
     invalid = list(islice(find_faults(tree, shape, has_bad_values), PROBLEMS_MAX))
     missing = [
         (field.encode_name, "is needed.")
@@ -81,6 +83,13 @@ def read_carefully(raw: bytes, shape: type[T]) -> T:
         code = "VALIDATION_ERROR" if invalid and missing else "INVALID_FIELD" if invalid else "MISSING_FIELD"
         raise Validation([*missing, *invalid][:PROBLEMS_MAX], code)
     return msgspec.convert(tree, shape)
+
+
+def clear_numbers(tree: dict[str, Any], shape: type[msgspec.Struct]) -> None:
+    """An empty text in place of a number that a null clears is such a null."""
+    for field in msgspec.structs.fields(shape):
+        if tree.get(field.encode_name) == "" and {Decimal, NoneType} <= set(get_args(field.type)):
+            tree[field.encode_name] = None
 
 
 def parse_json(raw: bytes) -> tuple[Any, bool]:

@@ -25,7 +25,7 @@ ANYTHING_SCHEMA: Json = {
     "additionalProperties": {"$ref": REF.format(name=ANYTHING)},
 }
 DECIMAL = {"type": "string", "format": "decimal"}
-DECIMAL_TEXT = r"^-?[0-9]{1,50}(\.[0-9]{1,50})?$"
+DECIMAL_TEXT = r"^(-?[0-9]{1,50}(\.[0-9]{1,50})?)?$"
 NUMBER_OR_TEXT: Json = {
     "anyOf": [
         {"type": "number", "minimum": -LARGEST, "maximum": LARGEST},
