@@ -84,7 +84,9 @@ async def test_the_list_is_filtered_by_entity_group_and_kind(client: httpx2.Asyn
     assert await list_keys(entity="CONTACT", isSystem="false") == ["mrr", "twitter"]
     assert await list_keys(entity="CONTACT_COMPANY") == ["isPrimary", "role", "since"]
     assert {"domain", "industry", "arr"} <= set(await list_keys(entity="COMPANY"))
-    assert {"email", "lifecycleStage", "createdAt"} <= set(await list_keys(entity="CONTACT", isSystem="true"))
+    assert {"email", "lifecycleStage", "createdAt", "mergedInto"} <= set(
+        await list_keys(entity="CONTACT", isSystem="true")
+    )
     everything = (await client.get("/crm/properties")).json()
     assert everything["meta"]["total"] == len(everything["data"]) > 20
     first = (await client.get("/crm/properties", params={"limit": 20})).json()

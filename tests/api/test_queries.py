@@ -396,6 +396,8 @@ async def test_fields_are_listed_with_what_can_be_done_with_them(filled: httpx2.
     assert mrr["access"] == ["read", "filter", "sort", "write"]
     assert rows["createdAt"]["access"] == ["read", "filter", "sort"]
     assert {"has_any", "has_none", "has_all"} <= set(rows["tags"]["operators"])
+    merged = {"type": "TEXT", "operators": [], "sortable": False, "access": ["read"], "isCustom": False}
+    assert rows["mergedInto"].items() >= merged.items()
     companies = [row["name"] for row in (await filled.get("/crm/fields?entity=company")).json()["data"]]
     assert "properties.seats" in companies and "domain" in companies and "email" not in companies
     for query in ("", "?entity=tag"):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from kith.cql.catalogue import Field
+from kith.cql.catalogue import ENTITIES, Field
 from kith.cql.syntax import NAMES_OF_OPERATORS, list_spellings
 from kith.cql.vocabulary import OPERATORS, EntityName
 from kith.engine.context import Engine
@@ -40,13 +40,16 @@ async def list_fields(engine: Engine, workspace: Workspace, entity: EntityName) 
     contact, company, _ = await engine.vocabularies.load_schemas(workspace)
     schema = contact if entity == "contact" else company
     types = {PROPERTIES + key: str(one.type) for key, one in schema.properties.items()}
-    return [make_row(entity, field, types.get(field.name)) for field in vocabulary.fields.values()]
+    shown = [field for field in ENTITIES[entity].fields if field.filterable or field.only_shown]
+    custom = [field for field in vocabulary.fields.values() if field.name in types]
+    return [make_row(entity, field, types.get(field.name)) for field in (*shown, *custom)]
 
 
 def make_row(entity: EntityName, field: Field, property_type: str | None) -> FieldRow:
     """``property_type`` is that of a property, None for a field of the system."""
     is_custom = property_type is not None
-    access = ["read", "filter"] + (["sort"] if field.sortable else [])
+    access = ["read"] + (["filter"] if field.filterable else []) + (["sort"] if field.sortable else [])
+    operators = OPERATORS[field.kind] if field.filterable else ()
     if is_custom or field.name in _WRITABLE[entity]:
         access.append("write")
     return FieldRow(
@@ -54,11 +57,11 @@ def make_row(entity: EntityName, field: Field, property_type: str | None) -> Fie
         key=field.name.removeprefix(PROPERTIES) if is_custom else field.name,
         label=field.label,
         type=property_type or field.kind,
-        operators=list_spellings(OPERATORS[field.kind], NAMES_OF_OPERATORS),
+        operators=list_spellings(operators, NAMES_OF_OPERATORS),
         sortable=field.sortable,
         searchable=field.searchable,
         options=list(field.options),
         access=access,
         is_custom=is_custom,
-        is_indexed=any(is_served(field, operator) for operator in OPERATORS[field.kind]),
+        is_indexed=any(is_served(field, operator) for operator in operators),
     )

@@ -30,6 +30,7 @@ _CONTACT: Sequence[_Row] = (
     ("lastActivityAt", "Last activity", "DATETIME", "BASIC"),
     ("createdAt", "Created", "DATETIME", "BASIC"),
     ("updatedAt", "Updated", "DATETIME", "BASIC"),
+    ("mergedInto", "Merged into", "TEXT", "BASIC"),
 )
 _COMPANY: Sequence[_Row] = (
     ("name", "Name", "TEXT", "COMPANY_INFO"),
