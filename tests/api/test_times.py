@@ -13,6 +13,7 @@ from kith.model.activities import TIMES
 from kith.model.properties import PropertyType
 from kith.model.views import from_document
 from tests.api.definitions import define, find_code, list_fields, read
+from tests.api.test_lost_foresight import lose
 from tests.kit import Kit
 
 Drain = Callable[[], Awaitable[None]]
@@ -114,6 +115,38 @@ def make_activity(shown: dict[str, Any], fields: dict[str, Any]) -> Any:
     return from_document("activity", msgspec.json.encode(document))
 
 
+@pytest.mark.parametrize("entity", ["CONTACT", "COMPANY", "CONTACT_COMPANY"])
+async def test_a_local_time_is_taken_where_its_property_was_not_known_yet(
+    berlin: httpx2.AsyncClient, kit: Kit, monkeypatch: pytest.MonkeyPatch, entity: str
+) -> None:
+    """The process that accepts the value does not know the definition, which comes before it on the log."""
+    company = (await berlin.post("/crm/companies", json={"name": "Acme"})).json()["data"]["externalId"]
+    contact = (await berlin.post("/crm/contacts", json={"name": "Ann"})).json()["data"]["externalId"]
+    await kit.drain()
+    await define(berlin, "seen", "DATETIME", entity=entity)
+    lose(monkeypatch, {entity})
+    local, kept = "2026-07-01T12:00", "2026-07-01T10:00:00.000Z"
+    properties = {"properties": {"seen": local, "note": "2026-07-01T12:00"}}
+    link = f"/crm/contacts/{contact}/companies"
+    requests: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
+        "CONTACT": [("POST", "/crm/contacts", {"name": "Bea"}), ("PATCH", f"/crm/contacts/{contact}", {})],
+        "COMPANY": [("POST", "/crm/companies", {"name": "Bolt"}), ("PATCH", f"/crm/companies/{company}", {})],
+        "CONTACT_COMPANY": [("POST", link, {"companyId": company}), ("PATCH", f"{link}/{company}", {})],
+    }
+    for method, path, body in requests[entity]:
+        sent = await berlin.request(method, path, json=body | properties)
+        assert sent.status_code == 202, sent.text
+        await kit.drain()
+    shown = [
+        *(await read(berlin, "contacts")),
+        *(await read(berlin, "companies")),
+        *(await read(berlin, f"contacts/{contact}"))["companies"],
+    ]
+    found = [one["properties"] for one in shown if one["properties"]]
+    wanted = {"seen": kept, "note": local}
+    assert found == [wanted] * (1 if entity == "CONTACT_COMPANY" else 2)
+
+
 @pytest.mark.parametrize("type_", get_args(PropertyType))
 @pytest.mark.parametrize("empty", ["", None])
 async def test_an_empty_text_and_null_clear_a_property_of_any_type(
@@ -146,7 +179,7 @@ async def test_an_empty_text_and_null_clear_every_text_that_may_be_empty(
         },
         "companies": {
             "name": "A", "domain": "a.example", "industry": "x", "size": "x", "plan": "x", "website": "x",
-            "phone": "1",
+            "phone": "1", "spend": "12.50",
         },
         "tags": {"description": "x", "color": "#fff"},
         "lists": {"description": "x"},

@@ -26,8 +26,8 @@ async def associate_company(engine: Engine, request: WriteRequest, ref: str, fie
     def make_command(_: Attempt, state: State) -> Command:
         contact_id = name_target(state, contact_ref)
         company_id = name_given(state, company_ref)
-        settled = settle_properties(request.workspace, state, "CONTACT_COMPANY", given)
-        return AssociateCompany(contact_id=contact_id, company_id=company_id, **settled)
+        settled, timezone = settle_properties(request.workspace, state, "CONTACT_COMPANY", given)
+        return AssociateCompany(contact_id=contact_id, company_id=company_id, **settled, timezone=timezone)
 
     refs = [contact_ref, company_ref, to_schema_ref("CONTACT_COMPANY")]
     return await write(engine, request, refs, make_command)
@@ -42,8 +42,8 @@ async def update_association(
     def make_command(_: Attempt, state: State) -> Command:
         contact_id = name_target(state, contact_ref)
         company_id = name_target(state, company_ref)
-        settled = settle_properties(request.workspace, state, "CONTACT_COMPANY", changes)
-        return UpdateAssociation(contact_id=contact_id, company_id=company_id, changes=settled)
+        settled, timezone = settle_properties(request.workspace, state, "CONTACT_COMPANY", changes)
+        return UpdateAssociation(contact_id=contact_id, company_id=company_id, changes=settled, timezone=timezone)
 
     refs = [contact_ref, company_ref, to_schema_ref("CONTACT_COMPANY")]
     return await write(engine, request, refs, make_command)

@@ -31,8 +31,8 @@ async def create_company(engine: Engine, request: WriteRequest, fields: CompanyI
     domain = changes.get("domain")
 
     def make_command(attempt: Attempt, state: State) -> Command:
-        settled = settle_properties(request.workspace, state, "COMPANY", changes)
-        return CreateCompany(company_id=attempt.make_id("cmp"), **settled)
+        settled, timezone = settle_properties(request.workspace, state, "COMPANY", changes)
+        return CreateCompany(company_id=attempt.make_id("cmp"), **settled, timezone=timezone)
 
     refs = [to_schema_ref("COMPANY"), Ref("company", "domain", domain)] if domain else [to_schema_ref("COMPANY")]
     return await write(engine, request, refs, make_command)
@@ -47,9 +47,9 @@ async def update_company(engine: Engine, request: WriteRequest, ref: str, fields
         refs.append(to_schema_ref("COMPANY"))
 
     def make_command(_: Attempt, state: State) -> Command:
-        settled = settle_properties(request.workspace, state, "COMPANY", changes)
+        settled, timezone = settle_properties(request.workspace, state, "COMPANY", changes)
         company_id = name_target(state, parsed)
-        return UpdateCompany(company_id=company_id, changes=settled, if_version=request.if_version)
+        return UpdateCompany(company_id=company_id, changes=settled, timezone=timezone, if_version=request.if_version)
 
     return await write(engine, request, refs, make_command)
 

@@ -32,8 +32,8 @@ async def create_contact(engine: Engine, request: WriteRequest, fields: ContactI
     email = changes.get("email")
 
     def make_command(attempt: Attempt, state: State) -> Command:
-        settled = settle_properties(request.workspace, state, "CONTACT", changes)
-        return CreateContact(contact_id=attempt.make_id("ctc"), **settled)
+        settled, timezone = settle_properties(request.workspace, state, "CONTACT", changes)
+        return CreateContact(contact_id=attempt.make_id("ctc"), **settled, timezone=timezone)
 
     refs = [to_schema_ref("CONTACT"), Ref("contact", "email", email)] if email else [to_schema_ref("CONTACT")]
     return await write(engine, request, refs, make_command)
@@ -48,9 +48,9 @@ async def update_contact(engine: Engine, request: WriteRequest, ref: str, fields
         refs.append(to_schema_ref("CONTACT"))
 
     def make_command(_: Attempt, state: State) -> Command:
-        settled = settle_properties(request.workspace, state, "CONTACT", changes)
+        settled, timezone = settle_properties(request.workspace, state, "CONTACT", changes)
         contact_id = name_target(state, parsed)
-        return UpdateContact(contact_id=contact_id, changes=settled, if_version=request.if_version)
+        return UpdateContact(contact_id=contact_id, changes=settled, timezone=timezone, if_version=request.if_version)
 
     return await write(engine, request, refs, make_command)
 

@@ -28,7 +28,8 @@ from kith.model.properties import (
 from kith.model.quotas import PROPERTY_QUOTAS, check_single
 from kith.model.rules.properties import find_surveyed
 from kith.model.state import Ref, State, Survey
-from kith.model.times import to_kept
+from kith.model.times import is_local
+from kith.model.typed_values import settle_time
 from kith.model.workspaces import Workspace
 
 APPLIED_WAIT_S = 5.0
@@ -59,33 +60,28 @@ def to_schema_ref(entity: PropertyEntity) -> Ref:
 
 def settle_properties(
     workspace: Workspace, state: State, entity: PropertyEntity, changes: dict[str, Any]
-) -> dict[str, Any]:
-    """The changes, with times that have no offset as times of the workspace's zone, which the log does not know.
+) -> tuple[dict[str, Any], str | None]:
+    """(the changes, with times that have no offset as times of the workspace's zone, which the log does not know; that
+    zone where a text may be such a time once the command is applied).
 
     Raises what ``check_defined`` raises.
     """
     properties = changes.get("properties")
     if not properties:
-        return changes
+        return changes, None
     check_defined(workspace, state, entity, properties)
+    local = [key for key, value in properties.items() if isinstance(value, str) and is_local(value)]
+    if not local:
+        return changes, None
     schema = state.find(Schema, entity) if state.knows(("schema", entity)) else None
-    times = {key: value for key, value in properties.items() if schema is not None and _is_time(schema, key, value)}
-    if not times:
-        return changes
     zone = ZoneInfo(workspace.timezone)
-    return changes | {"properties": properties | {key: _settle(value, zone) for key, value in times.items()}}
-
-
-def _is_time(schema: Schema, key: str, value: Any) -> bool:
-    definition = schema.properties.get(key)
-    return definition is not None and definition.type == "DATETIME" and definition.active and isinstance(value, str)
-
-
-def _settle(text: str, zone: ZoneInfo) -> str:
-    try:
-        return to_kept(text, zone)
-    except ValueError:
-        return text  # the rules say what is wrong with it
+    settled = dict(properties)
+    for key in local:
+        definition = schema.properties.get(key) if schema is not None else None
+        if definition is not None and definition.active:
+            settled[key] = settle_time(definition, properties[key], zone)
+    is_settled = all(settled[key] != properties[key] for key in local)
+    return changes | {"properties": settled}, None if is_settled else workspace.timezone
 
 
 def check_defined(workspace: Workspace, state: State, entity: PropertyEntity, properties: Mapping[str, Any]) -> None:

@@ -1,6 +1,8 @@
 """Commands: what was asked, in the imperative, and the envelope in which it stands on the log.
 
 A command carries everything that applying it needs and the records cannot tell: new ids, times, normalised values.
+``timezone`` of a command with properties is the workspace's, where a value is a time without an offset and its property
+is not known to be a time yet: that is certain when the command is applied.
 """
 
 from datetime import datetime
@@ -88,6 +90,7 @@ class CreateContact(OnContact, frozen=True, kw_only=True, tag=True, omit_default
     avatar: str | None = None
     lifecycle_stage: LifecycleStage = "LEAD"
     properties: dict[str, Any] = {}
+    timezone: str | None = None
 
 
 class UpdateContact(OnContact, frozen=True, kw_only=True, tag=True, omit_defaults=True):
@@ -95,6 +98,7 @@ class UpdateContact(OnContact, frozen=True, kw_only=True, tag=True, omit_default
 
     changes: dict[str, Any]
     if_version: int | None = None
+    timezone: str | None = None
 
 
 class DeleteContact(OnContact, frozen=True, kw_only=True, tag=True, omit_defaults=True):
@@ -123,6 +127,7 @@ class CreateCompany(OnCompany, frozen=True, kw_only=True, tag=True, omit_default
     phone: str | None = None
     phone_e164: str | None = None
     properties: dict[str, Any] = {}
+    timezone: str | None = None
 
 
 class UpdateCompany(OnCompany, frozen=True, kw_only=True, tag=True, omit_defaults=True):
@@ -130,6 +135,7 @@ class UpdateCompany(OnCompany, frozen=True, kw_only=True, tag=True, omit_default
 
     changes: dict[str, Any]
     if_version: int | None = None
+    timezone: str | None = None
 
 
 class DeleteCompany(OnCompany, frozen=True, kw_only=True, tag=True, omit_defaults=True):
@@ -145,6 +151,7 @@ class AssociateCompany(OnContact, frozen=True, kw_only=True, tag=True, omit_defa
     role: str | None = None
     is_primary: bool = False
     properties: dict[str, Any] = {}
+    timezone: str | None = None
 
 
 class UpdateAssociation(OnContact, frozen=True, kw_only=True, tag=True, omit_defaults=True):
@@ -152,6 +159,7 @@ class UpdateAssociation(OnContact, frozen=True, kw_only=True, tag=True, omit_def
 
     company_id: str
     changes: dict[str, Any]
+    timezone: str | None = None
 
 
 class RemoveAssociation(OnContact, frozen=True, kw_only=True, tag=True, omit_defaults=True):

@@ -5,6 +5,8 @@ from datetime import UTC, date, datetime, time, tzinfo
 
 from kith.clock import to_iso, to_milliseconds
 
+# Longer than a time in any form, with some space around it.
+LOCAL_CHARACTERS_MAX = 64
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT = re.compile(
     r"[0-9]{4}(?:-[0-9]{2}-[0-9]{2}|[0-9]{4}|-?W[0-9]{2}-?[0-9])[T ]"
@@ -29,6 +31,12 @@ def read_instant(text: str, zone: tzinfo | None) -> datetime | None:
         return None
     at = datetime.fromisoformat(match[0])
     return at if at.tzinfo is not None else at.replace(tzinfo=zone)
+
+
+def is_local(text: str) -> bool:
+    """Whether the text is a time without an offset."""
+    match = _INSTANT.fullmatch(text.strip().upper()) if len(text) <= LOCAL_CHARACTERS_MAX else None
+    return match is not None and match["offset"] is None
 
 
 def to_kept(text: str, zone: tzinfo | None, *, or_day: bool = False) -> str:

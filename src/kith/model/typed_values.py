@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,6 +42,14 @@ def check_value(definition: Property, value: Any, held: Any = None) -> Any:
             if option is not None and option.archived and one not in kept:
                 raise ValueError(f"{show_value(one)} is an archived option; it is not taken any more.")
     return normal
+
+
+def settle_time(definition: Property, value: Any, zone: tzinfo) -> Any:
+    """A time without an offset of a property that is a time: the one of the zone. Everything else as it is."""
+    try:
+        return to_kept(value, zone) if definition.type == "DATETIME" and isinstance(value, str) else value
+    except ValueError:
+        return value  # the check says what is wrong with it
 
 
 def convert_value(definition: Property, value: Any) -> Any:

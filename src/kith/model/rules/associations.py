@@ -48,7 +48,7 @@ def associate_company(state: State, command: AssociateCompany, at: datetime) -> 
     if len(contact.companies) >= COMPANIES_MAX:
         message = f"The contact has {COMPANIES_MAX} companies already; it takes no more."
         return Rejected("INVALID_REQUEST", message)
-    properties = check_properties(state, "CONTACT_COMPANY", command.properties)
+    properties = check_properties(state, "CONTACT_COMPANY", command.properties, timezone=command.timezone)
     if isinstance(properties, Rejected):
         return properties
     if overflow := find_overflow(properties):
@@ -75,7 +75,7 @@ def update_association(state: State, command: UpdateAssociation, at: datetime) -
     contact, link = found
     fields = dict(command.changes)
     if "properties" in fields:
-        properties = check_properties(state, "CONTACT_COMPANY", fields["properties"], link.properties)
+        properties = check_properties(state, "CONTACT_COMPANY", fields["properties"], link.properties, command.timezone)
         if isinstance(properties, Rejected):
             return properties
         fields["properties"] = merge_properties(link.properties, properties)

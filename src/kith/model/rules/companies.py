@@ -33,7 +33,7 @@ MISSING = Rejected(
 def create_company(state: State, command: CreateCompany, at: datetime) -> Decision:
     if not (command.name or command.domain):
         return MISSING
-    properties = check_properties(state, "COMPANY", command.properties)
+    properties = check_properties(state, "COMPANY", command.properties, timezone=command.timezone)
     if isinstance(properties, Rejected):
         return properties
     if overflow := find_overflow(properties):
@@ -75,7 +75,7 @@ def update_company(state: State, command: UpdateCompany, at: datetime) -> Decisi
     if domain and (refusal := find_taken(state, ("domain", domain), by=company.identity)):
         return refusal
     if "properties" in fields:
-        properties = check_properties(state, "COMPANY", fields["properties"], company.properties)
+        properties = check_properties(state, "COMPANY", fields["properties"], company.properties, command.timezone)
         if isinstance(properties, Rejected):
             return properties
         fields["properties"] = properties

@@ -32,7 +32,7 @@ def create_contact(state: State, command: CreateContact, at: datetime) -> Decisi
             "A contact needs at least one of email, phone, name, givenName, familyName.",
             {"fields": [{"field": "email", "message": "one of email, phone, name, givenName, familyName is needed."}]},
         )
-    properties = check_properties(state, "CONTACT", command.properties)
+    properties = check_properties(state, "CONTACT", command.properties, timezone=command.timezone)
     if isinstance(properties, Rejected):
         return properties
     if overflow := find_overflow(properties):
@@ -80,7 +80,7 @@ def update_contact(state: State, command: UpdateContact, at: datetime) -> Decisi
     if email and (refusal := find_taken(state, ("email", email), by=contact.identity)):
         return refusal
     if "properties" in fields:
-        properties = check_properties(state, "CONTACT", fields["properties"], contact.properties)
+        properties = check_properties(state, "CONTACT", fields["properties"], contact.properties, command.timezone)
         if isinstance(properties, Rejected):
             return properties
         fields["properties"] = properties

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -21,7 +22,7 @@ from kith.model.rules.decisions import (
 from kith.model.slots import FAMILIES, SLOTS, UNASKED, find_free_slot, fits_slot, has_index
 from kith.model.state import State
 from kith.model.system_properties import SYSTEM
-from kith.model.typed_values import check_value
+from kith.model.typed_values import check_value, settle_time
 from kith.model.values import same_json
 
 
@@ -205,12 +206,17 @@ def find_schema(state: State, entity: str) -> Schema:
 
 
 def check_properties(
-    state: State, entity: str, given: Mapping[str, Any], held: Mapping[str, Any] | None = None
+    state: State,
+    entity: str,
+    given: Mapping[str, Any],
+    held: Mapping[str, Any] | None = None,
+    timezone: str | None = None,
 ) -> dict[str, Any] | Rejected:
     """The values that are given, each in the form of its property, or the refusal with every fault.
 
     ``held`` is what the record has so far, None for one that is being made. A key that is not defined, or is archived,
-    takes anything; a value that does not change is not looked at again.
+    takes anything; a value that does not change is not looked at again. ``timezone`` is that of times without an
+    offset, None where these are refused.
     """
     schema = state.find(Schema, entity)
     if schema is None or not schema.properties:
@@ -218,9 +224,13 @@ def check_properties(
     normal = dict(given)
     faults: list[tuple[str, str, str]] = []
     before = held or {}
-    for key, value in given.items():
+    for key, sent in given.items():
         definition = schema.properties.get(key)
-        if definition is None or not definition.active or same_json(before.get(key), value):
+        if definition is None or not definition.active:
+            continue
+        value = sent if timezone is None else settle_time(definition, sent, ZoneInfo(timezone))
+        if same_json(before.get(key), value):
+            normal[key] = value
             continue
         try:
             normal[key] = check_value(definition, value, before.get(key)) if value is not None else None
