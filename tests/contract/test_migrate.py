@@ -121,13 +121,17 @@ INSERT INTO workspaces (shard, id, name, created_at) VALUES (0, 1, 'default', '2
 INSERT INTO properties (shard, workspace_id, id, external_id, entity, key, label, type, property_group, is_required,
   is_system, is_indexed, options, status, created_at, updated_at, version, slot)
 VALUES (0, 1, 1000, 'prp_1', 'CONTACT', 'city', 'City', 'TEXT', 'CUSTOM', false, false, true, '[]', 'ACTIVE',
-  '2026-01-01', '2026-01-01', 1, 'text_1');
+  '2026-01-01', '2026-01-01', 1, 'text_1'),
+(0, 1, 1001, 'prp_2', 'CONTACT', 'tel', 'Tel', 'PHONE', 'CUSTOM', false, false, true, '[]', 'ACTIVE',
+  '2026-01-01', '2026-01-01', 1, 'text_2');
 INSERT INTO contacts (shard, workspace_id, id, external_id, email, name, name_key, given_name, family_name, family_key,
   status, lifecycle_stage, modules, properties, activity_count, created_at, updated_at, version, words, text_1)
 VALUES (0, 1, 7, 'ctc_7', 'straße@example.com', E'Jose\u0301', E'jose\u0301', 'Łukasz', 'Ærø', 'ærø', 'ACTIVE', 'LEAD',
   '{}', E'{"city": "Malmo\u0308", "Cafe\u0301": "ΣΊΣΥΦΟΣ"}', 0, '2026-01-02', '2026-01-03', 1, '', E'malmo\u0308'),
   (0, 1, 8, 'ctc_8', 'ada@example.com', 'Ada', 'ada', NULL, 'Byron', 'byron', 'ACTIVE', 'LEAD', '{}',
-  '{"city": "York"}', 0, '2026-01-02', '2026-01-03', 1, '', 'york');
+  '{"city": "York"}', 0, '2026-01-02', '2026-01-03', 1, '', 'york'),
+  (0, 1, 9, 'ctc_9', NULL, 'Bea', 'bea', NULL, NULL, NULL, 'ACTIVE', 'LEAD', '{}',
+  '{"city": "+1 650 253 7777", "tel": "0044 20 7946 0958"}', 0, '2026-01-02', '2026-01-03', 1, '', '+1 650 253 7777');
 INSERT INTO companies (shard, workspace_id, id, external_id, name, name_key, industry, size, status, properties,
   contact_count, created_at, updated_at, version, words)
 VALUES (0, 1, 7, 'cmp_7', 'Łódź', 'łódź', 'Öl', 'Big', 'ACTIVE', '{}', 0, '2026-02-02', '2026-02-03', 1, '');
@@ -147,7 +151,7 @@ async def test_text_of_earlier_versions_is_brought_to_the_stored_form(each_postg
         await connection.execute(OLD_TEXTS)
         await migrate(url)
         assert await connection.fetchval("SELECT text_folded FROM installation")
-        first, second = await connection.fetch("SELECT * FROM contacts ORDER BY id")
+        first, second, third = await connection.fetch("SELECT * FROM contacts ORDER BY id")
         keys = [first[name] for name in ("email_key", "name", "name_key", "family_key", "text_1")]
         assert keys == [
             "strasse@example.com",
@@ -171,6 +175,11 @@ async def test_text_of_earlier_versions_is_brought_to_the_stored_form(each_postg
             None,
             None,
         )
+        assert (third["text_1"], third["text_2"]) == ("+1 650 253 7777", "+442079460958")
+        assert msgspec.json.decode(third["folded"]) == {
+            "properties.city": [None, None, "+16502537777"],
+            "properties.tel": [None, None, "+442079460958"],
+        }
         [company] = await connection.fetch("SELECT * FROM companies")
         assert (company["industry_key"], company["size_key"]) == ("ol\x01öl", "big")
         [link] = await connection.fetch("SELECT role, folded FROM associations")

@@ -24,6 +24,7 @@ from kith.model.properties import Option, Property, PropertyEntity, PropertyType
 from kith.model.records import CompanyLink, ListLink, TagLink
 from kith.model.slots import FAMILIES, find_free_slot
 from kith.model.tags import Tag, to_link
+from kith.model.values import to_e164
 from kith.model.workspaces import Workspace
 from kith.store.database import Connection
 from tests.engine.crowd import save
@@ -124,12 +125,21 @@ OTHERS: list[Any] = [
         ["unheard of"],
     ),
 ]
+PHONES = [
+    "+1 650 253 7777",
+    "+16502537777",
+    "0016502537777",
+    "+44 (0)20 7946 0958 ext. 5",
+    "+442079460958",
+    "+999 12 34",
+]
 BY_TYPE: Mapping[PropertyType, Sequence[Any]] = {
     "NUMBER": NUMBERS,
     "CURRENCY": NUMBERS,
     "BOOLEAN": [True, False],
     "DATE": DAYS,
     "DATETIME": INSTANTS,
+    "PHONE": [*PHONES, *TEXTS],
     "SELECT": OPTIONS,
     "MULTI_SELECT": [list(OPTIONS[:n]) for n in range(1, 5)] + [["Chess", "O'x"], ["NULL"], ['quo"te', "back\\slash"]],
 }
@@ -343,6 +353,7 @@ class _Maker:
         )
 
     def make_company(self, number: int) -> Company:
+        phone = self.pick(self.pick_text(), *PHONES)
         return Company(
             external_id=f"cmp_{number}",
             number=number,
@@ -353,8 +364,8 @@ class _Maker:
             plan=self.pick_text(),
             spend=self.pick(None, *(one for one in NUMBERS if not isinstance(one, float))),
             website=self.pick_text(),
-            phone=self.pick_text(),
-            phone_e164=None,
+            phone=phone,
+            phone_e164=to_e164(phone or ""),
             status=self.pick("ACTIVE", "ACTIVE", "ACTIVE", *get_args(CompanyStatus)),
             properties=make_properties(self.schemas[1], self.chance),
             contact_count=0,
@@ -367,6 +378,7 @@ class _Maker:
 
     def make_contact(self, number: int) -> Contact:
         start = self.pick("anna", "a%b", "a_b", "o'neil", "ß", "σ", "ı", "x" * 40)
+        phone = self.pick(self.pick_text(), *PHONES)
         return Contact(
             external_id=f"ctc_{number}",
             number=number,
@@ -374,8 +386,8 @@ class _Maker:
             name=self.pick_text(),
             given_name=self.pick_text(),
             family_name=self.pick_text(),
-            phone=self.pick_text(),
-            phone_e164=None,
+            phone=phone,
+            phone_e164=to_e164(phone or ""),
             avatar=self.pick_text(),
             status=self.pick("ACTIVE", "ACTIVE", "ACTIVE", *get_args(Status)),
             lifecycle_stage=self.pick(*get_args(LifecycleStage)),

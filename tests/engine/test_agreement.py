@@ -31,6 +31,7 @@ from tests.engine.population import (
     INSTANTS,
     LIST_NUMBERS,
     NOW,
+    PHONES,
     TAG_KEYS,
     TEXTS,
     Population,
@@ -76,7 +77,7 @@ class Held:
 
     def sort(self, fitting: Mapping[EntityName, Sequence[int]], sorts: Sequence[Sort], zone: str) -> list[Place]:
         """The rows of one or several entities in the order of the predicate's keys, then of entities."""
-        make_key = make_sort_key(sorts)
+        make_key = make_sort_key(sorts, self.vocabularies[zone].pick(tuple(fitting)).phones)
         found = [(entity, number) for entity, some in fitting.items() for number in some]
         found.sort(key=lambda place: place[0], reverse=sorts[-1].descending)
         return sorted(found, key=lambda place: make_key(self.rows[zone][place[0]][place[1]]))
@@ -135,8 +136,8 @@ def cut(text: str, start: int, length: int, swapped: bool) -> str:
 
 
 texts = st.one_of(
-    st.sampled_from(TEXTS),
-    st.builds(cut, st.sampled_from(TEXTS), st.integers(0, 3), st.integers(1, 300), st.booleans()),
+    st.sampled_from(TEXTS + PHONES),
+    st.builds(cut, st.sampled_from(TEXTS + PHONES), st.integers(0, 3), st.integers(1, 300), st.booleans()),
 )
 times = st.one_of(
     st.sampled_from([date.fromisoformat(day) for day in DAYS]),

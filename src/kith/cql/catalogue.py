@@ -8,10 +8,8 @@ import msgspec
 from kith.model.companies import CompanyStatus
 from kith.model.contacts import LifecycleStage, Module, Status
 
-# What a text is normalised to: a domain, or without the space around it.
-Form = Literal["", "domain", "trimmed"]
-PHONE_E164 = "phone e164"
-"""The name under which a record in memory has the E.164 form of its phone."""
+# What a text is normalised to: a domain, or without the space around it; phones are compared by E.164 too.
+Form = Literal["", "domain", "trimmed", "phone"]
 
 Kind = Literal["TEXT", "EMAIL", "ENUM", "NUMBER", "BOOLEAN", "DATE", "DATETIME", "SET", "JSON"]
 
@@ -28,7 +26,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     ``key`` of a text holds its sort key; ``is_lower``: the column itself is its folded text and its sort key, as it
     has small letters of ASCII only. ``finds_missing``: the index on ``key`` has the records without a value too.
     ``option_prefix`` marks a property's options in the index that all such properties share. ``only_shown``:
-    records show it, and filters and orders cannot name it.
+    records show it, and filters and orders cannot name it. ``e164``: the column with the E.164 form of a phone; that of
+    a property lies among its folded forms.
     """
 
     name: str
@@ -49,12 +48,17 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     e164: str = ""
 
     @property
+    def phone(self) -> str:
+        """The name under which a record in memory has the form in which its phone is compared."""
+        return f"{self.name} e164"
+
+    @property
     def filterable(self) -> bool:
         return self.kind != "JSON" and not self.only_shown
 
     @property
     def sortable(self) -> bool:
-        return self.kind not in ("JSON", "SET")
+        return self.kind not in ("JSON", "SET") and not self.only_shown
 
     @property
     def stored(self) -> bool:
@@ -125,6 +129,7 @@ _CONTACT_FIELDS = (
         kind="TEXT",
         label="Phone",
         column="c.phone",
+        form="phone",
         e164="c.phone_e164",
         nullable=True,
         searchable=True,
@@ -240,6 +245,7 @@ _COMPANY_FIELDS = (
         kind="TEXT",
         label="Phone",
         column="c.phone",
+        form="phone",
         e164="c.phone_e164",
         nullable=True,
         searchable=True,

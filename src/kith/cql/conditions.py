@@ -20,7 +20,7 @@ from kith.cql.moments import Range, to_days, to_instants, to_start
 from kith.model.derived import LINK, PROPERTIES
 from kith.model.search import to_tsquery
 from kith.model.text import KEY_CHARACTERS_MAX, fold_case, fold_letters, is_told_by_key, to_sort_key
-from kith.model.values import to_e164, to_phone_part
+from kith.model.values import to_phone, to_phone_part
 
 NOTHING = "false"
 LAST_CODE_POINT = 0x10FFFF
@@ -103,8 +103,20 @@ def write_text(field: Field, alias: str = "c") -> str:
     return f"""coalesce({_write_folded(field, alias)} ->> 0, {_write_lower(field, alias)}) COLLATE "C\""""
 
 
+def write_phone(field: Field, alias: str = "c") -> str:
+    """The form in which phone numbers are compared, NULL where there is none: see ``to_phone``."""
+    return f"""coalesce({_write_e164(field, alias)}, {write_text(field, alias)}) COLLATE "C\""""
+
+
+def _write_e164(field: Field, alias: str) -> str:
+    return _rename(field.e164, alias) if field.e164 else f"{_write_folded(field, alias)} ->> 2"
+
+
 def write_sort_text(field: Field, alias: str = "c") -> str:
     """The sort key of a text that has no column of it, NULL where there is no text."""
+    if field.form == "phone":
+        plain = write_sort_text(msgspec.structs.replace(field, form=""), alias)
+        return f"""coalesce({_write_e164(field, alias)}, {plain}) COLLATE "C\""""
     lower = f"left({_write_lower(field, alias)}, {KEY_CHARACTERS_MAX})"
     if field.is_lower:
         return lower
@@ -209,7 +221,7 @@ class _Writer:
             return self._compare_status(comparison, field, scope)
         match field.kind:
             case "TEXT" | "EMAIL":
-                if field.e164:
+                if field.form == "phone":
                     return self._compare_phone(comparison, field, scope)
                 return self._compare_text(comparison, field, scope)
             case "DATETIME":
@@ -283,12 +295,19 @@ class _Writer:
         return f"{self.values.add(moment.isoformat())}::text::timestamptz"
 
     def _compare_phone(self, comparison: Comparison, field: Field, scope: Scope) -> str:
-        """The text as it was given, or its E.164 form."""
-        own = self._compare_text(comparison, field, scope)
-        wanted = list_phones(comparison)
-        if not wanted:
-            return own
-        return f"({own} OR {self._match_text(comparison.operator, _rename(field.e164, scope.alias), wanted)})"
+        """By E.164, or by the text where it has none; a part may be one of the text as it was given, too."""
+        phone = write_phone(field, scope.alias)
+        if comparison.operator in ("eq", "in"):
+            wanted = [to_phone(str(value)) for value in to_many(comparison.value)]
+            if field.key is None:
+                return self._equal(phone, wanted)
+            indexed = self._equal(_rename(field.key, scope.alias), [to_sort_key(one) for one in wanted])
+            return indexed if all(map(is_told_by_key, wanted)) else f"{indexed} AND {self._equal(phone, wanted)}"
+        given = self._match_text(
+            comparison.operator, write_text(field, scope.alias), [fold_case(str(comparison.value))]
+        )
+        part = to_phone_part(str(comparison.value))
+        return given if part is None else f"({given} OR {self._match_text(comparison.operator, phone, [part])})"
 
     def _match_text(self, operator: str, text: str, wanted: Sequence[str]) -> str:
         match operator:
@@ -439,12 +458,6 @@ def list_named(tree: Condition, field: str) -> Iterator[str]:
             yield from list_named(tree.term, field)
         case Related():
             yield from list_named(tree.where, field)
-
-
-def list_phones(comparison: Comparison) -> list[str]:
-    """What the E.164 form of a phone is compared with; nothing where the value is no number or part of one."""
-    to_wanted = to_e164 if comparison.operator in ("eq", "in") else to_phone_part
-    return [wanted for value in to_many(comparison.value) if (wanted := to_wanted(str(value))) is not None]
 
 
 def find_successor(text: str) -> str | None:

@@ -14,6 +14,7 @@ from kith.cql.catalogue import Field
 from kith.cql.conditions import to_many
 from kith.cql.predicate import Row, to_plain
 from kith.model.text import fold_case
+from kith.model.values import to_phone
 
 T = TypeVar("T")
 Number = int | Decimal
@@ -41,13 +42,17 @@ def find_anchor(tree: Condition, fields: Fields) -> Anchor | None:
     anchors = []
     for term in _list_terms(tree):
         kind = fields[term.field].kind
-        if term.field == "status" or kind in ("DATE", "DATETIME") or fields[term.field].e164:
+        if term.field == "status" or kind in ("DATE", "DATETIME"):
             continue
-        values = to_many(term.value)
-        if kind in ("TEXT", "EMAIL"):
+        name, values = term.field, to_many(term.value)
+        if fields[term.field].form == "phone":
+            if term.operator not in ("eq", "in"):
+                continue
+            name, values = fields[term.field].phone, [to_phone(str(value)) for value in values]
+        elif kind in ("TEXT", "EMAIL"):
             values = [fold_case(str(value)) for value in values]
         if term.operator in ("eq", "in", "has_any"):
-            anchors.append(Anchor(term.field, tuple(values)))
+            anchors.append(Anchor(name, tuple(values)))
         elif term.operator == "has_all":
             anchors.append(Anchor(term.field, tuple(values[:1])))
         elif term.operator == "starts_with":

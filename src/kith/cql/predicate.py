@@ -9,17 +9,15 @@ from decimal import Decimal
 from operator import eq, ge, gt, le, lt
 from typing import Any, TypeVar
 
-import msgspec
-
 from kith.cql.ast import Activities, And, Comparison, Condition, Not, Or, Related, Sort
-from kith.cql.catalogue import PHONE_E164, Field, Kind
-from kith.cql.conditions import list_phones
+from kith.cql.catalogue import Field, Kind
+from kith.cql.conditions import to_many
 from kith.cql.moments import Range, to_days, to_instants, to_start
 from kith.cql.reads import ACTIVITIES
 from kith.cql.vocabulary import Vocabulary
 from kith.model.text import fold_case, to_sort_key
 from kith.model.typed_values import find_day, find_instant
-from kith.model.values import to_e164
+from kith.model.values import to_e164, to_phone, to_phone_part
 
 T = TypeVar("T", date, datetime)
 
@@ -52,8 +50,9 @@ def make_row(
     for name, value in values.items():
         if value is not None and (field := fields.get(name)) is not None:
             row[name] = _PREPARE[field.kind](value)
-    if "phone" in row:
-        row[PHONE_E164] = values[PHONE_E164] if PHONE_E164 in values else to_e164(str(values.get("phone") or ""))
+    for field in vocabulary.phones:
+        e164 = values[field.phone] if field.phone in values else to_e164(str(values.get(field.name) or ""))
+        row[field.phone] = e164 or row[field.name]
     for name in vocabulary.relations:
         row[name] = [beyond for beyond in related.get(name, ()) if beyond["status"] != "DELETED"]
     row[ACTIVITIES] = count_activities or _count_none
@@ -79,16 +78,17 @@ def compile_predicate(tree: Condition, vocabulary: Vocabulary, now: datetime) ->
     return _count(tree, vocabulary.zone, now)
 
 
-def make_sort_key(sorts: Sequence[Sort]) -> Callable[[Mapping[str, Any]], Any]:
+def make_sort_key(sorts: Sequence[Sort], phones: Iterable[Field] = ()) -> Callable[[Mapping[str, Any]], Any]:
     """The key that records are sorted by, of their values by canonical name, ``id`` among them.
 
     Texts by their sort key, code point by code point; missing values last in either direction; ties by id, in the
-    direction of the last field.
+    direction of the last field. ``phones`` are sorted by the form in which they are compared, as rows have it.
     """
+    names = {field.name: field.phone for field in phones}
     last = sorts[-1].descending if sorts else False
 
     def make_key(values: Mapping[str, Any]) -> Any:
-        key = [_place(values.get(sort.field), descending=sort.descending) for sort in sorts]
+        key = [_place(values.get(names.get(sort.field, sort.field)), descending=sort.descending) for sort in sorts]
         return (*key, _place(values["id"], descending=last))
 
     return make_key
@@ -191,12 +191,12 @@ def _compare(comparison: Comparison, field: Field, zone: tzinfo, now: datetime) 
         return _lie_within(name, to_instants(operator, value, now, zone))
     if field.kind == "DATE":
         return _lie_within(name, to_days(operator, value, now, zone))
-    if field.e164 and (wanted := list_phones(comparison)):
-        own = _compare(comparison, msgspec.structs.replace(field, e164=""), zone, now)
-        many = operator in ("eq", "in")
-        return _any(
-            own, _hold_many(PHONE_E164, "in", tuple(wanted)) if many else _hold(PHONE_E164, operator, wanted[0])
-        )
+    if field.form == "phone":
+        if operator in ("eq", "in"):
+            return _hold_many(field.phone, "in", tuple(to_phone(str(one)) for one in to_many(value)))
+        given = _hold(name, operator, fold_case(str(value)))
+        part = to_phone_part(str(value))
+        return given if part is None else _any(given, _hold(field.phone, operator, part))
     if field.kind == "TEXT" or field.kind == "EMAIL":
         value = tuple(fold_case(str(text)) for text in value) if isinstance(value, tuple) else fold_case(str(value))
     if field.kind == "NUMBER":

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from kith.cql.catalogue import COMPANY, CONTACT, Entity, Field, Kind
+from kith.cql.catalogue import COMPANY, CONTACT, Entity, Field, Form, Kind
 from kith.model.derived import LINK, PROPERTIES
 
 CustomType = Literal[
@@ -28,6 +28,7 @@ KINDS: Mapping[CustomType, Kind] = {
     "SELECT": "ENUM",
     "MULTI_SELECT": "SET",
 }
+FORMS: Mapping[CustomType, Form] = {"PHONE": "phone", "URL": "trimmed"}
 # By kind, the positive operators; each has a negated form. On a SET, contains is has_any of one.
 OPERATORS: Mapping[Kind, tuple[str, ...]] = {
     "TEXT": ("eq", "in", "contains", "starts_with", "ends_with", "is_null"),
@@ -80,7 +81,7 @@ class Vocabulary(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     ``fields`` by canonical name; ``names`` also by bare key of a property; ``archived`` are names of properties that no
     filter may use. ``relations`` lead to the vocabulary of the other side, which has the link's fields too.
-    ``only_shown`` are names of what a record shows and no filter may use.
+    ``only_shown`` are names of what a record shows and no filter may use; ``phones`` the fields that are phone numbers.
     """
 
     entities: tuple[EntityName, ...]
@@ -91,6 +92,7 @@ class Vocabulary(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     relations: Mapping[str, "Vocabulary"]
     counts_activities: bool
     only_shown: frozenset[str] = frozenset()
+    phones: tuple[Field, ...] = ()
 
     @property
     def noun(self) -> str:
@@ -153,7 +155,12 @@ def _make(
         relations=relations,
         counts_activities=entity == "contact" and not with_link,
         only_shown=frozenset(field.name for field in _ENTITIES[entity].fields if not field.filterable),
+        phones=_list_phones(fields),
     )
+
+
+def _list_phones(fields: Mapping[str, Field]) -> tuple[Field, ...]:
+    return tuple(field for field in fields.values() if field.form == "phone")
 
 
 def _list_system(entity: EntityName) -> list[Field]:
@@ -172,7 +179,7 @@ def _to_field(prefix: str, custom: CustomField) -> Field:
         option_prefix=str(custom.number) if kind == "SET" and prefix == PROPERTIES and custom.number else None,
         nullable=True,
         label=custom.label or custom.key,
-        form="trimmed" if custom.type in ("PHONE", "URL") else "",
+        form=FORMS.get(custom.type, ""),
         options=custom.options,
     )
 
@@ -198,6 +205,7 @@ def _share(one: Vocabulary, other: Vocabulary) -> Vocabulary:
         relations={},
         counts_activities=False,
         only_shown=one.only_shown & other.only_shown,
+        phones=_list_phones(fields),
     )
 
 

@@ -287,7 +287,7 @@ def is_served(field: Field, operator: str) -> bool:
         return linked and operator in ("has_any", "has_all")
     if operator == "is_null":
         return field.finds_missing
-    if operator in ("contains", "ends_with"):
+    if operator in ("contains", "ends_with") or (field.form == "phone" and operator == "starts_with"):
         return False
     return field.key is not None or field.name in ("id", "externalId")
 

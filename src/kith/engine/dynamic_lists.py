@@ -12,7 +12,6 @@ from typing import Any, Literal
 import msgspec
 
 from kith.cql.ast import Activities, And, Comparison, Condition, Not, Or, Related
-from kith.cql.catalogue import PHONE_E164
 from kith.cql.index import FilterIndex
 from kith.cql.json_form import read_json
 from kith.cql.predicate import Predicate, Row, compile_predicate, make_row
@@ -197,11 +196,11 @@ class DynamicLists:
         if before is not None and not anew and not near.has_relative:
             if not any(_differs(get_value(before, name), value) for name, value in values.items()):
                 return []
-        if "phone" in values:
-            values[PHONE_E164] = after.phone_e164
         # How times are read from texts depends on no zone: those that are kept have their offset.
         vocabularies = next(iter(near.by_number.values())).vocabularies
-        row = make_row(vocabularies.pick((kind,)), values)
+        vocabulary = vocabularies.pick((kind,))
+        values[vocabulary.fields["phone"].phone] = after.phone_e164
+        row = make_row(vocabulary, values)
         fitting = near.list_fitting(row, at, charge)
         # Members of lists that are BROKEN stay: those are not in ``by_number``.
         on = {number for link in after.lists if (number := link.number) is not None and number in near.by_number}

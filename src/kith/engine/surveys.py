@@ -10,12 +10,12 @@ import msgspec
 from kith.engine.decisions import Placed
 from kith.engine.tally import Tally, Walk
 from kith.model.decide import touches
+from kith.model.derived import fold_value
 from kith.model.properties import Property
 from kith.model.records import Identity, Record
 from kith.model.rules.properties import Surveyed, find_surveyed
 from kith.model.slots import has_index, to_copy, to_marks, to_prefix
 from kith.model.state import State, Survey
-from kith.model.text import fold_field
 from kith.model.typed_values import convert_value, fits, show_value
 from kith.model.values import same_json
 from kith.store.batch import to_documents
@@ -199,7 +199,6 @@ def _look_at(
         if differs or copied:
             copy = to_copy(one, normal) if one.slot is not None else None
             marks = to_marks(one, workspace_id, normal) if has_index(one) and one.type == "MULTI_SELECT" else []
-            forms = fold_field(normal) if isinstance(normal, str) else (None, None)
-            changed.append((ids, normal, copy, marks, None if forms == (None, None) else forms))
+            changed.append((ids, normal, copy, marks, fold_value(normal) if isinstance(normal, str) else None))
     counted = Survey(values=survey.values + len(held), converted=converted, misfits=misfits, examples=tuple(examples))
     return counted, changed

@@ -1,8 +1,8 @@
 """Slots: the indexed columns that have copies of properties' values, so that queries on them need not scan.
 
 A workspace shares out the slots of each family among its properties; which one a property has is part of its
-definition. Of texts the slot has the sort key, numbers and times as they are. The options of all MULTI_SELECT
-properties lie in one column that one index serves.
+definition. Of texts the slot has the sort key, of phone numbers that of their E.164; numbers and times as they are.
+The options of all MULTI_SELECT properties lie in one column that one index serves.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from typing import Any, Literal
 from kith.model.properties import OPTION_CHARACTERS_MAX, Property, PropertyType, Schema
 from kith.model.text import to_sort_key
 from kith.model.typed_values import find_day, find_instant
+from kith.model.values import to_phone
 
 Family = Literal["text", "number", "time"]
 SLOTS: Mapping[Family, int] = {"text": 12, "number": 8, "time": 4}
@@ -68,7 +69,9 @@ def to_copy(one: Property, value: Any) -> Any:
     """The value as its slot has it; None where it is not of the property's type."""
     match FAMILIES.get(one.type):
         case "text":
-            return to_sort_key(value) or None if isinstance(value, str) else None
+            if not isinstance(value, str):
+                return None
+            return to_sort_key(to_phone(value) if one.type == "PHONE" else value) or None
         case "number":
             return value if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool) else None
         case "time":

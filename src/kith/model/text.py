@@ -6,15 +6,18 @@ version of PostgreSQL, and no statement folds text row by row.
 # ruff: noqa: RUF001 - letters that look like others are what this is about
 
 import unicodedata
-from collections.abc import Container, Mapping
-from typing import Any
 
 KEY_CHARACTERS_MAX = 256
 # Stands between the letters of a sort key and the text that tells equal letters apart: less than any printed character.
 KEY_SEPARATOR = "\x01"
 
-Folded = dict[str, tuple[str | None, str | None]]
-"""By the name of a field: (its folded text, its sort key), None where SQL gets the same from ``lower``."""
+Forms = tuple[str | None, ...]
+"""Of a text: (its folded text, its sort key), None where SQL gets the same from ``lower``.
+
+The text of a property that is a phone number in international form has its E.164 as the third, where that differs.
+"""
+Folded = dict[str, Forms]
+"""Forms by the name of a field."""
 
 # Letters that Unicode does not decompose, as they are written without the diacritic.
 _LETTERS = str.maketrans(
@@ -77,24 +80,6 @@ def to_name_key(name: str | None) -> str | None:
     return to_sort_key(name) if name is not None else None
 
 
-def fold_fields(
-    texts: Mapping[str, str | None], prefix: str, properties: Mapping[str, Any], keyed: Container[str] = ()
-) -> Folded | None:
-    """The forms of a record's texts that SQL cannot make itself; None where there are none, as for most records.
-
-    ``prefix`` stands before the keys of properties; ``keyed`` are fields whose sort key has a column of its own.
-    """
-    folded: Folded = {}
-    for name, text in texts.items():
-        if text is not None and not text.isascii():
-            form, key = fold_field(text)
-            _add_forms(folded, name, form, None if name in keyed else key)
-    for name, value in properties.items():
-        if isinstance(value, str) and not value.isascii():
-            _add_forms(folded, prefix + name, *fold_field(value))
-    return folded or None
-
-
 def fold_field(text: str) -> tuple[str | None, str | None]:
     """(the folded text, the sort key), None where SQL gets the same from ``lower``, which knows ASCII only."""
     if text.isascii():
@@ -102,8 +87,3 @@ def fold_field(text: str) -> tuple[str | None, str | None]:
     lower = text.encode().lower().decode()
     folded, key = fold_case(text), to_sort_key(text)
     return folded if folded != lower else None, key if key != lower[:KEY_CHARACTERS_MAX] else None
-
-
-def _add_forms(folded: Folded, name: str, form: str | None, key: str | None) -> None:
-    if form is not None or key is not None:
-        folded[name] = (form, key)

@@ -30,6 +30,10 @@ NUMBER_EXPONENT_MAX = 100
 # list takes 101 digits, and 1e-100 with 100 digits before the exponent takes 202.
 NUMBER_EXPANSION_MAX = (NUMBER_DIGITS_MAX + NUMBER_EXPONENT_MAX + 3) // 2
 
+# How a phone number in international form begins, and how long the longest is that is read.
+PHONE_STARTS = ("+", "00")
+PHONE_CHARACTERS_MAX = 250
+
 _PHONE_SIGNS = re.compile(r"\(0\)|[\s().\-/]")
 _PHONE_PART = re.compile(r"\+?[0-9]+")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -107,7 +111,7 @@ def has_extension(given: str) -> bool:
 
 
 def _parse_phone(given: str) -> phonenumbers.PhoneNumber | None:
-    if not given.startswith(("+", "00")):
+    if not given.startswith(PHONE_STARTS) or len(given) > PHONE_CHARACTERS_MAX:
         return None
     try:
         return phonenumbers.parse("+" + given[2:] if given.startswith("00") else given, None)

@@ -1,6 +1,6 @@
 """Bring the columns that follow from stored text to this program's form, once, after the migration that adds them.
 
-Only text that is not ASCII has another form than earlier programs stored.
+Only text that is not ASCII, and phone numbers in properties, have other forms than earlier programs stored.
 """
 
 from typing import Any

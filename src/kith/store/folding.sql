@@ -8,22 +8,22 @@ UPDATE installation SET text_folded = true;
 SELECT shard, id FROM workspaces ORDER BY id;
 
 -- name: list_contacts
--- The next contacts whose texts are not ASCII only.
+-- The next contacts whose texts are not ASCII only, or who have a property that may be a phone number.
 SELECT id FROM contacts c
 WHERE shard = $1 AND workspace_id = $2 AND id > $3
-  AND concat(email, name, given_name, family_name, phone, avatar, properties) ~ '[^\u0001-\u007f]'
+  AND (concat(email, name, given_name, family_name, phone, avatar, properties) ~ '[^\u0001-\u007f]' OR properties::text ~ '": "(\+|00)')
 ORDER BY id LIMIT $4;
 
 -- name: list_companies
 SELECT id FROM companies c
 WHERE shard = $1 AND workspace_id = $2 AND id > $3
-  AND concat(name, industry, size, plan, website, phone, properties) ~ '[^\u0001-\u007f]'
+  AND (concat(name, industry, size, plan, website, phone, properties) ~ '[^\u0001-\u007f]' OR properties::text ~ '": "(\+|00)')
 ORDER BY id LIMIT $4;
 
 -- name: list_associations
 SELECT contact_id, company_id, role, properties::text AS properties FROM associations
 WHERE shard = $1 AND workspace_id = $2 AND (contact_id, company_id) > ($3, $4)
-  AND concat(role, properties) ~ '[^\u0001-\u007f]'
+  AND (concat(role, properties) ~ '[^\u0001-\u007f]' OR properties::text ~ '": "(\+|00)')
 ORDER BY contact_id, company_id LIMIT $5;
 
 -- name: list_names
