@@ -8,5 +8,5 @@ CREATE TABLE broken_lists (
   reason text NOT NULL,
   broken_at timestamptz NOT NULL,
   -- the replay
-  PRIMARY KEY (shard, position, workspace_id, list_id)
+  PRIMARY KEY (shard, workspace_id, position, list_id)
 );
