@@ -1,17 +1,20 @@
 """Tenants that harm others with an ordinary key, each a program: ``python -m tests.faults.hostile NAME URL KEY``.
 
 It prints "started" when its data is there and every connection is at work, and at the end, when its input is closed,
-how many requests it has made. A kind of harm is a function for one connection, called again as soon as it returns.
+how many requests it has begun and the number of answers by status, as JSON. A kind of harm is a function for one
+connection, called again as soon as it returns.
 """
 
 import asyncio
 import itertools
+import json
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from tests.faults.wire import Wire
+from tests.faults.wire import Reply, Wire
 
 Work = Callable[[Wire, int], Awaitable[None]]
 Prepare = Callable[[Wire], Awaitable[None]]
@@ -30,6 +33,17 @@ class Harm(NamedTuple):
 
 
 HARMS: dict[str, Harm] = {}
+
+
+class CountedWire(Wire):
+    """Counts the answers of all connections by status."""
+
+    answers: ClassVar[Counter[int]] = Counter()
+
+    async def read(self) -> Reply:
+        reply = await super().read()
+        self.answers[reply.status] += 1
+        return reply
 
 
 def harm(connections: int, prepare: Prepare | None = None) -> Callable[[Work], Work]:
@@ -168,20 +182,18 @@ async def query_expensively(wire: Wire, n: int) -> None:
 
 async def run(name: str, url: str, key: str) -> None:
     kind = HARMS[name]
-    wires = [Wire(url, key) for _ in range(kind.connections)]
+    wires = [CountedWire(url, key) for _ in range(kind.connections)]
     if kind.prepare is not None:
         await kind.prepare(wires[0])
+    CountedWire.answers.clear()
     numbers = itertools.count()
-    made = 0
 
     async def work(wire: Wire) -> None:
-        nonlocal made
         while True:
             try:
                 await asyncio.wait_for(kind.work(wire, next(numbers)), ANSWER_TIMEOUT_S)
             except (OSError, EOFError):  # TimeoutError is one: the server has closed, or does not answer
                 wire.close()
-            made += 1
 
     working = [asyncio.create_task(work(wire)) for wire in wires]
     await asyncio.sleep(0)
@@ -190,7 +202,7 @@ async def run(name: str, url: str, key: str) -> None:
     done, _ = await asyncio.wait([*working, ended], return_when=asyncio.FIRST_COMPLETED)
     for task in done - {ended}:
         task.result()
-    print(made, flush=True)
+    print(json.dumps({"begun": next(numbers), "answers": CountedWire.answers}), flush=True)
     for wire in wires:
         wire.close()
 

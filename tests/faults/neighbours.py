@@ -1,6 +1,7 @@
 """A quiet tenant's requests, timed alone and beside a tenant that harms; and how the two are compared."""
 
 import asyncio
+import json
 import os
 import sys
 import time
@@ -16,7 +17,7 @@ from kith.engine.workspaces import create_workspace
 from tests.faults.wire import Wire, open_wire
 from tests.serving import Served
 
-ROUNDS = int(os.environ.get("KITH_TEST_ROUNDS", "40"))
+ROUNDS = int(os.environ.get("KITH_TEST_ROUNDS", "15"))
 # A request that takes longer than this counts as failed.
 ANSWER_TIMEOUT_S = 10
 OPERATIONS = ("get", "query", "write")
@@ -38,6 +39,14 @@ class Timings:
 @dataclass(frozen=True)
 class Tenant:
     key: str
+
+
+@dataclass(frozen=True)
+class Harmed:
+    """How many requests a harm has begun, and the number of its answers by status."""
+
+    begun: int
+    answers: dict[int, int]
 
 
 async def make_tenant(served: Served, name: str, *, tier: str, rate_per_s: int | None = None) -> Tenant:
@@ -82,20 +91,21 @@ async def _time(
 
 
 @asynccontextmanager
-async def harming(served: Served, name: str, tenant: Tenant) -> AsyncIterator["asyncio.Future[int]"]:
-    """The harm under way, in a process of its own. The future gets how many requests it has made."""
+async def harming(served: Served, name: str, tenant: Tenant) -> AsyncIterator["asyncio.Future[Harmed]"]:
+    """The harm under way, in a process of its own. The future gets its result at the end."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.faults.hostile", name, served.url, tenant.key),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdin is not None and process.stdout is not None
-    made: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    made: asyncio.Future[Harmed] = asyncio.get_running_loop().create_future()
     try:
         assert await process.stdout.readline() == b"started\n", "the harm could not begin"
         yield made
         process.stdin.close()
-        made.set_result(int(await process.stdout.readline()))
+        told = json.loads(await process.stdout.readline())
+        made.set_result(Harmed(told["begun"], {int(status): count for status, count in told["answers"].items()}))
         await process.wait()
     finally:
         if process.returncode is None:
@@ -103,9 +113,10 @@ async def harming(served: Served, name: str, tenant: Tenant) -> AsyncIterator["a
             await process.wait()
 
 
-def show(name: str, alone: Timings, beside: Timings, requests: int) -> str:
+def show(name: str, alone: Timings, beside: Timings, harmed: Harmed) -> str:
     """The figures of a run, a line for each operation."""
-    lines = [f"{name}: {requests} hostile requests, {len(beside.failures)} of the quiet tenant's failed"]
+    failed = f"{len(beside.failures)} of the quiet tenant's failed"
+    lines = [f"{name}: {harmed.begun} hostile requests, answers {harmed.answers}, {failed}"]
     for operation in OPERATIONS:
         figures = [(timings.find(operation, share)) for share in (0.5, 0.99) for timings in (alone, beside)]
         lines.append(
