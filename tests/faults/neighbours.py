@@ -106,7 +106,6 @@ async def harming(served: Served, name: str, tenant: Tenant) -> AsyncIterator["a
         process.stdin.close()
         told = json.loads(await process.stdout.readline())
         made.set_result(Harmed(told["begun"], {int(status): count for status, count in told["answers"].items()}))
-        await process.wait()
     finally:
         if process.returncode is None:
             process.kill()

@@ -16,7 +16,8 @@ P50_RATIO, P50_MS = 8, 150
 P99_RATIO, P99_MS = 20, 1500
 QUOTAS = ("--quota", "textConditionsPerList=100", "--quota", "textConditions=none")
 # Requests that each harm has begun in so many rounds at least, and an answer that shows that it took effect: that its
-# lists and contacts were accepted, its queries ran. None where its clients read no answers.
+# lists and contacts were accepted. None where its clients read no answers, or where all of its queries may still run;
+# what they do read is no refusal.
 SUSTAINED: Mapping[str, tuple[int, int | None]] = {
     "write_into_slow_list": (30, 202),
     "make_slow_lists": (30, 202),
@@ -26,7 +27,7 @@ SUSTAINED: Mapping[str, tuple[int, int | None]] = {
     "pipeline_unread": (32, None),
     "leave_answers": (30, None),
     "leave_queries": (30, None),
-    "query_expensively": (32, 200),
+    "query_expensively": (32, None),
 }
 
 
@@ -57,7 +58,11 @@ async def test_a_quiet_tenant_is_served_beside_one_that(shared: Served, name: st
     assert alone.failures == []
     assert beside.failures == [], figures
     begun, status = SUSTAINED[name]
-    assert harmed.begun >= begun and (status is None or harmed.answers.get(status)), figures
+    assert harmed.begun >= begun, figures
+    if status is not None:
+        assert harmed.answers.get(status), figures
+    else:
+        assert harmed.answers.keys() <= {200, 429, 503, 504}, figures
     for operation in OPERATIONS:
         assert len(beside.ms[operation]) == ROUNDS
         assert beside.find(operation, 0.5) <= max(P50_RATIO * alone.find(operation, 0.5), P50_MS), figures
