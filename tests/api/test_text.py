@@ -149,3 +149,21 @@ async def test_roles_and_properties_of_links_fold_too(client: httpx2.AsyncClient
         "company.industry starts with ö and company.size = GROSS",
     ):
         assert await find(client, where) == ["A"]
+
+
+async def test_a_pile_of_marks_is_refused_wherever_text_is_taken(client: httpx2.AsyncClient, drain: Drain) -> None:
+    await define(client, "size", "SELECT", options=["S"])
+    await drain()
+    pile = "a" + "\u0301\u0323" * 5000
+    for path, body in (
+        ("/crm/contacts", {"name": pile[:900]}),
+        ("/crm/contacts", {"properties": {"motto": pile}, "name": "A"}),
+        ("/crm/contacts", {"email": f"{pile[:90]}@example.com"}),
+        ("/crm/tags", {"key": "a", "description": pile[:900]}),
+        ("/crm/query", {"entity": "contact", "where": f"name = '{pile}'"}),
+        ("/crm/query", {"entity": "contact", "where": f"properties.size = '{pile}'"}),
+        ("/crm/contacts/filter", {"filter": {"field": "name", "operator": "contains", "value": pile}}),
+    ):
+        answer = await client.post(path, json=body)
+        assert answer.status_code in (400, 422), (path, answer.text)
+    assert "30 combining marks" in (await client.post("/crm/contacts", json={"name": pile[:900]})).text

@@ -14,10 +14,12 @@ from kith.model.commands import CreateTag, Envelope
 from kith.model.contacts import ContactInput, make_contact_changes
 from kith.model.text import (
     KEY_CHARACTERS_MAX,
+    MARKS_MAX,
     compose,
     fold_case,
     fold_field,
     fold_letters,
+    is_foldable,
     is_told_by_key,
     to_sort_key,
 )
@@ -143,3 +145,31 @@ def test_entries_of_earlier_programs_are_read_in_nfc() -> None:
     entry = encode_envelope(Envelope(operation_id="op_1", workspace_id=1, key_id=1, at=at, command=command))
     assert NFD.encode() in entry
     assert decode_envelope(entry).command == CreateTag(tag_id="tag_1", key="vip", name=NFC)
+
+
+@pytest.mark.parametrize("pile", ["\u0301\u0323", "\u0344\u0323", "\u0f73\u0301", "\uff9e\u0301", "\U0001d165\u0323"])
+def test_a_pile_of_marks_is_refused_before_it_is_composed(pile: str) -> None:
+    """Composing takes the square of their number: of 60,000 it took many seconds, and this would take hours."""
+    assert compose("a" + pile * (MARKS_MAX // 2)) is not None
+    with pytest.raises(ValueError, match="more than 30 combining marks"):
+        compose("a" + pile * (MARKS_MAX // 2) + "\u0301")
+    with pytest.raises(ValueError, match="at most 1000"):
+        normalise_text(pile * 500_000)
+    _, faults = normalise_properties({"a": "b" + pile * 30_000, "c" + pile * 30: 1, "d": {"e" + pile * 16: 1}})
+    assert [path[:12] for path, _ in faults] == ["properties.a", "properties.c", "properties.d"]
+
+
+def test_every_letter_that_normalising_moves_counts_as_a_mark() -> None:
+    moved = [
+        letter
+        for letter in map(chr, [*range(0xD800), *range(0xE000, sys.maxunicode + 1)])
+        if unicodedata.decomposition(letter) or unicodedata.combining(letter)
+        if unicodedata.combining(unicodedata.normalize("NFKD", letter)[0])
+    ]
+    assert moved
+    assert not [letter for letter in moved if is_foldable(letter * (MARKS_MAX + 1))]
+
+
+def test_letters_in_a_row_are_no_marks() -> None:
+    for text in ("\U0001d400" * 100, "e\u0301" * 100, "\u0f73a" * 100, "한국어" * 50, "!" * 100, "\u200d" * 100):
+        assert is_foldable(text)

@@ -34,6 +34,7 @@ from kith.api.responses import NO_SNIFFING, Answer, Header, make_error_answer
 from kith.api.routes import TABLE
 from kith.api.routing import Route, Router, is_guarded
 from kith.api.turns import Turns
+from kith.aside import compute
 from kith.engine.access import authenticate
 from kith.engine.context import Engine
 from kith.engine.key_cache import Caller
@@ -167,15 +168,17 @@ async def answer_caller(
         await turns.take(workspace_id, len(raw))
         if raw:
             check_media_type(exchange.headers.get(b"content-type"))
-        body = route.read_body(raw)
+        body = await compute(len(raw), route.read_body, raw)
         if route.body is not None:
             inputs["body"] = body
     if issubclass(route.call, WriteCall):
-        return await route.handler(route.call(engine, make_write_request(exchange, caller, raw)), *values, **inputs)
+        return await route.handler(
+            route.call(engine, await make_write_request(exchange, caller, raw)), *values, **inputs
+        )
     waited_s = await wait_as_asked(engine, exchange, caller)
     if waited_s:
         await turns.take(workspace_id, len(query_string) + len(raw))
-    answer = await route.handler(ReadCall(engine, caller.workspace, caller.tier), *values, **inputs)
+    answer = await route.handler(ReadCall(engine, caller.workspace, caller.tier, len(raw)), *values, **inputs)
     if waited_s:
         answer.headers.append((b"preference-applied", b"wait=%d" % waited_s))
     return answer
@@ -206,16 +209,19 @@ async def take_limit(limiter: Limiter, exchange: Exchange, caller: Caller, polic
         raise make_limit_refusal(policy, caller, usage)
 
 
-def make_write_request(exchange: Exchange, caller: Caller, raw: bytes) -> WriteRequest:
+async def make_write_request(exchange: Exchange, caller: Caller, raw: bytes) -> WriteRequest:
     """What the headers ask of a write. The fingerprint is made only where a key will be compared by it."""
     headers = exchange.headers
     idempotency_key = to_idempotency_key(headers.get(b"idempotency-key"))
+    fingerprint = b""
+    if idempotency_key:
+        fingerprint = await compute(len(raw), make_fingerprint, exchange.method, exchange.path, raw)
     return WriteRequest(
         workspace=caller.workspace,
         key_id=caller.key_id,
         actor=caller.actor,
         idempotency_key=idempotency_key,
-        fingerprint=make_fingerprint(exchange.method, exchange.path, raw) if idempotency_key else b"",
+        fingerprint=fingerprint,
         sent=raw,
         if_version=to_version(headers.get(b"if-match")),
         wait_s=find_wait_s(exchange.scope["headers"]) if b"prefer" in headers else 0,

@@ -30,12 +30,13 @@ class HookCall(OpenCall, frozen=True):
 
 
 class ReadCall(msgspec.Struct, frozen=True):
-    """A call with a key that has crm:read."""
+    """A call with a key that has crm:read. ``size`` is the number of bytes of its body."""
 
     scope: ClassVar[str | None] = "crm:read"
     engine: Engine
     workspace: Workspace
     tier: str
+    size: int = 0
 
 
 class WriteCall(msgspec.Struct, frozen=True):

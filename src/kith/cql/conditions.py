@@ -38,6 +38,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     ``tags`` are the ids of the tags by key, ``lists`` those of the lists by number and external id, as far as the
     filter names them; what is not among them nobody has. ``rare`` are those, as (field, id), that few contacts have.
+    ``size`` is how many bytes of a request the filter took.
     """
 
     now: datetime = _EPOCH
@@ -45,6 +46,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     tags: Mapping[str, int] = {}
     lists: Mapping[str, int] = {}
     rare: frozenset[tuple[str, int]] = frozenset()
+    size: int = 0
 
 
 PLAIN = Context()

@@ -12,7 +12,7 @@ from kith.cql.catalogue import Field, Kind
 from kith.cql.faults import list_names, show, suggest
 from kith.cql.moments import EXAMPLE, read_moment
 from kith.model.companies import normalise_domain
-from kith.model.text import compose, fold_case
+from kith.model.text import compose, fold_case, is_foldable
 from kith.model.values import NUMBER_DIGITS_MAX, check_number, check_storable, normalise_email
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")
@@ -38,6 +38,13 @@ def read_value(field: Field, value: Any, zone: tzinfo, operator: str = "eq") -> 
     """The value as the typed tree has it, in the normal form of the field. Raises WrongValue."""
     read = _READERS[field.kind](field, value, zone)
     return to_form(field, read, whole=operator in WHOLE) if isinstance(read, str) else read
+
+
+def needs_idna(field: Field, value: Any) -> bool:
+    """Whether the value is an address or a domain with letters of other scripts, which takes long to normalise."""
+    if not isinstance(value, str) or (field.kind != "EMAIL" and field.form != "domain"):
+        return False
+    return not value.isascii() or "xn--" in value.lower()
 
 
 def to_form(field: Field, text: str, *, whole: bool) -> str:
@@ -97,7 +104,7 @@ def read_option(name: str, options: tuple[str, ...], value: Any) -> str:
     if isinstance(value, str):
         if value in options:
             return value
-        if (option := _index_options(options).get(fold_case(value.strip()))) is not None:
+        if is_foldable(value) and (option := _index_options(options).get(fold_case(value.strip()))) is not None:
             return option
     meant = suggest(value, options) if isinstance(value, str) else None
     hint = f" Did you mean {meant}?" if meant is not None else ""
@@ -211,9 +218,9 @@ def _read_member(field: Field, value: Any, _: tzinfo) -> str:
 def _check(field: Field, text: str) -> str:
     try:
         check_storable(text)
+        return compose(text)
     except ValueError as error:
         raise WrongValue(f"The value of {field.name} {error}") from None
-    return compose(text)
 
 
 _READERS: dict[Kind, Callable[[Field, Any, tzinfo], Scalar]] = {

@@ -23,9 +23,10 @@ from kith.cql.ast import (
 )
 from kith.cql.catalogue import Field
 from kith.cql.faults import Place, list_names, refuse, refuse_size, show, suggest
-from kith.cql.literals import WrongValue, check_unit, read_count, read_moment_of, read_option, read_value
+from kith.cql.literals import WrongValue, check_unit, needs_idna, read_count, read_moment_of, read_option, read_value
 from kith.cql.syntax import (
     CONTAINED_CHARACTERS_MAX,
+    IDNA_VALUES_MAX,
     MANY,
     ActivityCount,
     Group,
@@ -64,6 +65,7 @@ class _Resolver:
         self.text = syntax.text
         self.spellings = syntax.spellings
         self._contained = 0
+        self._in_idna = 0
         self.is_stored = syntax.is_stored
 
     def resolve(self, node: Node, vocabulary: Vocabulary) -> Condition:
@@ -108,6 +110,10 @@ class _Resolver:
         operator = written.operator
         if operator not in OPERATORS[field.kind]:
             raise self._refuse_operator(written, field.name, field.kind, OPERATORS[field.kind])
+        self._in_idna += sum(needs_idna(field, literal.value) for literal in written.values)
+        if self._in_idna > IDNA_VALUES_MAX:
+            what, place = "emails and domains with other letters than a to z", written.values[0].place
+            raise refuse_size(what, IDNA_VALUES_MAX, self._in_idna, place, self.text)
         values = [self._read(literal, field, zone, operator) for literal in written.values]
         if operator == "contains" and field.kind == "SET":
             operator = "has_any"

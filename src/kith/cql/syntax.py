@@ -18,6 +18,8 @@ COMPARISONS_MAX = 100
 LIST_VALUES_MAX = 1000
 # Of all values of CONTAINS together: each is compared at every place of a text, and no timeout comes between.
 CONTAINED_CHARACTERS_MAX = 2000
+# Of addresses and domains with letters of other scripts: each takes a millisecond to normalise.
+IDNA_VALUES_MAX = 100
 SORT_FIELDS_MAX = 3
 
 # By name in JSON and in the legacy form: (positive operator, whether it is negated).

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from kith.aside import compute
 from kith.clock import to_milliseconds
 from kith.cql.ast import And, Comparison, Condition
 from kith.cql.catalogue import ACTIVITY
@@ -30,7 +31,8 @@ class ActivityListing(Listing, frozen=True, kw_only=True):
 
 
 async def log_activity(engine: Engine, request: WriteRequest, ref: str, fields: ActivityInput) -> Written:
-    parsed, given = parse_ref("contact", ref), make_activity(fields, ZoneInfo(request.workspace.timezone))
+    parsed = parse_ref("contact", ref)
+    given = await compute(len(request.sent), make_activity, fields, ZoneInfo(request.workspace.timezone))
 
     def make_command(attempt: Attempt, state: State) -> Command:
         contact_id = name_target(state, parsed)

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from kith.aside import compute
 from kith.engine.context import Engine
 from kith.engine.properties import settle_properties, to_schema_ref
 from kith.engine.query import Page
@@ -21,7 +22,8 @@ class _WithCompanies(msgspec.Struct):
 
 async def associate_company(engine: Engine, request: WriteRequest, ref: str, fields: AssociationInput) -> Written:
     contact_ref, company_ref = parse_ref("contact", ref), parse_body_id("company", "companyId", fields.company_id)
-    given: dict[str, Any] = {k: v for k, v in make_association_changes(fields).items() if v is not None}
+    sent = await compute(len(request.sent), make_association_changes, fields)
+    given: dict[str, Any] = {k: v for k, v in sent.items() if v is not None}
 
     def make_command(_: Attempt, state: State) -> Command:
         contact_id = name_target(state, contact_ref)
@@ -37,7 +39,7 @@ async def update_association(
     engine: Engine, request: WriteRequest, ref: str, company: str, fields: AssociationPatch
 ) -> Written:
     contact_ref, company_ref = parse_ref("contact", ref), parse_ref("company", company)
-    changes = make_association_changes(fields)
+    changes = await compute(len(request.sent), make_association_changes, fields)
 
     def make_command(_: Attempt, state: State) -> Command:
         contact_id = name_target(state, contact_ref)

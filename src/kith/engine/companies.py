@@ -1,5 +1,6 @@
 """The verbs on companies."""
 
+from kith.aside import compute
 from kith.cql.ast import And, Comparison, Condition
 from kith.cql.catalogue import COMPANY, CONTACT_OF_COMPANY
 from kith.engine.contacts import make_status
@@ -27,7 +28,8 @@ class CompanyListing(Listing, frozen=True, kw_only=True):
 
 
 async def create_company(engine: Engine, request: WriteRequest, fields: CompanyInput) -> Written:
-    changes = {field: value for field, value in make_company_changes(fields).items() if value is not None}
+    sent = await compute(len(request.sent), make_company_changes, fields)
+    changes = {field: value for field, value in sent.items() if value is not None}
     domain = changes.get("domain")
 
     def make_command(attempt: Attempt, state: State) -> Command:
@@ -40,7 +42,7 @@ async def create_company(engine: Engine, request: WriteRequest, fields: CompanyI
 
 async def update_company(engine: Engine, request: WriteRequest, ref: str, fields: CompanyPatch) -> Written:
     parsed = parse_ref("company", ref)
-    changes = make_company_changes(fields)
+    changes = await compute(len(request.sent), make_company_changes, fields)
     domain = changes.get("domain")
     refs = [parsed, Ref("company", "domain", domain)] if domain else [parsed]
     if "properties" in changes:

@@ -1,5 +1,6 @@
 """The verbs on contacts."""
 
+from kith.aside import compute
 from kith.cql.ast import And, Comparison, Condition
 from kith.cql.catalogue import CONTACT
 from kith.engine.context import Engine
@@ -28,7 +29,8 @@ class ContactListing(Listing, frozen=True, kw_only=True):
 
 
 async def create_contact(engine: Engine, request: WriteRequest, fields: ContactInput) -> Written:
-    changes = {field: value for field, value in make_contact_changes(fields).items() if value is not None}
+    sent = await compute(len(request.sent), make_contact_changes, fields)
+    changes = {field: value for field, value in sent.items() if value is not None}
     email = changes.get("email")
 
     def make_command(attempt: Attempt, state: State) -> Command:
@@ -41,7 +43,7 @@ async def create_contact(engine: Engine, request: WriteRequest, fields: ContactI
 
 async def update_contact(engine: Engine, request: WriteRequest, ref: str, fields: ContactPatch) -> Written:
     parsed = parse_ref("contact", ref)
-    changes = make_contact_changes(fields)
+    changes = await compute(len(request.sent), make_contact_changes, fields)
     email = changes.get("email")
     refs = [parsed, Ref("contact", "email", email)] if email else [parsed]
     if "properties" in changes:

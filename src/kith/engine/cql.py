@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
+from kith.aside import compute
 from kith.cql.ast import Comparison, Condition, Or, Query, Sort, conjoin
 from kith.cql.catalogue import ENTITIES, Field
 from kith.cql.clauses import resolve_search, resolve_select, resolve_sort
@@ -41,7 +42,10 @@ _DEFAULT_SORT = (Sort("createdAt", True),)
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A query as it was asked. ``filter`` is a text or JSON, ``dsl`` the legacy form; one of the two at most."""
+    """A query as it was asked. ``filter`` is a text or JSON, ``dsl`` the legacy form; one of the two at most.
+
+    ``size`` is the number of bytes that it took.
+    """
 
     entities: tuple[EntityName, ...]
     filter: Any = None
@@ -57,6 +61,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     aggregate: Any = None
     group_by: Any = None
     tier: str = "enterprise"
+    size: int = 0
 
     @property
     def has_groups(self) -> bool:
@@ -95,7 +100,7 @@ async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
     """A page of what fits. Raises the refusals of the language, QUERY_TOO_EXPENSIVE, INVALID_CURSOR, InvalidRequest."""
     resolved = await resolve_asked(engine, workspace, asked)
     query = place_page(engine, workspace, resolved.query, asked.page, asked.cursor, resolved.sorted_by)
-    statement = compile_asked(workspace, resolved, query)
+    statement = await compute(asked.size, compile_asked, workspace, resolved, query)
     with watch_query(workspace, "query", engine.settings.slow_query_ms, resolved.tree) as watched:
         watched.cost, is_general = await _estimate(engine, workspace, resolved, query, statement)
         check_cost(watched.cost, asked.tier)
@@ -154,7 +159,7 @@ async def explain_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Exp
     if asked.has_groups:
         cost, _ = await _estimate_groups(engine, workspace, asked, resolved)
     else:
-        statement = compile_asked(workspace, resolved, resolved.query)
+        statement = await compute(asked.size, compile_asked, workspace, resolved, resolved.query)
         cost, _ = await _estimate(engine, workspace, resolved, resolved.query, statement)
     return Explanation(
         canonical=to_text(resolved.tree),
@@ -170,7 +175,7 @@ async def resolve_asked(engine: Engine, workspace: Workspace, asked: Asked) -> R
     engine.queries.check_room(workspace.id)
     vocabularies = await engine.vocabularies.get(workspace)
     vocabulary = vocabularies.pick(asked.entities)
-    tree = read_filter(asked, vocabulary)
+    tree = await compute(asked.size, read_filter, asked, vocabulary)
     where = add_default_status(tree)
     if asked.search is not None:
         search = resolve_search(asked.search, vocabulary)
@@ -251,13 +256,14 @@ async def make_context(
     Raises INVALID_VALUE for one that is not there.
     """
     if not names_links(where):
-        return Context(now=engine.clock.now(), zone=vocabulary.zone)
+        return Context(now=engine.clock.now(), zone=vocabulary.zone, size=asked.size)
     async with engine.database.acquire() as connection:
         named = await find_named(connection, workspace.shard, workspace.id, where)
         unknown = await find_unknown(connection, workspace.shard, workspace.id, where, named)
     if unknown is not None:
         raise refuse_member(read_syntax(asked), vocabulary, *unknown)
-    return Context(now=engine.clock.now(), zone=vocabulary.zone, tags=named.tags, lists=named.lists, rare=named.rare)
+    now, zone = engine.clock.now(), vocabulary.zone
+    return Context(now=now, zone=zone, tags=named.tags, lists=named.lists, rare=named.rare, size=asked.size)
 
 
 def names_links(where: Condition) -> bool:

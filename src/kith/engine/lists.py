@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from kith.aside import compute
 from kith.cql.ast import And, Comparison, Condition
 from kith.cql.catalogue import COMPANY_OF_LIST, CONTACT_OF_LIST, LIST
 from kith.cql.conditions import list_named
@@ -48,10 +49,11 @@ class _Head(msgspec.Struct, rename="camel"):
 
 
 async def create_list(engine: Engine, request: WriteRequest, fields: ListInput) -> Written:
-    changes = {field: value for field, value in make_list_changes(fields).items() if value is not None}
+    sent = await compute(len(request.sent), make_list_changes, fields)
+    changes = {field: value for field, value in sent.items() if value is not None}
     if "filter_criteria" in changes:
         entity = ENTITIES[fields.entity_type]
-        understood, conditions = await understand_filter(engine, request.workspace, entity, changes["filter_criteria"])
+        understood, conditions = await understand_filter(engine, request, entity, changes["filter_criteria"])
         changes |= {**understood, "text_conditions": conditions}
 
     def make_command(attempt: Attempt, _: State) -> Command:
@@ -61,15 +63,14 @@ async def create_list(engine: Engine, request: WriteRequest, fields: ListInput) 
 
 
 async def update_list(engine: Engine, request: WriteRequest, ref: str, fields: ListPatch) -> Written:
-    parsed, changes = parse_ref("list", ref), make_list_changes(fields)
+    parsed = parse_ref("list", ref)
+    changes = await compute(len(request.sent), make_list_changes, fields)
     conditions = 0
     if "filter_criteria" in changes:
         head = await _get_head(engine, request.workspace, ref)
         if head.is_dynamic:
             entity = ENTITIES[head.entity_type]
-            understood, conditions = await understand_filter(
-                engine, request.workspace, entity, changes["filter_criteria"]
-            )
+            understood, conditions = await understand_filter(engine, request, entity, changes["filter_criteria"])
             changes |= understood
 
     def make_command(_: Attempt, state: State) -> Command:
@@ -99,7 +100,7 @@ async def evaluate_list(engine: Engine, request: WriteRequest, ref: str) -> Writ
 
 
 async def understand_filter(
-    engine: Engine, workspace: Workspace, entity: EntityName, criteria: dict[str, Any]
+    engine: Engine, request: WriteRequest, entity: EntityName, criteria: dict[str, Any]
 ) -> tuple[dict[str, Any], int]:
     """(the filter as text and where its days begin, how many conditions on text it has that no index serves).
 
@@ -108,9 +109,10 @@ async def understand_filter(
     A dynamic list cannot depend on another: which of them would be looked at first? Nor on one that is not there yet,
     and may turn out to be dynamic, or to be this one.
     """
+    workspace, size = request.workspace, len(request.sent)
     vocabulary = (await engine.vocabularies.get(workspace)).pick((entity,))
-    syntax = read_json(criteria, "filterCriteria")
-    tree = resolve(syntax, vocabulary)
+    syntax = await compute(size, read_json, criteria, "filterCriteria")
+    tree = await compute(size, resolve, syntax, vocabulary)
     if asks_for_any_list(tree):
         raise InvalidRequest(
             "filterCriteria asks whether a record is on any list, which this one would be too; name the lists.",
@@ -133,7 +135,7 @@ async def understand_filter(
                 )
     conditions = count_text_conditions(tree)
     check_single(workspace, "textConditionsPerList", 0, conditions)
-    return {"filter": to_text(tree), "timezone": workspace.timezone}, conditions
+    return {"filter": await compute(size, to_text, tree), "timezone": workspace.timezone}, conditions
 
 
 async def add_members(engine: Engine, request: WriteRequest, ref: str, ids: Sequence[int | str]) -> Written:
@@ -180,7 +182,7 @@ async def _change_members(
     command: type[AddMembers] | type[RemoveMembers],
 ) -> Written:
     list_ref, entity = await _find_members_list(engine, request.workspace, ref, ids)
-    members = parse_members(entity, ids)
+    members = await compute(len(request.sent), parse_members, entity, ids)
 
     def make_command(_: Attempt, state: State) -> Command:
         names, missing = [], []

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from kith.aside import compute
 from kith.cql.ast import And, Comparison, Condition
 from kith.cql.catalogue import PROPERTY
 from kith.engine.context import Engine
@@ -113,7 +114,8 @@ def check_room(workspace: Workspace, state: State, entity: PropertyEntity) -> No
 
 
 async def create_property(engine: Engine, request: WriteRequest, fields: PropertyInput) -> Written:
-    changes = {field: value for field, value in make_property_changes(fields).items() if value is not None}
+    sent = await compute(len(request.sent), make_property_changes, fields)
+    changes = {field: value for field, value in sent.items() if value is not None}
     changes["property_type"] = changes.pop("type")
 
     def make_command(attempt: Attempt, state: State) -> Command:
@@ -125,7 +127,7 @@ async def create_property(engine: Engine, request: WriteRequest, fields: Propert
 
 async def update_property(engine: Engine, request: WriteRequest, ref: str, fields: PropertyPatch) -> Written:
     """Another type, and options that go, are foreseen to be refused where values do not fit."""
-    changes = make_property_changes(fields)
+    changes = await compute(len(request.sent), make_property_changes, fields)
 
     def make_command(head: _Head) -> Command:
         return UpdateProperty(

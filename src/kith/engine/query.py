@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import asyncpg
 import msgspec
 
+from kith.aside import compute
 from kith.cql.ast import After, And, Comparison, Condition, Query
 from kith.cql.catalogue import ENTITIES
 from kith.cql.compile import (
@@ -141,7 +142,8 @@ async def _count_source(
         statement = _TOTALS[f"find_{name}_total"]
         total = await engine.database.fetchval(statement, workspace.shard, workspace.id, number, entity.upper())
         return int(total or 0), False
-    counting = compile_count(source, where, workspace.shard, workspace.id, context, exact=exact)
+    shard = workspace.shard
+    counting = await compute(context.size, compile_count, source, where, shard, workspace.id, context, exact=exact)
     try:
         counted = int(await engine.queries.fetchval(counting.sql, *counting.values, workspace_id=workspace.id))
     except asyncpg.QueryCanceledError as error:

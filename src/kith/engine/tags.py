@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from kith.aside import compute
 from kith.cql.ast import And
 from kith.cql.catalogue import TAG
 from kith.engine.context import Engine
@@ -22,7 +23,8 @@ Entity = Literal["contact", "company"]
 
 
 async def create_tag(engine: Engine, request: WriteRequest, fields: TagInput) -> Written:
-    changes = {field: value for field, value in make_tag_changes(fields).items() if value is not None}
+    sent = await compute(len(request.sent), make_tag_changes, fields)
+    changes = {field: value for field, value in sent.items() if value is not None}
 
     def make_command(attempt: Attempt, _: State) -> Command:
         return CreateTag(tag_id=attempt.make_id("tag"), **changes)
@@ -31,7 +33,8 @@ async def create_tag(engine: Engine, request: WriteRequest, fields: TagInput) ->
 
 
 async def update_tag(engine: Engine, request: WriteRequest, ref: str, fields: TagPatch) -> Written:
-    parsed, changes = parse_ref("tag", ref), make_tag_changes(fields)
+    parsed = parse_ref("tag", ref)
+    changes = await compute(len(request.sent), make_tag_changes, fields)
 
     def make_command(_: Attempt, state: State) -> Command:
         tag_id = name_target(state, parsed)

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from kith.integrations.mapping import Owner
+from kith.model.aliases import find_meant
 
 _WORDS: Mapping[Any, str] = {bool: "true or false", str: "a text"}
 _FORMS: Mapping[str, str] = {
@@ -18,6 +18,8 @@ _FORMS: Mapping[str, str] = {
 }
 _FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(\w+)`")
 _EXPECTED = re.compile(r"Expected `(\w+)(?: \| null)?`, got `\w+`")
+SUGGESTIONS_MAX = 5
+NAME_CHARACTERS_MAX = 100
 Fault = tuple[str, str]  # the path of the setting, and what is wrong
 
 
@@ -25,11 +27,10 @@ def find_setting_faults(shape: type[msgspec.Struct], given: Mapping[str, Any], p
     """Every setting that does not exist, is missing, or has a value that it does not take."""
     fields = {field.encode_name: field for field in msgspec.structs.fields(shape)}
     kinds = get_type_hints(shape)
-    for name in given:
-        if name not in fields:
-            close = get_close_matches(name, fields, 1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            yield f"{place}.{name}", f"is not a setting.{hint} The settings are {', '.join(fields)}."
+    for number, name in enumerate(name for name in given if name not in fields):
+        meant = find_meant(name, fields) if number < SUGGESTIONS_MAX else None
+        hint = f" Did you mean {meant!r}?" if meant is not None else ""
+        yield f"{place}.{name[:NAME_CHARACTERS_MAX]}", f"is not a setting.{hint} The settings are {', '.join(fields)}."
     for name, field in fields.items():
         if name in given:
             yield from _check(kinds[field.name], given[name], f"{place}.{name}")
@@ -78,4 +79,4 @@ def to_fault(place: str, error: msgspec.ValidationError) -> Fault:
         return path, f"must be {'a text' if expected[1] == 'str' else 'of another type'}."
     if "length" in complaint:
         return path, "cannot be empty."
-    return path, complaint[:1].lower() + complaint[1:].rstrip(".") + "."
+    return path, "is not a value that is taken here."

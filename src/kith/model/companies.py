@@ -84,7 +84,8 @@ def normalise_domain(text: str) -> str | None:
         raise ValueError(f"holds {len(trimmed)} characters; at most {ADDRESS_CHARACTERS_MAX} are allowed.")
     try:
         host = urlsplit(trimmed if "//" in trimmed else f"//{trimmed}").hostname or ""
-        ascii_host = host.rstrip(".").encode("idna").decode() if host.rstrip(".") else ""
+        host = host.rstrip(".") if len(host) <= DOMAIN_CHARACTERS_MAX else ""
+        ascii_host = host.encode("idna").decode() if host else ""
     except (UnicodeError, ValueError):
         ascii_host = ""
     domain = ascii_host.lower()

@@ -5,11 +5,15 @@ version of PostgreSQL, and no statement folds text row by row.
 """
 # ruff: noqa: RUF001 - letters that look like others are what this is about
 
+import re
 import unicodedata
+from functools import cache
 
 KEY_CHARACTERS_MAX = 256
 # Stands between the letters of a sort key and the text that tells equal letters apart: less than any printed character.
 KEY_SEPARATOR = "\x01"
+# No language needs more behind one letter, and normalising takes the square of their number (UAX #15, 13).
+MARKS_MAX = 30
 
 Forms = tuple[str | None, ...]
 """Of a text: (its folded text, its sort key), None where SQL gets the same from ``lower``.
@@ -32,8 +36,34 @@ _LETTERS = str.maketrans(
 
 
 def compose(text: str) -> str:
-    """The text in NFC, the form in which all text is stored."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    """The text in NFC, the form in which all text is stored. Raises ValueError where it is not foldable."""
+    if text.isascii():
+        return text
+    if not is_foldable(text):
+        raise ValueError(f"has more than {MARKS_MAX} combining marks (accents) in a row. Leave some of them out.")
+    return unicodedata.normalize("NFC", text)
+
+
+def is_foldable(text: str) -> bool:
+    """Whether at most ``MARKS_MAX`` combining marks follow one another."""
+    if len(text) <= MARKS_MAX or text.isascii():
+        return True
+    quick, exact = _compile_runs()
+    return not quick.search(text) or not exact.search(text)
+
+
+@cache
+def _compile_runs() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """(a pattern that may find too much, the exact one). With many ranges beyond U+FFFF ``re`` is 20 times as slow."""
+    marks = [chr(code) for code in range(0x300, 0x1F000) if unicodedata.combining(chr(code))]
+    # These are no marks, and decompose to marks.
+    low = "\u0f73\u0f75\u0f81\uff9e\uff9f" + "".join(mark for mark in marks if mark <= "\uffff")
+    high = "".join(mark for mark in marks if mark > "\uffff")
+    return _compile_run(f"[{low}{high[0]}-{high[-1]}]"), _compile_run(f"[{low}{high}]")
+
+
+def _compile_run(mark: str) -> re.Pattern[str]:
+    return re.compile(f"{mark}{mark}{{{MARKS_MAX}}}")
 
 
 def fold_case(text: str) -> str:

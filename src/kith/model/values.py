@@ -49,7 +49,8 @@ def lower_case(text: str) -> str:
 
 def normalise_text(text: str, characters_max: int = TEXT_CHARACTERS_MAX) -> str | None:
     """In NFC, without the space around it; an empty text is no value."""
-    text = compose(text)
+    # What is far too long is refused as it was sent: nothing composes to a quarter of its characters.
+    text = compose(text) if len(text) <= 4 * characters_max else text
     if len(text) > characters_max:
         raise ValueError(f"holds {len(text)} characters; at most {characters_max} are allowed.")
     check_storable(text)
@@ -137,9 +138,10 @@ def normalise_properties(properties: Mapping[str, Any]) -> tuple[dict[str, Any],
         faults.append(("properties", f"has {len(properties)} keys; at most {PROPERTY_KEYS_MAX} are allowed."))
         return normal, faults
     for given, value in properties.items():
-        key = compose(given)
+        key = given
         try:
-            check_property_key(key)
+            check_property_key(given)
+            key = compose(given)
             check_json(value, PROPERTY_DEPTH_MAX)
             if key in normal:
                 raise ValueError(f"is there twice, in two encodings that Unicode counts as the same text: {key!r}.")

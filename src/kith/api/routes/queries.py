@@ -148,6 +148,7 @@ async def run_query(call: ReadCall, body: QueryInput) -> Answer:
         aggregate=body.aggregate,
         group_by=body.group_by,
         tier=call.tier,
+        size=call.size,
     )
     if body.explain:
         return mark_legacy(make_data_answer(await explain_cql(call.engine, call.workspace, asked)), body.dsl)
@@ -206,6 +207,7 @@ async def run_filter(call: ReadCall, entity: EntityName, body: FilterInput) -> A
         cursor=body.cursor,
         count=body.count,
         tier=call.tier,
+        size=call.size,
     )
     return mark_legacy(make_page_answer(await run_cql(call.engine, call.workspace, asked)), body.dsl)
 
