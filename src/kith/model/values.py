@@ -15,6 +15,7 @@ import msgspec
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
+from kith.model.emails import explain_email
 from kith.model.text import compose, fold_case
 
 TEXT_CHARACTERS_MAX = 1000
@@ -75,8 +76,8 @@ def normalise_email(text: str) -> str | None:
     check_storable(trimmed)
     try:
         checked = validate_email(trimmed, check_deliverability=False, strict=True)
-    except EmailNotValidError as error:
-        raise ValueError(f"{trimmed[:80]!r} is not an email address: {error}") from None
+    except EmailNotValidError:
+        raise ValueError(f"{trimmed[:80]!r} is not an email address. {explain_email(trimmed)}") from None
     return compose(lower_case(checked.normalized))
 
 
