@@ -44,9 +44,9 @@ def sent(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> list[Sent]:
     def listen(name: str) -> None:
         fetch = getattr(Database, name)
 
-        async def note_and_fetch(self: Database, sql: str, *values: Any) -> Any:
+        async def note_and_fetch(self: Database, sql: str, *values: Any, **more: Any) -> Any:
             statements.append(Sent(roles[id(self)], sql, values))
-            return await fetch(self, sql, *values)
+            return await fetch(self, sql, *values, **more)
 
         monkeypatch.setattr(Database, name, note_and_fetch)
 

@@ -42,6 +42,7 @@ class Office:
 async def office(own_kit: Kit) -> Office:
     workspace = await own_kit.make_workspace()
     values = (workspace.shard, workspace.id, "int_x", "HUBSPOT", "Notebook", b"", "{}", own_kit.engine.clock.now(), b"")
+    values = (*values, None, "archive")
     number = await own_kit.engine.database.fetchval(_SQL["insert_integration"], *values)
     return Office(own_kit, (workspace.shard, workspace.id, number))
 

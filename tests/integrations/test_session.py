@@ -65,6 +65,8 @@ async def desk(timed_kit: Kit, clock: FixedClock) -> AsyncIterator[Desk]:
             "{}",
             clock.now(),
             b"",
+            None,
+            "archive",
         )
         yield Desk(timed_kit, client, clock, (workspace.shard, workspace.id, number))
 
