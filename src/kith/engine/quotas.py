@@ -1,4 +1,4 @@
-"""How much of its quotas each workspace uses: counts from the database, and what this process has accepted since.
+"""Count how much of its quotas each workspace uses: counts from the database, and what this process has accepted since.
 
 Quotas are checked where a write is accepted, and never by the writer: a limit that an operator changes is not on the
 log, and the same log must give the same tables. What this process accepts counts at once. What other processes

@@ -1,4 +1,4 @@
-"""How much of a shard's log one workspace may take: what the writer applies for it in about a second.
+"""Bound how much of a shard's log one workspace may take: what the writer applies for it in about a second.
 
 The commands of a shard are applied in order, so that a workspace with many of them makes the others wait. Counted are
 those that this process appended.

@@ -1,4 +1,4 @@
-"""What the writer does about lists that take too long: smaller batches, and lists that become BROKEN."""
+"""Handle lists that take too long: smaller batches, and lists that become BROKEN."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Which queries are slow, and whose: a log line for each slow one, metrics by kind and of the busiest workspaces."""
+"""Watch for slow queries: a log line for each slow one, metrics by kind and of the busiest workspaces."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
