@@ -317,7 +317,7 @@ def test_a_database_of_the_users_own_is_used_instead(data: Path, database_url: s
         assert stop(serve) == 0
     other = data.parent / "other"
     other.mkdir()
-    with serving(other, database_url=database_url) as again:
+    with serving(other, database_url=database_url, user=str(os.geteuid())) as again:
         assert "has keys already" in again.greeting
         assert not (again.data / "admin.key").exists()
         assert stop(again) == 0

@@ -78,6 +78,7 @@ async def test_a_writer_that_is_stopped_leaves_nothing_at_work(
     monkeypatch.setattr(store, "save", stop_and_save)
     before = asyncio.all_tasks()
     await own_kit.writer.drain(stop)
+    await asyncio.gather(*own_kit.writer._database._dropping)  # connections whose statement was cut off
     assert asyncio.all_tasks() == before
     monkeypatch.undo()
     await own_kit.drain()
