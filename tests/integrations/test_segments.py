@@ -117,7 +117,7 @@ async def test_a_segment_whose_list_is_deleted_archives_nobody_and_is_a_problem(
         ({"listId": 99}, 422, "segment.listId"),
         ({"listId": 1}, 422, "segment.listId"),
         ({"where": "stage = CUSTOMER"}, 400, None),
-        ({"were": "status = ACTIVE"}, 422, "segment"),
+        ({"were": "status = ACTIVE"}, 422, "segment.were"),
     ],
 )
 async def test_a_segment_that_cannot_be_is_refused_by_name(
