@@ -42,7 +42,7 @@ RULES: Mapping[str, Sequence[str]] = {
         "is dynamic: who is on it",
         "that is not deleted has the id",
         "is DELETED. Restore it first",
-        "is merged into",
+        "is MERGED into",
         "itself",
         "only a DELETED one can be restored",
         "is a system property of",
@@ -66,6 +66,8 @@ RULES: Mapping[str, Sequence[str]] = {
         "must be a name of 1 to 200 characters",
         "^settings",
         "^credentials",
+        # One of two, and a list of contacts.
+        "^segment",
     ],
     # One of several fields, or one because of another.
     "MISSING_FIELD": [
