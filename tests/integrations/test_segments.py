@@ -114,6 +114,7 @@ async def test_a_segment_whose_list_is_deleted_archives_nobody_and_is_a_problem(
     [
         ({}, 422, "segment"),
         ({"where": "status = ACTIVE", "listId": 1}, 422, "segment"),
+        ({"where": " "}, 422, "segment.where"),
         ({"listId": 99}, 422, "segment.listId"),
         ({"listId": 1}, 422, "segment.listId"),
         ({"where": "stage = CUSTOMER"}, 400, None),

@@ -90,6 +90,8 @@ async def drop_segment(engine: Engine, request: WriteRequest, held: Segment | No
 
 
 async def _read_where(engine: Engine, request: WriteRequest, where: str) -> dict[str, object]:
+    if not where.strip():
+        raise Validation([("segment.where", "is empty; write a CQL filter, or set segment to null to send everybody.")])
     vocabulary = (await engine.vocabularies.get(request.workspace)).pick(("contact",))
     return to_json(resolve(parse(where), vocabulary))
 
