@@ -73,6 +73,29 @@ def list_contact_writes(ref: str, nouns: dict[str, str]) -> Iterator[Request]:
     yield "POST", f"{path}/restore", None
 
 
+def list_other_writes(nouns: dict[str, str]) -> Iterator[Request]:
+    """Every verb on what a contact may be linked to."""
+    for kind, body in (
+        ("company", {"domain": "next.example"}),
+        ("tag", {"name": "VIP"}),
+        ("list", {"name": "Others"}),
+        ("property", {"type": "NUMBER"}),
+    ):
+        path = f"/crm/{COLLECTIONS[kind]}/{nouns[kind]}"
+        yield "PATCH", path, body
+        yield "DELETE", path, None
+    company = f"/crm/companies/{nouns['company']}"
+    yield "POST", f"{company}/restore", None
+    yield "POST", f"{company}/tags", {"tagId": nouns["tag"]}
+    yield "DELETE", f"{company}/tags/{nouns['tag']}", None
+    yield "PATCH", "/crm/companies/acme.example", {"name": "Acme"}
+    yield "POST", "/crm/companies", {"domain": "acme.example"}
+    yield "POST", "/crm/tags", {"key": "vip"}
+    yield "POST", "/crm/properties", {"key": "size", "entity": "CONTACT", "type": "TEXT"}
+    yield "POST", f"/crm/lists/{nouns['list']}/evaluate", None
+    yield "PATCH", f"/crm/properties/{nouns['property']}", {"status": "ACTIVE"}
+
+
 async def try_all(client: httpx2.AsyncClient, requests: Iterator[Request]) -> list[str]:
     """The operations that were accepted; none of the answers is a failure of the server."""
     accepted = []
@@ -126,29 +149,8 @@ async def test_no_write_on_any_record_fails_whose_pending_writes_are_lost(
         await client.delete(f"/crm/{COLLECTIONS[kind]}/{nouns[kind]}")
     await client.patch(f"/crm/properties/{nouns['property']}", json={"label": "Size"})
     lose(monkeypatch, {*nouns.values(), "vip", "acme.example"})
-    requests: list[Request] = []
-    for kind, body in (
-        ("company", {"domain": "next.example"}),
-        ("tag", {"name": "VIP"}),
-        ("list", {"name": "Others"}),
-        ("property", {"type": "NUMBER"}),
-    ):
-        path = f"/crm/{COLLECTIONS[kind]}/{nouns[kind]}"
-        requests += [("PATCH", path, body), ("DELETE", path, None)]
-    company = f"/crm/companies/{nouns['company']}"
-    requests += [
-        ("POST", f"{company}/restore", None),
-        ("POST", f"{company}/tags", {"tagId": nouns["tag"]}),
-        ("DELETE", f"{company}/tags/{nouns['tag']}", None),
-        ("PATCH", "/crm/companies/acme.example", {"name": "Acme"}),
-        ("POST", "/crm/companies", {"domain": "acme.example"}),
-        ("POST", "/crm/tags", {"key": "vip"}),
-        ("POST", "/crm/properties", {"key": "size", "entity": "CONTACT", "type": "TEXT"}),
-        ("POST", f"/crm/lists/{nouns['list']}/evaluate", None),
-        ("PATCH", f"/crm/properties/{nouns['property']}", {"status": "ACTIVE"}),
-        *list_contact_writes(nouns["other"], nouns),
-    ]
-    accepted = await try_all(client, iter(requests))
+    requests = chain(list_other_writes(nouns), list_contact_writes(nouns["other"], nouns))
+    accepted = await try_all(client, requests)
     await drain()
     await check_ended(client, accepted)
 

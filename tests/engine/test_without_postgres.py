@@ -2,14 +2,19 @@
 
 import re
 from collections.abc import AsyncIterator
+from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx2
 import pytest
 
+from kith.engine.loading import Loader
+from kith.model.records import Record
 from kith.settings import Settings
 from kith.store.embedded import EmbeddedPostgres
+from tests.api.test_lost_foresight import check_ended as check_all_ended
+from tests.api.test_lost_foresight import list_contact_writes, list_other_writes, make_nouns
 from tests.kafka import Broker
 from tests.kit import SETTINGS, Kit, open_kit
 from tests.postgres import start_server
@@ -181,6 +186,56 @@ async def test_writes_that_name_their_records_are_accepted_and_checked_by_the_wr
     assert [(one["name"], one["role"]) for one in winner["companies"]] == [("Acme", "CEO")]
     shown = (await client.get(f"/crm/lists/{made.list}")).json()["data"]
     assert (shown["name"], shown["memberCount"]) == ("All", 1)
+
+
+async def test_what_a_contact_needs_is_made_meanwhile(deployed: Deployed) -> None:
+    await make_all(deployed)
+    client, answers = deployed.client, []
+    deployed.stop_postgres()
+    for path, body, code in (
+        ("properties", {"key": "seats", "entity": "CONTACT_COMPANY", "type": "NUMBER"}, None),
+        ("tags", {"key": "new"}, None),
+        ("tags", {"key": "vip"}, "TAG_KEY_EXISTS"),
+        ("lists", {"name": "Others", "entityType": "COMPANY"}, None),
+        ("companies", {"domain": "next.example"}, None),
+        ("companies", {"domain": "acme.example"}, "COMPANY_DOMAIN_EXISTS"),
+    ):
+        answer = await client.post(f"/crm/{path}", json=body)
+        assert answer.status_code == 202, (body, answer.text)
+        answers.append((answer, code))
+    await deployed.start_postgres()
+    for answer, code in answers:
+        await check_ended(deployed, answer, code)
+
+
+async def test_no_write_fails_where_postgresql_goes_in_the_middle_of_it(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, accepted = deployed.client, []
+    nouns = await make_nouns(client)
+    await deployed.kit.drain()
+    load, left = Loader.load, [0]
+
+    async def load_while_there(self: Loader, *place_and_refs: Any) -> list[Record]:
+        left[0] -= 1
+        if left[0] < 0:
+            raise TimeoutError("PostgreSQL has just gone")
+        return await load(self, *place_and_refs)
+
+    monkeypatch.setattr(Loader, "load", load_while_there)
+    # Nothing is applied meanwhile that these could wait for.
+    monkeypatch.setattr("kith.api.routes.lists.EVALUATION_WAIT_S", 0)
+    monkeypatch.setattr("kith.engine.properties.APPLIED_WAIT_S", 0)
+    requests = [*list_other_writes(nouns), *list_contact_writes(nouns["other"], nouns)]
+    for loads, (method, path, body) in product(range(3), requests):
+        left[0] = loads
+        answer = await client.request(method, path, json=body)
+        assert answer.status_code < 500 or answer.status_code == 503, (method, path, answer.text)
+        if answer.status_code == 202:
+            accepted.append(answer.json()["operation"]["id"])
+    monkeypatch.undo()
+    await deployed.kit.drain()
+    await check_all_ended(client, accepted)
 
 
 async def test_writes_that_name_a_record_by_its_number_say_what_to_do(deployed: Deployed) -> None:

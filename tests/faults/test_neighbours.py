@@ -1,5 +1,6 @@
 """A tenant that does its worst with an ordinary key does not stop another from reading, querying and writing."""
 
+import os
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -10,10 +11,10 @@ from tests.serving import Served, serving
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
-# Far above what is measured, and far below what each harm did before there was a remedy: a machine that is busy with
-# other tests does not fail these. The ratio holds where a request takes long by itself, the time where it does not.
-P50_RATIO, P50_MS = 8, 150
-P99_RATIO, P99_MS = 20, 1500
+# What others of a shard may wait for at most, with other tests on the same processors.
+P50_MS = 1000
+# With the machine for itself. The ratio holds where a request takes long by itself, the time where it does not.
+QUIET_RATIO, QUIET_P50_MS, QUIET_P99_MS = 3, 60, 150
 QUOTAS = ("--quota", "textConditionsPerList=100", "--quota", "textConditions=none")
 # Requests that each harm has begun in so many rounds at least, and an answer that shows that it took effect: that its
 # lists and contacts were accepted. None where its clients read no answers, or where all of its queries may still run;
@@ -65,5 +66,7 @@ async def test_a_quiet_tenant_is_served_beside_one_that(shared: Served, name: st
         assert harmed.answers.keys() <= {200, 429, 503, 504}, figures
     for operation in OPERATIONS:
         assert len(beside.ms[operation]) == ROUNDS
-        assert beside.find(operation, 0.5) <= max(P50_RATIO * alone.find(operation, 0.5), P50_MS), figures
-        assert beside.find(operation, 0.99) <= max(P99_RATIO * alone.find(operation, 0.99), P99_MS), figures
+        assert beside.find(operation, 0.5) <= P50_MS, figures
+        if "PYTEST_XDIST_WORKER" not in os.environ:
+            assert beside.find(operation, 0.5) <= max(QUIET_RATIO * alone.find(operation, 0.5), QUIET_P50_MS), figures
+            assert beside.find(operation, 0.99) <= max(QUIET_RATIO * alone.find(operation, 0.99), QUIET_P99_MS), figures

@@ -107,9 +107,12 @@ def check_defined(workspace: Workspace, state: State, entity: PropertyEntity, pr
 
 
 def check_room(workspace: Workspace, state: State, entity: PropertyEntity) -> None:
-    """Raises QUOTA_EXCEEDED where the entity has as many active properties as the workspace allows."""
-    schema = state.find(Schema, entity)
-    used = schema.count_active() if schema is not None else 0
+    """Raises QUOTA_EXCEEDED where the entity has as many active properties as the workspace allows.
+
+    Where what is defined cannot be read, it has room: a limit of the edge, not a rule.
+    """
+    schema = state.peek(("schema", entity))
+    used = schema.count_active() if isinstance(schema, Schema) else 0
     check_single(workspace, PROPERTY_QUOTAS[entity], used, used + 1)
 
 
@@ -192,9 +195,9 @@ async def _change(engine: Engine, request: WriteRequest, ref: str, make_command:
         survey = await survey_for(engine, workspace, state, command)
 
     def make_surveyed(_: Attempt, state: State) -> Command:
-        held = state.find(Property, head.external_id)
+        held = state.peek(("property", head.external_id))
         revives = isinstance(command, UpdateProperty) and command.changes.get("status") == "ACTIVE"
-        if revives and held is not None and not held.active:
+        if revives and isinstance(held, Property) and not held.active:
             check_room(workspace, state, held.entity)
         if (surveyed := find_surveyed(state, command)) is not None:
             # Without one the property changed meanwhile: then the writer's survey has the only word.

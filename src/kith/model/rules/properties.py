@@ -160,11 +160,14 @@ class Surveyed(NamedTuple):
 
 
 def find_surveyed(state: State, command: Command) -> Surveyed | None:
-    """The property where deciding needs to know whether what records hold fits what the command makes of it."""
-    if not isinstance(command, UpdateProperty):
+    """The property where deciding needs to know whether what records hold fits what the command makes of it.
+
+    None also where the state lacks what is defined.
+    """
+    if not isinstance(command, UpdateProperty) or not state.knows(("schema", command.entity)):
         return None
-    before = find_schema(state, command.entity).find(command.property_id)
     schema = find_schema(state, command.entity)
+    before = schema.find(command.property_id)
     changed = change_property(schema, before, command, before.updated_at) if before is not None else None
     if before is None or changed is None or isinstance(changed, Rejected):
         return None
