@@ -11,7 +11,7 @@ from kith.cql.compile import Statement
 from kith.cql.syntax import TOKENS_MAX
 from kith.engine import watching
 from kith.engine.context import Engine
-from kith.engine.watching import watch_query
+from kith.engine.watching import Watched
 from kith.errors import InvalidRequest
 from kith.model.workspaces import Workspace
 from tests.api.definitions import define, find_code
@@ -250,7 +250,7 @@ async def test_the_estimate_is_part_of_a_slow_querys_time(
 
     seen: list[str] = []
     monkeypatch.setattr(watching.log, "warning", lambda event, **more: seen.append(more["outcome"]))
-    monkeypatch.setattr("kith.engine.cql.watch_query", lambda name, kind, _, tree: watch_query(name, kind, 0, tree))
+    monkeypatch.setattr("kith.engine.cql.Watched", lambda name, kind, _, tree: Watched(name, kind, 0, tree))
     monkeypatch.setattr("kith.engine.cql.check_cost", refuse)
     for more in ({}, {"aggregate": [{"fn": "count"}]}):
         answer = await client.post("/crm/query", json={"entity": "contact", "where": "name = x", **more})
@@ -264,7 +264,7 @@ async def test_a_slow_query_is_logged_without_its_values(
     lines: list[dict[str, Any]] = []
     monkeypatch.setattr(watching.log, "warning", lambda event, **more: lines.append({"event": event, **more}))
     where = Comparison("name", "contains", "secret")
-    with watching.watch_query(workspace, "query", 0, where) as watched:
+    with watching.Watched(workspace, "query", 0, where) as watched:
         watched.cost = 7
     line = lines.pop()
     assert line["event"] == "slow_query" and line["workspace"] == workspace.name and line["cost"] == 7

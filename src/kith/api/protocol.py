@@ -147,6 +147,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse as long as no request waits for the answer to another, and hold the rest."""
+        if len(data) <= HEAD_PIECE_BYTES and not self.pipeline and not self.held and not self.failed:
+            if not self.refused:
+                self.parse(data)
+            return
         start = 0
         while start < len(data) and not self.refused and not self.failed:
             if self.pipeline or self.held:

@@ -30,7 +30,7 @@ from kith.engine.named import find_named, find_unknown
 from kith.engine.prices import price_texts
 from kith.engine.query import STATEMENTS_KEPT_MAX, Count, Page, Prepared, list_terms, place_page, run_query
 from kith.engine.vocabularies import Vocabularies
-from kith.engine.watching import watch_query
+from kith.engine.watching import Watched
 from kith.errors import InvalidRequest
 from kith.model.workspaces import Workspace
 
@@ -101,7 +101,7 @@ async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
     resolved = await resolve_asked(engine, workspace, asked)
     query = place_page(engine, workspace, resolved.query, asked.page, asked.cursor, resolved.sorted_by)
     statement = await compute(asked.size, compile_asked, workspace, resolved, query)
-    with watch_query(workspace, "query", engine.settings.slow_query_ms, resolved.tree) as watched:
+    with Watched(workspace, "query", engine.settings.slow_query_ms, resolved.tree) as watched:
         watched.cost, is_general = await _estimate(engine, workspace, resolved, query, statement)
         check_cost(watched.cost, asked.tier)
         prepared = Prepared(statement, engine.general if is_general and not query.offset else engine.queries)
@@ -125,7 +125,7 @@ async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
 async def run_groups(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
     """The figures of each group of what fits. Raises as ``run_cql``, QUERY_TOO_COMPLEX beyond ``GROUPS_MAX``."""
     resolved = await resolve_asked(engine, workspace, asked)
-    with watch_query(workspace, "groups", engine.settings.slow_query_ms, resolved.tree) as watched:
+    with Watched(workspace, "groups", engine.settings.slow_query_ms, resolved.tree) as watched:
         watched.cost, statement = await _estimate_groups(engine, workspace, asked, resolved)
         check_cost(watched.cost, asked.tier)
         began_s = perf_counter()

@@ -11,7 +11,7 @@ from kith.cql.catalogue import Entity
 from kith.cql.compile import compile_beginnings, compile_words, make_source
 from kith.engine.context import Engine
 from kith.engine.query import Count, Page, place_page, prepare_plain, run_query
-from kith.engine.watching import watch_query
+from kith.engine.watching import Watched
 from kith.errors import InvalidRequest
 from kith.model.times import read_instant
 from kith.model.workspaces import Workspace
@@ -41,14 +41,14 @@ async def list_page(engine: Engine, workspace: Workspace, entity: Entity, where:
     query = place_page(engine, workspace, query, listing.page, listing.cursor)
     page = None if listing.cursor is not None else listing.page or 1
     prepared = prepare_plain(engine, workspace, query)
-    with watch_query(workspace, "list", engine.settings.slow_query_ms, where):
+    with Watched(workspace, "list", engine.settings.slow_query_ms, where):
         return await run_query(engine, workspace, [make_source(entity)], query, prepared, listing.count, page)
 
 
 async def type_ahead(engine: Engine, workspace: Workspace, entity: Entity, q: str, limit: int) -> Page:
     """The best live records for what was typed so far."""
     q = check_search(q, "q")
-    with watch_query(workspace, "typeahead", engine.settings.slow_query_ms, Search(q)):
+    with Watched(workspace, "typeahead", engine.settings.slow_query_ms, Search(q)):
         return await _type_ahead(engine, workspace, entity, q, limit)
 
 

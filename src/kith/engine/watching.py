@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from time import monotonic, perf_counter
+from types import TracebackType
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
@@ -23,6 +23,8 @@ SECONDS = Histogram(
     ["kind"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+# Looked up once: by name it takes a lock and a hash for each query.
+_SECONDS = {kind: SECONDS.labels(kind) for kind in ("query", "groups", "list", "typeahead")}
 SLOW = Counter("kith_slow_queries", "Queries that took longer than KITH_SLOW_QUERY_MS, by kind.", ["kind"])
 BUSIEST = Gauge(
     "kith_workspace_query_seconds",
@@ -30,15 +32,6 @@ BUSIEST = Gauge(
     ["workspace"],
 )
 log = structlog.get_logger(__name__)
-
-
-class Watched:
-    """A query that runs. ``cost`` is set as soon as it is known."""
-
-    __slots__ = ("cost",)
-
-    def __init__(self) -> None:
-        self.cost: int | None = None
 
 
 class Busiest:
@@ -70,30 +63,41 @@ class Busiest:
 busiest = Busiest()
 
 
-@contextmanager
-def watch_query(workspace: Workspace, kind: str, slow_ms: int, where: Condition) -> Iterator[Watched]:
-    """Measure the query within, whether it succeeds or not."""
-    watched, began_s, outcome = Watched(), perf_counter(), "answered"
-    try:
-        yield watched
-    except BaseException as error:
-        outcome = error.code if isinstance(error, Exposed) else type(error).__name__
-        raise
-    finally:
-        seconds = perf_counter() - began_s
-        SECONDS.labels(kind).observe(seconds)
-        busiest.add(workspace.name, seconds)
-        if seconds * 1000 >= slow_ms:
-            SLOW.labels(kind).inc()
+class Watched:
+    """A query that runs: ``with`` measures it, whether it succeeds or not. ``cost`` is set as soon as it is known."""
+
+    __slots__ = ("_began_s", "_kind", "_slow_ms", "_where", "_workspace", "cost")
+
+    def __init__(self, workspace: Workspace, kind: str, slow_ms: int, where: Condition) -> None:
+        self._workspace = workspace
+        self._kind = kind
+        self._slow_ms = slow_ms
+        self._where = where
+        self.cost: int | None = None
+
+    def __enter__(self) -> "Watched":
+        self._began_s = perf_counter()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        seconds = perf_counter() - self._began_s
+        _SECONDS[self._kind].observe(seconds)
+        busiest.add(self._workspace.name, seconds)
+        if seconds * 1000 >= self._slow_ms:
+            SLOW.labels(self._kind).inc()
             log.warning(
                 "slow_query",
-                workspace=workspace.name,
-                kind=kind,
+                workspace=self._workspace.name,
+                kind=self._kind,
                 ms=round(seconds * 1000),
-                cost=watched.cost,
-                outcome=outcome,
-                digest=hashlib.sha256(to_text(where).encode()).hexdigest()[:16],
-                conditions=list_conditions(where),
+                cost=self.cost,
+                outcome="answered"
+                if error is None
+                else error.code
+                if isinstance(error, Exposed)
+                else type(error).__name__,
+                digest=hashlib.sha256(to_text(self._where).encode()).hexdigest()[:16],
+                conditions=list_conditions(self._where),
             )
 
 
