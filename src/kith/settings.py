@@ -38,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     status_cache_ms: int = 1000
     pool_connections_max: int = 10
     reserved_connections: int = 12
+    long_queries_max: int = 0
     slow_query_ms: int = 1000
     key_cache_ms: int = 2000
     key_outage_s: int = 600
@@ -135,6 +136,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "reserved_connections",
         "Connections of PostgreSQL that an API process leaves to the writer, the worker and the command line.",
+    ),
+    Setting(
+        "long_queries_max",
+        "Queries with an estimated cost of 50 or more that an API process runs at once, at most; one workspace gets"
+        " half of them. 0: as many as this machine has processors, and at least 2.",
     ),
     Setting("slow_query_ms", "How long a query may take before a line is logged of it, in milliseconds."),
     Setting("key_cache_ms", "How long a looked-up API key is trusted before it is looked up again.", 0),

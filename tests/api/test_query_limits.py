@@ -1,6 +1,8 @@
 """Queries as large as the limits allow are planned and run in no time to speak of."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx2
@@ -240,6 +242,31 @@ async def test_a_query_above_the_ceiling_of_the_keys_tier_is_refused(
     async with kit.open_client(await kit.make_key(workspace, tier="growth")) as growth:
         told = (await growth.post("/crm/query", json=body)).json()
         assert told["meta"]["estimatedCost"] == details["estimatedCost"]
+
+
+@pytest.mark.parametrize("more", [{}, {"aggregate": [{"fn": "count"}]}])
+async def test_a_long_query_waits_for_a_place_and_no_other_does(
+    client: httpx2.AsyncClient, engine: Engine, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, more: Any
+) -> None:
+    ran: list[str] = []
+    long, short = ({"entity": "contact", "where": f"name contains {name}", **more} for name in ("long", "short"))
+
+    async def ask(name: str, body: Any) -> None:
+        assert (await client.post("/crm/query", json=body)).status_code == 200
+        ran.append(name)
+
+    assert (await client.post("/crm/query", json=short)).status_code == 200, "its cost is kept"
+    monkeypatch.setattr("kith.engine.costs.LONG_COST", 1)
+    async with AsyncExitStack() as stack:
+        for _ in range(engine.long_queries._queue.share):
+            await stack.enter_async_context(engine.long_queries.hold(workspace.id))
+        waiting = asyncio.create_task(ask("long", long))
+        while not engine.long_queries._queue:
+            await asyncio.sleep(0)
+        monkeypatch.setattr("kith.engine.costs.LONG_COST", 50)
+        await ask("short", short)
+    await waiting
+    assert ran == ["short", "long"]
 
 
 async def test_the_estimate_is_part_of_a_slow_querys_time(

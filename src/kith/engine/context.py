@@ -1,5 +1,6 @@
 """The engine of a process that serves requests: what the verbs need, opened and closed together."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -22,9 +23,10 @@ from kith.pending.opening import open_pending
 from kith.pending.port import Pending
 from kith.settings import Settings
 from kith.store.access import find_key
-from kith.store.database import Database
+from kith.store.database import CONNECT_TIMEOUT_S, Database
 from kith.store.migrate import check_schema
 from kith.store.queries import load_queries
+from kith.store.queue import Places
 
 _LOG = load_queries("log")
 
@@ -39,7 +41,8 @@ class Installation(msgspec.Struct, frozen=True):
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
     """``database`` is for named statements; ``queries`` plans a compiled one for its values, ``general`` once for all.
 
-    ``counts`` is where processes share them.
+    ``long_queries`` are the places for queries that are expected to take long; ``counts`` is where processes share
+    them.
     """
 
     settings: Settings
@@ -48,6 +51,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     database: Database
     queries: Database
     general: Database
+    long_queries: Places
     log: Log
     pending: Pending
     counts: SharedCounts | None
@@ -103,6 +107,7 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
             database=database,
             queries=queries,
             general=general,
+            long_queries=Places(settings.long_queries_max or max(2, os.cpu_count() or 2), CONNECT_TIMEOUT_S),
             log=log,
             pending=pending,
             counts=counts,

@@ -5,6 +5,7 @@ And whether PostgreSQL has to plan it for its values, which may take longer than
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,9 +15,12 @@ from kith.clock import Clock
 from kith.cql.compile import Statement, compile_plan
 from kith.errors import Exposed
 from kith.store.database import Database
+from kith.store.queue import Places
 
 # The planner's cost of a page of 20 that an index serves: the unit of ``estimatedCost``.
 UNIT = 400.0
+# From here on a query may keep a processor busy for tens of milliseconds: it waits for a place.
+LONG_COST = 50
 KEPT = timedelta(minutes=1)
 KEPT_MAX = 10_000
 T = TypeVar("T")
@@ -125,6 +129,15 @@ def find_excess(plan: dict[str, Any]) -> float:
         if first["Plan Rows"] >= plan["Plan Rows"]:
             return float(plan["Total Cost"]) - float(first["Total Cost"])
     return sum(map(find_excess, below))
+
+
+def is_long(cost: int) -> bool:
+    return cost >= LONG_COST
+
+
+def take_turn(places: Places, workspace_id: int, cost: int) -> AbstractAsyncContextManager[None]:
+    """A place for a query that is expected to take long; nothing for any other. Raises as ``Places.hold``."""
+    return places.hold(workspace_id) if is_long(cost) else nullcontext()
 
 
 def check_cost(cost: int, tier: str) -> None:

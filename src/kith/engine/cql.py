@@ -25,7 +25,7 @@ from kith.cql.resolve import refuse_member, resolve
 from kith.cql.syntax import Syntax
 from kith.cql.vocabulary import EntityName, Vocabulary
 from kith.engine.context import Engine
-from kith.engine.costs import Estimate, check_cost
+from kith.engine.costs import Estimate, check_cost, is_long, take_turn
 from kith.engine.named import find_named, find_unknown
 from kith.engine.prices import price_texts
 from kith.engine.query import STATEMENTS_KEPT_MAX, Count, Page, Prepared, list_terms, place_page, run_query
@@ -104,20 +104,22 @@ async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
     with Watched(workspace, "query", engine.settings.slow_query_ms, resolved.tree) as watched:
         watched.cost, is_general = await _estimate(engine, workspace, resolved, query, statement)
         check_cost(watched.cost, asked.tier)
-        prepared = Prepared(statement, engine.general if is_general and not query.offset else engine.queries)
+        database = engine.general if is_general and not query.offset else engine.queries
+        prepared = Prepared(statement, database, is_long(watched.cost))
         number = None if asked.cursor is not None else asked.page or 1
-        began_s = perf_counter()
-        page = await run_query(
-            engine,
-            workspace,
-            resolved.sources,
-            query,
-            prepared,
-            asked.count,
-            number,
-            resolved.context,
-            resolved.sorted_by,
-        )
+        async with take_turn(engine.long_queries, workspace.id, watched.cost):
+            began_s = perf_counter()
+            page = await run_query(
+                engine,
+                workspace,
+                resolved.sources,
+                query,
+                prepared,
+                asked.count,
+                number,
+                resolved.context,
+                resolved.sorted_by,
+            )
     took_ms = round((perf_counter() - began_s) * 1000)
     return Page(page.data, page.meta | {"queryTimeMs": took_ms, "estimatedCost": watched.cost})
 
@@ -128,8 +130,9 @@ async def run_groups(engine: Engine, workspace: Workspace, asked: Asked) -> Page
     with Watched(workspace, "groups", engine.settings.slow_query_ms, resolved.tree) as watched:
         watched.cost, statement = await _estimate_groups(engine, workspace, asked, resolved)
         check_cost(watched.cost, asked.tier)
-        began_s = perf_counter()
-        row = await engine.queries.fetchrow(statement.sql, *statement.values, workspace_id=workspace.id)
+        async with take_turn(engine.long_queries, workspace.id, watched.cost):
+            began_s = perf_counter()
+            row = await engine.queries.fetchrow(statement.sql, *statement.values, workspace_id=workspace.id)
     assert row is not None
     if row["count"] > GROUPS_MAX:
         raise refuse_size("groups", GROUPS_MAX, row["count"], "groupBy")

@@ -46,10 +46,14 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Prepared(NamedTuple):
-    """The statement of a page, and the connections that plan it as it should be."""
+    """The statement of a page, and the connections that plan it as it should be.
+
+    ``is_long``: what fits is counted after the page and not beside it.
+    """
 
     statement: Statement
     database: Database
+    is_long: bool = False
 
 
 async def run_query(
@@ -67,7 +71,7 @@ async def run_query(
     fetching = prepared.database.fetchrow(prepared.statement.sql, *prepared.statement.values, workspace_id=workspace.id)
     counting = partial(_count_if_asked, engine, workspace, sources, query.where, count, context)
     row: Any
-    if count == "none" or context is PLAIN:
+    if count == "none" or context is PLAIN or prepared.is_long:
         row, total = await fetching, await counting()
     else:
         # What a client's own filter fits takes time to count. For less, two tasks would be a seventh of the request's.

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from kith.errors import Exposed, Unavailable
@@ -109,6 +111,45 @@ class FairQueue(Generic[T]):
         if not waiting:
             del self._waiting[workspace_id]
         return handed
+
+
+class Places:
+    """Places for work that keeps a processor of PostgreSQL busy: so many at once, of one workspace at most half."""
+
+    def __init__(self, count: int, wait_s: float) -> None:
+        """``wait_s``: how long a workspace waits for a place before it is refused."""
+        self._free = count
+        self._wait_s = wait_s
+        self._queue = FairQueue[None](max(1, count // 2))
+
+    @asynccontextmanager
+    async def hold(self, workspace_id: int) -> AsyncIterator[None]:
+        """Hold one while the block runs. Raises RATE_LIMITED, or Unavailable where others have them all."""
+        if self._free and self._queue.may_hold(workspace_id):
+            self._free -= 1
+            self._queue.add(workspace_id)
+        else:
+            await self._wait(workspace_id)
+        try:
+            yield
+        finally:
+            self._give_back(workspace_id)
+
+    async def _wait(self, workspace_id: int) -> None:
+        loop = asyncio.get_running_loop()
+        handed = self._queue.wait(workspace_id, loop.time() + self._wait_s)
+        loop.call_later(self._wait_s, lambda: self._queue.end_waits(loop.time()))
+        try:
+            await handed
+        except asyncio.CancelledError:
+            if handed.done() and not handed.cancelled() and handed.exception() is None:
+                self._give_back(workspace_id)  # it was handed over in the moment in which its taker was cancelled
+            raise
+
+    def _give_back(self, workspace_id: int) -> None:
+        self._queue.remove(workspace_id)
+        if not self._queue.hand(None):
+            self._free += 1
 
 
 def make_busy(reason: str) -> Exposed:
