@@ -111,6 +111,34 @@ async def test_a_filter_may_look_at_companies_contacts_and_activities(client: ht
     assert [await list_members(client, path) for path in paths] == [[1], [2], [2], []]
 
 
+@pytest.mark.parametrize("written", ["1e100", "1" + "0" * 100, f"{10**99 - 1}e2"])
+async def test_a_number_of_a_hundred_zeros_is_one_everywhere(
+    client: httpx2.AsyncClient, drain: Drain, written: str
+) -> None:
+    await define(client, "n", "NUMBER")
+    await drain()
+    headers = {"Content-Type": "application/json"}
+    made = await client.post(
+        "/crm/contacts", content=f'{{"name": "x", "properties": {{"n": {written}}}}}', headers=headers
+    )
+    assert made.status_code == 202, made.text
+    criteria = f'{{"logic": "AND", "conditions": [{{"field": "n", "operator": "lte", "value": {written}}}]}}'
+    body = f'{{"name": "Some", "entityType": "CONTACT", "isDynamic": true, "filterCriteria": {criteria}}}'
+    path = (await client.post("/crm/lists", content=body, headers=headers)).headers["location"].removeprefix("/crm/")
+    await drain()
+    await client.post("/crm/contacts", json={"name": "y", "properties": {"n": 1}})
+    await drain()
+    assert await list_members(client, path) == [1, 2]
+    for filter_ in (f"n = {written}", f"n >= {10**99}", f"n = '{written}'"):
+        found = (await client.post("/crm/query", json={"entity": "contact", "where": filter_})).json()
+        assert [row["id"] for row in found["data"]] == [1], found
+    # What is shown is accepted again, digit by digit.
+    for shown, key in ((path, "filterCriteria"), ("contacts/1", "properties")):
+        document = (await client.get(f"/crm/{shown}")).json()["data"][key]
+        again = await client.patch(f"/crm/{shown}", json={key: document})
+        assert again.status_code in (200, 202), again.text
+
+
 async def test_evaluate_answers_what_it_changed(client: httpx2.AsyncClient, kit: Any) -> None:
     async with kit.living_writer():
         await client.post("/crm/contacts", json={"name": "Ada"}, headers={"Prefer": "wait=5"})

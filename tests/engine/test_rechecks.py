@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from kith.engine.dynamic_lists import DynamicList
 from kith.engine.evaluation import differs
 from kith.engine.rechecks import recheck_lists
 from kith.engine.replay import replay_check
-from kith.errors import Unavailable
+from kith.errors import InvalidRequest, Unavailable
 from kith.store.database import Connection
 from tests.kit import SETTINGS, Kit
 
@@ -72,6 +73,23 @@ async def test_a_list_that_takes_too_long_to_look_at_keeps_no_other_from_it(
         await timed_kit.drain()
         clock.advance(8 * DAY_S)
         assert await rechecks.recheck_lists(timed_kit.engine.database, timed_kit.engine.log, clock, {}) == 1
+
+
+async def test_a_list_that_cannot_be_read_any_more_becomes_broken_by_the_clock(
+    timed_kit: Kit, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise InvalidRequest("The filter cannot be read.")
+
+    async with timed_kit.open_client(await timed_kit.make_key(await timed_kit.make_workspace())) as client:
+        body = {"name": "x", "entityType": "CONTACT", "isDynamic": True, "filterCriteria": NEW}
+        assert (await client.post("/crm/lists", json=body)).status_code == 202
+        await timed_kit.drain()
+        monkeypatch.setattr("kith.engine.dynamic_lists.read_json", refuse)
+        assert await recheck_lists(timed_kit.engine.database, timed_kit.engine.log, clock, {}) == 1
+        await timed_kit.drain()
+        told = (await client.get("/crm/lists/1")).json()["data"]
+        assert (told["status"], told["reason"]) == ("BROKEN", "The filter cannot be read.")
 
 
 async def test_no_list_has_two_evaluations_waiting_for_the_writer(timed_kit: Kit, clock: FixedClock) -> None:

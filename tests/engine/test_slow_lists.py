@@ -10,7 +10,9 @@ import pytest
 
 from kith.clock import SystemClock
 from kith.engine.apply import Writer
+from kith.engine.list_catalogue import ListCatalogue
 from kith.engine.replay import replay_check
+from kith.errors import InvalidRequest
 from kith.settings import Settings
 from kith.store import broken_lists
 from tests.api.test_dynamic_lists import make_list
@@ -180,6 +182,31 @@ async def test_a_list_that_takes_too_long_when_it_is_made_is_made_broken(neighbo
     told = (await neighbours.owner.get(f"/crm/{path}")).json()["data"]
     assert (told["status"], told["memberCount"]) == ("BROKEN", 0)
     assert (await replay_check(neighbours.kit.url, neighbours.settings)).differences == []
+
+
+async def test_a_list_that_cannot_be_read_any_more_becomes_broken_with_the_next_command(
+    own_kit: Kit, make_log_settings: Callable[[], Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a change of the program: its members stay, and it says why."""
+    key = await own_kit.make_key(await own_kit.make_workspace())
+    async with own_kit.open_client(key) as client:
+        path = await make_list(client, {"logic": "AND", "conditions": [{"field": "name", "operator": "is_not_null"}]})
+        await client.post("/crm/contacts", json={"name": "Ada"})
+        await own_kit.drain()
+
+        def refuse(*_: Any, **__: Any) -> Any:
+            raise InvalidRequest("The filter cannot be read.")
+
+        monkeypatch.setattr("kith.engine.dynamic_lists.read_json", refuse)
+        own_kit.writer._lists = ListCatalogue(own_kit.writer._schemas)
+        for name in ("Bob", "Eve"):
+            await client.post("/crm/contacts", json={"name": name})
+            await own_kit.drain()
+        told = (await client.get(f"/crm/{path}")).json()["data"]
+        assert (told["status"], told["reason"], told["memberCount"]) == ("BROKEN", "The filter cannot be read.", 1)
+        assert len(await fetch_all(own_kit.url, RECORDED)) == 1
+        monkeypatch.undo()
+        assert (await replay_check(own_kit.url, make_log_settings())).differences == []
 
 
 async def test_a_slow_shard_holds_up_no_other(own_kit: Kit) -> None:

@@ -27,7 +27,7 @@ from kith.api.body_faults import (
 )
 from kith.api.json_scan import VALUES_MAX, check_json_size
 from kith.errors import InvalidRequest, Validation
-from kith.model.values import NUMBER_DIGITS_MAX, NUMBER_EXPONENT_MAX
+from kith.model.values import NUMBER_DIGITS_MAX, is_in_range
 
 T = TypeVar("T", bound=msgspec.Struct)
 # Where a value is in a tree: the trail of what it is in, and its key or index there.
@@ -120,7 +120,7 @@ def make_lenient(out_of_range: list[OutOfRange]) -> json.JSONDecoder:
         return out_of_range[-1]
 
     def to_integer(text: str) -> int | OutOfRange:
-        return int(text) if len(text.lstrip("-")) <= NUMBER_DIGITS_MAX else refuse()
+        return int(text) if find_number(text) is not None else refuse()
 
     def to_decimal(text: str) -> Decimal | OutOfRange:
         number = find_number(text)
@@ -219,8 +219,7 @@ def find_number(text: str) -> Decimal | None:
         number = Decimal(text)
     except DecimalException:
         return None
-    digits = len(text) if len(text) <= NUMBER_DIGITS_MAX else len(number.as_tuple().digits)
-    return number if digits <= NUMBER_DIGITS_MAX and abs(number.adjusted()) <= NUMBER_EXPONENT_MAX else None
+    return number if is_in_range(number) else None
 
 
 def to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -236,7 +235,7 @@ def refuse_constant(name: str) -> None:
 
 
 def check_integer(text: str) -> None:
-    if len(text) > NUMBER_DIGITS_MAX:
+    if len(text) > NUMBER_DIGITS_MAX and find_number(text) is None:
         raise ValueError(text[:NAME_CHARACTERS_MAX])
 
 

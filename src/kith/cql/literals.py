@@ -178,17 +178,18 @@ def _find_number(value: Any) -> Decimal | None:
         stripped = value.strip()
         if not _NUMBER.fullmatch(stripped):
             return None
-        number = Decimal(stripped)
+        given: int | float | Decimal = Decimal(stripped)
     elif isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         if isinstance(value, int) and value.bit_length() > 4 * NUMBER_DIGITS_MAX:
             raise WrongValue(f"The number has more than {NUMBER_DIGITS_MAX} digits.")
-        number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+        given = value
     else:
         return None
     try:
-        check_number(number)
+        check_number(given)
     except ValueError as error:
         raise WrongValue(f"The number {show(value)} {error}") from None
+    number = Decimal(repr(given)) if isinstance(given, float) else Decimal(given)
     return number.normalize(_EXACT) if number else Decimal(0)
 
 

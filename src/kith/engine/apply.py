@@ -287,7 +287,8 @@ class Writer:
             return _Portion(entries, None)
         try:
             batch, lists = await self._cut(shard, entries)
-            if batch.alone:
+            breaks = before is not None and self._slow.find_broken(shard, batch.first)
+            if batch.alone or breaks:
                 self._read_max = min(READ_MIN, self._batch_max)
                 return _Portion(list_up_to(batch.last, entries), None)
             plan = await self._make_plan(shard, batch, lists, before)
@@ -382,11 +383,12 @@ class Writer:
         if self._lists.list_missing(workspaces, stamp):
             async with self._database.acquire() as connection:
                 await self._lists.load(connection, shard, workspaces, stamp)
-        lists = {one: self._lists.get(one) for one in workspaces}
-        for workspace_id, number in self._slow.find_broken(shard, entries[0].position):
-            if workspace_id in lists:
-                lists[workspace_id] = lists[workspace_id].without([number])
-        return cut_batch(decoded, lists.__getitem__), lists
+        known = {one: self._lists.get(one) for one in workspaces}
+        lists = self._slow.drop_broken(shard, entries[0].position, known)
+        batch = cut_batch(decoded, lists.__getitem__)
+        if not batch.alone:
+            self._slow.note_unread(shard, lists)
+        return batch, lists
 
     async def _make_plan(
         self, shard: int, batch: Batch, lists: Mapping[int, DynamicLists], before: Decided | None = None

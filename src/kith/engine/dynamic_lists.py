@@ -110,15 +110,16 @@ class DynamicLists:
     """Those of one workspace, by entity, and which of them read a field.
 
     ``rows`` are all of them. Those that are BROKEN are not evaluated, whether their filters can be understood or not.
+    ``unread`` says, by number, why filters of lists that are not BROKEN cannot be understood: the writer breaks these.
     """
 
     def __init__(self, rows: Sequence[ListRow], understood: Mapping[int, "DynamicList | str"]) -> None:
         """``understood`` has what ``understand`` makes of each row, by number."""
         self.rows = rows
         self.understood = understood
-        made = [
-            one for row in rows if row.status == "ACTIVE" and isinstance(one := understood[row.number], DynamicList)
-        ]
+        active = [(row.number, understood[row.number]) for row in rows if row.status == "ACTIVE"]
+        made = [one for _, one in active if isinstance(one, DynamicList)]
+        self.unread = {number: reason for number, reason in active if isinstance(reason, str)}
         self.all: dict[Kind, list[DynamicList]] = {
             "contact": [one for one in made if one.row.entity == "contact"],
             "company": [one for one in made if one.row.entity == "company"],

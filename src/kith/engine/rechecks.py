@@ -42,8 +42,11 @@ async def recheck_lists(database: Database, log: Log, clock: Clock, awaited: dic
         async with database.acquire() as connection:
             # Nothing is kept from one look to the next, so no stamp is needed.
             loaded = await load_dynamic_lists(connection, shard, [workspace_id], schemas, 0)
-            timed = [one for some in loaded[workspace_id].lists.all.values() for one in some if one.relative]
-            changed = [one for one in timed if await _has_changed(connection, shard, one, now)]
+            lists = loaded[workspace_id].lists
+            timed = [one for some in lists.all.values() for one in some if one.relative]
+            changed = [one.row for one in timed if await _has_changed(connection, shard, one, now)]
+        # The writer breaks one whose filter cannot be understood.
+        changed += [row for row in lists.rows if row.number in lists.unread]
         for one in changed:
             envelope = Envelope(
                 operation_id=new_id("op", now),
@@ -51,7 +54,7 @@ async def recheck_lists(database: Database, log: Log, clock: Clock, awaited: dic
                 at=now,
                 key_id=NOBODY,
                 actor=WORKER,
-                command=EvaluateList(list_id=one.row.external_id),
+                command=EvaluateList(list_id=one.external_id),
             )
             # Of an append that fails nobody knows whether it is on the log: then the head is awaited, as at the start.
             awaited.pop(shard, None)

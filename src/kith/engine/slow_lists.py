@@ -1,9 +1,10 @@
-"""Handle lists that take too long: smaller batches, and lists that become BROKEN."""
+"""Handle lists that take too long, or cannot be read: smaller batches, and lists that become BROKEN."""
 
 from collections.abc import Mapping
 
 import structlog
 
+from kith.engine.dynamic_lists import DynamicLists
 from kith.engine.list_costs import ListCosts, ListTooSlow, Verdicts
 
 # After a list took too long in a batch, the next batch has so many times fewer commands; later ones grow again.
@@ -42,6 +43,19 @@ class SlowLists:
     def find_broken(self, shard: int, first: int) -> Verdicts:
         """The lists that a batch breaks which begins at this position."""
         return self._recorded.get((shard, first)) or self._broken.get(shard, {})
+
+    def drop_broken(self, shard: int, first: int, lists: Mapping[int, DynamicLists]) -> dict[int, DynamicLists]:
+        """The lists by workspace, with those BROKEN that a batch breaks which begins at the position."""
+        left = dict(lists)
+        for workspace_id, number in self.find_broken(shard, first):
+            if workspace_id in left:
+                left[workspace_id] = left[workspace_id].without([number])
+        return left
+
+    def note_unread(self, shard: int, lists: Mapping[int, DynamicLists]) -> None:
+        """Break, with the next batch, the lists whose filters this program cannot understand: none may stand still."""
+        for workspace_id, some in lists.items():
+            self._break(shard, {(workspace_id, number): reason for number, reason in some.unread.items()})
 
     def note_failed(self, shard: int, error: SlowBatch, tried: set[int]) -> None:
         """Decide what to try next. ``tried`` are lists that took too long for this one command before."""

@@ -224,15 +224,18 @@ def check_number(value: int | float | Decimal) -> None:
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     if not number.is_finite():
         raise ValueError("is not a finite number.")
-    if abs(number.adjusted()) > NUMBER_EXPONENT_MAX or count_digits(value, number) > NUMBER_DIGITS_MAX:
+    if not is_in_range(number):
         raise ValueError(
             f"is out of range: at most {NUMBER_DIGITS_MAX} digits, and 10 to the power of ±{NUMBER_EXPONENT_MAX}."
         )
 
 
-def count_digits(value: int | float | Decimal, number: Decimal) -> int:
-    """The database shows 1e100 as an integer with all its zeros, which are no digits that say anything."""
-    return len(str(abs(value)).rstrip("0") if isinstance(value, int) else number.as_tuple().digits)
+def is_in_range(number: Decimal) -> bool:
+    """The one rule for every number. The database shows 1e100 as 1 and a hundred zeros: that is in range too."""
+    if abs(number.adjusted()) > NUMBER_EXPONENT_MAX:
+        return False
+    _, digits, exponent = number.as_tuple()
+    return len(digits) <= NUMBER_DIGITS_MAX or (exponent == 0 and not any(digits[NUMBER_DIGITS_MAX:]))
 
 
 def same_json(one: Any, other: Any) -> bool:
