@@ -207,8 +207,10 @@ def find_unknown(environ: Mapping[str, str] | None = None) -> str | None:
     unknown = sorted(name for name in environ if name.startswith("KITH_") and not _OTHERS.match(name))
     for name in unknown:
         if name not in variables:
-            near = get_close_matches(name, variables, 1, 0.75)
-            hint = f"Did you mean {near[0]}?" if near else "`kith settings` lists all."
+            near = get_close_matches(
+                name.removeprefix("KITH_"), [one.removeprefix("KITH_") for one in variables], 1, 0.8
+            )
+            hint = f"Did you mean KITH_{near[0]}?" if near else "`kith settings` lists all."
             return f"No setting is called {name}. {hint}"
     return None
 

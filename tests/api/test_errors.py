@@ -196,9 +196,19 @@ async def test_common_names_of_fields_are_suggested_wherever_a_field_is_named(cl
     body = {"email": "a@example.com", "firstName": "A", "last_name": "B", "mobile": "1"}
     message = str((await client.post("/crm/contacts", json=body)).json()["error"])
     assert all(f"Did you mean '{meant}'?" in message for meant in ("givenName", "familyName", "phone"))
+    body = {"company": "Acme", "tags": ["vip"], "owner": "o", "middleName": "M"}
+    fields = (await client.post("/crm/contacts", json=body)).json()["error"]["details"]["fields"]
+    assert {fault["field"]: fault["message"] for fault in fields} == {
+        "company": "is not a field here. Link a company with POST /crm/contacts/{id}/companies.",
+        "tags": "is not a field here. Tag it with POST /crm/contacts/{id}/tags.",
+        "owner": "is not a field here.",
+        "middleName": "is not a field here.",
+    }
     for more in ({"where": "surname = x"}, {"sort": "surname:asc"}, {"select": ["surname"]}):
         error = (await client.post("/crm/query", json={"entity": "contact"} | more)).json()["error"]
         assert (error["code"], error["details"]["suggestion"]) == ("UNKNOWN_FIELD", "familyName"), more
-    for query, meant in (("pageSize=5", "limit"), ("sortBy=created_at", "createdAt"), ("sort_order=asc", "sortOrder")):
+    for query, meant in (("pageSize=5", "limit"), ("sortBy=created_at", "createdAt"), ("order=asc", "sortOrder")):
         error = (await client.get(f"/crm/contacts?{query}")).json()["error"]
         assert f"Did you mean '{meant}'?" in error["message"], error
+    error = (await client.get("/crm/contacts?sortBy=lastName")).json()["error"]
+    assert error["message"] == "sortBy: 'lastName' is not one of createdAt, email, lastActivityAt, name."

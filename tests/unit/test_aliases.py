@@ -1,39 +1,62 @@
 """Which name is suggested for one that does not exist."""
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 
+from kith.integrations.mapping import MAPPABLE
 from kith.model.aliases import find_meant
 from kith.model.companies import CompanyInput
 from kith.model.contacts import ContactInput
 
 CONTACT = [field.encode_name for field in msgspec.structs.fields(ContactInput)]
 COMPANY = [field.encode_name for field in msgspec.structs.fields(CompanyInput)]
+SORTS = ("createdAt", "lastActivityAt", "email", "name")
+MAPPED = (*MAPPABLE["contact"], "properties.p_text", "properties.shoes", "properties.phone")
 
 
 @pytest.mark.parametrize(
-    ("meant", "names"),
+    ("known", "meant", "names"),
     [
-        ("givenName", ["firstName", "first_name", "first name", "FIRSTNAME", "given_name", "given-name", "givenname"]),
-        ("familyName", ["lastName", "last_name", "surname", "Surname", "family name", "familyNam"]),
-        ("name", ["full_name", "fullName", "nme"]),
-        ("phone", ["mobile", "telephone", "phone_number", "Phone", "cell"]),
-        ("email", ["e-mail", "emailAddress", "emial"]),
-        ("lifecycleStage", ["stage", "lifecycle_stage", "lifecycle"]),
-        ("properties", ["customFields", "custom_properties"]),
-        (None, ["organisation", "xyzzy", "", "=", "x" * 1000]),
+        (
+            CONTACT,
+            "givenName",
+            "firstName, first_name, first name, FIRSTNAME, given_name, given-name, givenname, givenNmae",
+        ),
+        (CONTACT, "familyName", "lastName, last_name, surname, Surname, family name, familyNam"),
+        (CONTACT, "name", "full_name, fullName, nme, naem, Name"),
+        (CONTACT, "phone", "mobile, telephone, phone_number, Phone, cell, fone, phnoe"),
+        (CONTACT, "email", "e-mail, mail, emailAddress, emial"),
+        (CONTACT, "lifecycleStage", "stage, lifecycle_stage, lifecycle, lifecylceStage"),
+        (CONTACT, "properties", "customFields, custom_properties, property, propertis"),
+        (CONTACT, None, "owner, middleName, nickname, company, organisation, title, tags, xyzzy, kind, , ="),
+        (COMPANY, "name", "company, companyName, organization"),
+        (COMPANY, "website", "url, websit"),
+        (COMPANY, None, "owner, mail, email, country, city, type, rate"),
+        (SORTS, None, "lastName, firstName, surname, id, phone, stage"),
+        (SORTS, "createdAt", "created_at, created, creatdAt"),
+        (("sortBy", "sortOrder"), "sortBy", "order, sort, sortby"),
+        (("sortOrder",), "sortOrder", "order, sort, direction"),
+        (MAPPED, None, "properties.shoe_size, properties.p_number, properties.x, company.foo, company.size, tags, tag"),
+        (MAPPED, "properties.shoes", "properties.shoe, properties.Shoes, propertes.shoes, shoes, shoe"),
+        (MAPPED, "company.domain", "company.domian, compnay.domain, domain, company.host"),
+        (MAPPED, "company.name", "company, organization, company.Name"),
+        (MAPPED, "phone", "phone_number, fone"),
+        (("mrr", "arr"), "mrr", "mmr, mrrr"),
+        (("plan", "size"), None, "span, prize, pl, s"),
+        (("accessToken", "webhookSecret"), "accessToken", "token, accesToken, access_token, apiKey"),
     ],
 )
-def test_a_contacts_field_is_suggested_by_its_common_names_and_then_by_spelling(
-    meant: str | None, names: list[str]
+def test_a_name_is_suggested_by_its_common_names_and_then_by_spelling_or_not_at_all(
+    known: Sequence[str], meant: str | None, names: str
 ) -> None:
-    assert {name: find_meant(name, CONTACT) for name in names} == dict.fromkeys(names, meant)
+    asked = names.split(", ")
+    assert {name: find_meant(name, known) for name in asked} == dict.fromkeys(asked, meant)
 
 
-def test_a_company_has_names_of_its_own() -> None:
-    assert [find_meant(name, COMPANY) for name in ("companyName", "organization", "url", "employees", "revenue")] == [
-        *("name", "name", "website", "size", "spend")
-    ]
+def test_a_very_long_name_is_compared_with_nothing() -> None:
+    assert find_meant("x" * 101, ["x" * 101]) is None
 
 
 def test_a_name_that_differs_in_signs_only_comes_before_an_alias() -> None:

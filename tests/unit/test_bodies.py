@@ -220,6 +220,8 @@ def test_a_query_string_becomes_its_struct() -> None:
         (b"stauts=x", "stauts", "not a parameter here"),
         (b"sortby=name", "sortby", "Did you mean 'sortBy'?"),
         (b"sortBy=Name", "sortBy", "Did you mean 'name'?"),
+        (b"order=name", "order", "Did you mean 'sortBy'?"),
+        (b"sort=name:asc", "sort", "Did you mean 'sortBy'?"),
         (b"isIdentified=yes", "isIdentified", "not one of true, false"),
         (b"search=%00", "search", "NUL"),
     ],

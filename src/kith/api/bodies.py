@@ -25,6 +25,7 @@ from kith.api.body_faults import (
     to_printable,
     to_words,
 )
+from kith.api.elsewhere import find_elsewhere
 from kith.api.json_scan import VALUES_MAX, check_json_size
 from kith.errors import InvalidRequest, Validation
 from kith.model.values import NUMBER_DIGITS_MAX, is_in_range
@@ -188,7 +189,7 @@ def find_faults(tree: dict[str, Any], shape: type[msgspec.Struct], has_bad_value
             yield from faults
         elif name not in known:
             unknown += 1
-            hint = suggest(name, known) if unknown <= SUGGESTIONS_MAX else ""
+            hint = (find_elsewhere(name, shape) or suggest(name, known)) if unknown <= SUGGESTIONS_MAX else ""
             yield to_printable(name), f"is not a field here.{hint}"
         else:
             try:

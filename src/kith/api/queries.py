@@ -123,7 +123,9 @@ def parse_query(raw: bytes, parameters: Mapping[str, Parameter]) -> dict[str, st
     given: dict[str, str] = {}
     for name, text in pairs:
         if name not in parameters:
-            raise make_refusal(to_printable(name), f"is not a parameter here.{suggest(name, parameters)}")
+            taking = [known for known, parameter in parameters.items() if text in parameter.options]
+            hint = suggest(name, taking) or suggest(name, parameters)
+            raise make_refusal(to_printable(name), f"is not a parameter here.{hint}")
         if name in given:
             raise make_refusal(name, "is there twice.")
         if "\x00" in text:

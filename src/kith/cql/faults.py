@@ -85,7 +85,7 @@ def _show_number(number: float | Decimal) -> str:
 
 def suggest(name: str, names: Iterable[str]) -> str | None:
     """The name that was probably meant."""
-    return find_meant(name[:SHOWN_CHARACTERS_MAX], names, cutoff=0.65)
+    return find_meant(name[:SHOWN_CHARACTERS_MAX], names)
 
 
 def list_names(names: Sequence[str]) -> str:

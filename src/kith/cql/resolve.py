@@ -248,6 +248,8 @@ def refuse_field(name: str, place: Place, text: str, vocabulary: Vocabulary, way
         meant = f"{relation}.{key}" if relation else suggest(name, [*vocabulary.names, *beyond])
         message = f"No field {show(name)} on {noun}."
         way_out = " If it is a property, define it first, then filter by it."
+        if f"{name}." == PROPERTIES:
+            way_out = " Name one of them, as in properties.<key>."
     if meant:
         meant = way + meant
         way_out = f" Did you mean {meant!r}?"

@@ -34,7 +34,7 @@ from kith.integrations.inbound_port import (
     Subscribed,
     Unsubscribed,
 )
-from kith.integrations.mapping import PROPERTY_PREFIX, Owner, read_text
+from kith.integrations.mapping import PROPERTY_PREFIX, WRITABLE, Owner, read_text
 from kith.integrations.outbox import hash_suppressed
 from kith.integrations.providers import PROVIDERS
 from kith.model.actors import Actor
@@ -48,7 +48,6 @@ from kith.model.workspaces import Workspace
 from kith.store.queries import load_queries
 
 NOBODY = 0  # the key of commands that no key sent
-WRITABLE = ("email", "name", "givenName", "familyName", "phone", "lifecycleStage")
 _SQL = load_queries("sync")
 logger = structlog.get_logger(__name__)
 

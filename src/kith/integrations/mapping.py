@@ -46,6 +46,8 @@ _COMPANY_FIELDS: Mapping[str, Callable[[Company], Any]] = {
     "status": lambda company: company.status,
     "createdAt": lambda company: company.created_at,
 }
+# What of a contact may be taken from there, beside its properties.
+WRITABLE = ("email", "name", "givenName", "familyName", "phone", "lifecycleStage")
 # Records of each kind, by the names of what can be mapped beside their properties.
 MAPPABLE: Mapping[str, Sequence[str]] = {"contact": tuple(_CONTACT_FIELDS), "company": tuple(_COMPANY_FIELDS)}
 
@@ -83,6 +85,16 @@ def merge_fields(defaults: Fields, chosen: Mapping[str, str | None]) -> dict[str
     """The defaults with what was chosen over them; null takes a default away."""
     merged = {**defaults, **chosen}
     return {ours: theirs for ours, theirs in merged.items() if theirs is not None}
+
+
+def find_collisions(place: str, defaults: Fields, chosen: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
+    """(path, message) of every chosen field that is sent to where another one is sent already."""
+    senders: dict[str, str] = {}
+    for ours, theirs in sorted(merge_fields(defaults, chosen).items(), key=lambda field: field[0] in chosen):
+        if (other := senders.setdefault(theirs, ours)) != ours and theirs.strip():
+            default = " by default" if other not in chosen else ""
+            message = f"is sent to {theirs[:100]!r}, and so is {other}{default}. Map one of them elsewhere, or to null."
+            yield f"{place}.{ours}", message
 
 
 def map_record(record: Contact | Company, fields: Fields) -> dict[str, Any]:

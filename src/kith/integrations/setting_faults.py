@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -14,28 +15,46 @@ _FORMS: Mapping[str, str] = {
     "listId": "an audience's id: 1 to 50 letters and digits",
     "accessToken": "a token: ASCII characters without spaces",
     "apiKey": "a key: ASCII characters without spaces",
-    "contact": "a merge tag: a capital letter, then up to 9 capitals, digits and _; or language",
 }
-_FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(\w+)`")
 _EXPECTED = re.compile(r"Expected `(\w+)(?: \| null)?`, got `\w+`")
 SUGGESTIONS_MAX = 5
 NAME_CHARACTERS_MAX = 100
 Fault = tuple[str, str]  # the path of the setting, and what is wrong
 
 
-def find_setting_faults(shape: type[msgspec.Struct], given: Mapping[str, Any], place: str) -> Iterator[Fault]:
-    """Every setting that does not exist, is missing, or has a value that it does not take."""
+def find_name_faults(
+    shape: type[msgspec.Struct], given: Mapping[str, Any], place: str, taken: str, elsewhere: Mapping[str, str]
+) -> Iterator[Fault]:
+    """Every name that does not exist, and every name that is needed and was not meant.
+
+    ``taken`` is a sentence about the names that exist; ``elsewhere``: name -> where else it belongs.
+    """
     fields = {field.encode_name: field for field in msgspec.structs.fields(shape)}
-    kinds = get_type_hints(shape)
+    meant = set(given)
     for number, name in enumerate(name for name in given if name not in fields):
-        meant = find_meant(name, fields) if number < SUGGESTIONS_MAX else None
-        hint = f" Did you mean {meant!r}?" if meant is not None else ""
-        yield f"{place}.{name[:NAME_CHARACTERS_MAX]}", f"is not a setting.{hint} The settings are {', '.join(fields)}."
+        near = find_meant(name, fields) if number < SUGGESTIONS_MAX else None
+        way_out = f"It belongs {elsewhere[name]}." if name in elsewhere else taken
+        hint = f"Did you mean {near!r}? " if near is not None and name not in elsewhere else ""
+        meant.add(near or "")
+        yield f"{place}.{name[:NAME_CHARACTERS_MAX]}", f"is not taken here. {hint}{way_out}"
     for name, field in fields.items():
-        if name in given:
-            yield from _check(kinds[field.name], given[name], f"{place}.{name}")
-        elif field.required:
+        if field.required and name not in meant:
             yield f"{place}.{name}", "is needed."
+
+
+def find_setting_faults(
+    shape: type[msgspec.Struct],
+    given: Mapping[str, Any],
+    place: str,
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Fault]:
+    """Every setting that does not exist, is missing, or has a value that it does not take."""
+    kinds = get_type_hints(shape)
+    fields = {field.encode_name: kinds[field.name] for field in msgspec.structs.fields(shape)}
+    yield from find_name_faults(shape, given, place, f"The settings are {', '.join(fields)}.", elsewhere)
+    for name, kind in fields.items():
+        if name in given:
+            yield from _check(kind, given[name], f"{place}.{name}")
 
 
 def _check(kind: Any, value: Any, place: str) -> Iterator[Fault]:
@@ -71,8 +90,6 @@ def to_fault(place: str, error: msgspec.ValidationError) -> Fault:
     complaint, _, where = str(error).partition(" - at `$")
     where = where.strip(".`")
     path = f"{place}.{where.replace('[...]', '')}".rstrip(".") if where else place
-    if named := _FIELD.fullmatch(complaint):
-        return f"{path}.{named[1]}", "is needed." if "missing" in complaint else "is not taken here."
     if "matching regex" in complaint:
         return path, f"must be {_FORMS.get(path.rpartition('.')[2], 'of another form')}."
     if expected := _EXPECTED.fullmatch(complaint):

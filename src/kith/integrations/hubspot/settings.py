@@ -1,11 +1,11 @@
 """What can be chosen for a HubSpot integration, and the fields that are sent where nothing was."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import msgspec
 
-from kith.integrations.mapping import MAPPABLE, Owner, merge_fields
+from kith.integrations.mapping import Owner, find_collisions, merge_fields
 from kith.integrations.port import Entity
 
 ApiVersion = Literal["2026-09", "2026-03"]
@@ -46,20 +46,20 @@ class HubSpotSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
     companies: bool = True
     ownership: dict[str, Owner] = {}
 
-    def __post_init__(self) -> None:
-        """Raises ValueError, which the decoder tells as a fault of the body."""
-        for entity in DEFAULT_FIELDS:
-            known, fields = MAPPABLE[entity], self.get_fields(entity)
-            for ours, theirs in fields.items():
-                if ours not in known and not ours.startswith("properties."):
-                    raise ValueError(
-                        f"fields.{entity}: no field {ours!r}. There are {', '.join(known)}, and properties.<key>."
-                    )
-                if not theirs or theirs == KEY_PROPERTY:
-                    raise ValueError(f"fields.{entity}.{ours}: {theirs!r} cannot be sent to.")
-            twice = {theirs for theirs in fields.values() if list(fields.values()).count(theirs) > 1}
-            if twice:
-                raise ValueError(f"fields.{entity}: two fields are sent to {min(twice)!r}; map one of them to null.")
+    def find_faults(self) -> Iterator[tuple[str, str]]:
+        """(path of a setting, what is wrong) of the fields that cannot be sent as they are mapped."""
+        chosen: Mapping[RecordEntity, Mapping[str, str | None]] = {
+            "contact": self.fields.contact,
+            "company": self.fields.company,
+        }
+        for entity, mapped in chosen.items():
+            place = f"settings.fields.{entity}"
+            for ours, theirs in mapped.items():
+                if theirs == KEY_PROPERTY:
+                    yield f"{place}.{ours}", f"{KEY_PROPERTY} keeps Kith's id; map the field to another property."
+                elif theirs is not None and not theirs.strip():
+                    yield f"{place}.{ours}", "is empty; write the name of a HubSpot property, or null to send nothing."
+            yield from find_collisions(place, DEFAULT_FIELDS[entity], mapped)
 
     @property
     def entities(self) -> list[Entity]:

@@ -11,6 +11,7 @@ import msgspec
 
 from kith.clock import Clock
 from kith.integrations.failures import Transient, Unauthorized
+from kith.model.aliases import find_meant
 
 # So long before its end a token is taken for one that has run out.
 EARLY_S = 300
@@ -49,11 +50,15 @@ class OAuthApp(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid
 Credentials = PrivateApp | OAuthApp
 
 
+def find_form(document: CredentialsDocument) -> type[PrivateApp] | type[OAuthApp]:
+    """Which of the two apps the credentials are of, also where some of them are missing or misspelled."""
+    meant = {find_meant(name, ("accessToken", "clientId", "clientSecret", "refreshToken")) for name in document}
+    return OAuthApp if {"clientId", "refreshToken"} & meant else PrivateApp
+
+
 def read_credentials(document: CredentialsDocument) -> Credentials:
     """Raises msgspec.ValidationError, which says what is wrong and none of the values."""
-    if "refreshToken" in document:
-        return msgspec.convert(document, OAuthApp)
-    return msgspec.convert(document, PrivateApp)
+    return msgspec.convert(document, find_form(document))
 
 
 class _Answer(msgspec.Struct, frozen=True):

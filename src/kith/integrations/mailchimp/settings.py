@@ -1,21 +1,20 @@
 """What a person chooses for an account at Mailchimp, and what opens it."""
 
-from collections import Counter
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from kith.integrations.mapping import MAPPABLE, Fields, Owner, merge_fields
+from kith.integrations.mapping import Fields, Owner, find_collisions, merge_fields
 from kith.integrations.port import Entity
 
 DEFAULT_FIELDS: Fields = {"givenName": "FNAME", "familyName": "LNAME", "phone": "PHONE"}
 # A field of the member itself; all others are merge fields of the audience.
 LANGUAGE = "language"
-_PROPERTY = "properties."
+_MERGE_TAG = re.compile(rf"[A-Z][A-Z0-9_]{{0,9}}|{LANGUAGE}")
 
 StatusIfNew = Literal["transactional", "subscribed", "pending", "unsubscribed"]
-MergeTag = Annotated[str, msgspec.Meta(pattern=rf"^([A-Z][A-Z0-9_]{{0,9}}|{LANGUAGE})$")]
 
 
 class MailchimpCredentials(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -34,7 +33,7 @@ def read_credentials(document: Mapping[str, Any]) -> MailchimpCredentials:
 class ChosenFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Our field -> theirs, over the defaults; null takes a default away."""
 
-    contact: Mapping[str, MergeTag | None] = {}
+    contact: Mapping[str, str | None] = {}
 
 
 class MailchimpSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -51,15 +50,13 @@ class MailchimpSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     on_delete: Literal["ARCHIVE", "ERASE", "KEEP"] = "ARCHIVE"
     ownership: dict[str, Owner] = {}
 
-    def __post_init__(self) -> None:
-        for ours in self.fields.contact:
-            if ours not in MAPPABLE["contact"] and not ours.startswith(_PROPERTY):
-                raise ValueError(f"No field {ours!r} on contacts. A property is named {_PROPERTY}{ours}.")
-        used = Counter(self.contact_fields.values())
-        twice = [theirs for theirs, times in used.items() if times > 1]
-        if twice:
-            sources = ", ".join(ours for ours, theirs in self.contact_fields.items() if theirs == twice[0])
-            raise ValueError(f"{twice[0]} would be filled from {sources}. Map all of them but one to null.")
+    def find_faults(self) -> Iterator[tuple[str, str]]:
+        """(path of a setting, what is wrong) of the fields that cannot be sent as they are mapped."""
+        for ours, theirs in self.fields.contact.items():
+            if theirs is not None and not _MERGE_TAG.fullmatch(theirs):
+                form = f"a merge tag: a capital letter, then up to 9 capitals, digits and _; or {LANGUAGE}"
+                yield f"settings.fields.contact.{ours}", f"must be {form}; {theirs[:100]!r} is not."
+        yield from find_collisions("settings.fields.contact", DEFAULT_FIELDS, self.fields.contact)
 
     @property
     def entities(self) -> list[Entity]:
