@@ -5,7 +5,8 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from email_validator import EmailNotValidError, validate_email
+from hypothesis import example, given
 
 from kith.errors import Validation
 from kith.model.contacts import ContactInput, ContactPatch, make_contact_changes, make_name
@@ -13,6 +14,7 @@ from kith.model.text import compose
 from kith.model.values import (
     PROPERTY_DEPTH_MAX,
     PROPERTY_KEYS_MAX,
+    lower_case,
     normalise_email,
     normalise_phone,
     normalise_properties,
@@ -37,6 +39,30 @@ def test_an_email_is_normalised_once_and_for_all(email: str) -> None:
     except ValueError:
         return  # of the strange ones the validator takes not all
     assert normalised == normalised.lower() == normalise_email(normalised) if normalised else True
+
+
+local_parts = st.text(st.sampled_from("abZ09._+-!'é"), max_size=70)
+domains = st.lists(st.text(st.sampled_from("abZ09-_éxn"), max_size=64), max_size=4).map(".".join)
+
+
+@given(local_parts, domains)
+@example("ada", "xn--mller-kva.example")
+@example("a" * 64, "example.com")
+@example("a" * 65, "example.com")
+@example("ada", "example")
+@example("ada", "a-.example")
+@example("ada", f"{'a' * 64}.example")
+def test_an_email_is_what_the_library_makes_of_it(local: str, domain: str) -> None:
+    email = f"{local}@{domain}"
+    try:
+        known: str | None = lower_case(validate_email(email, check_deliverability=False, strict=True).normalized)
+    except EmailNotValidError:
+        known = None
+    try:
+        normalised = normalise_email(email)
+    except ValueError:
+        normalised = None
+    assert normalised == known
 
 
 @pytest.mark.parametrize(
@@ -72,7 +98,7 @@ def test_an_email_that_is_too_long_is_refused_with_both_lengths() -> None:
 
 @given(texts)
 def test_a_text_is_trimmed_and_an_empty_one_is_none(text: str) -> None:
-    assert normalise_text(text) == (text.strip() or None)
+    assert normalise_text(text) == (compose(text).strip() or None)
 
 
 @pytest.mark.parametrize(

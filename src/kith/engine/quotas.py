@@ -41,13 +41,14 @@ class Admission:
 class Usage:
     """What a workspace uses: ``counted`` by the database, and ``unseen`` by the admissions that it had not applied."""
 
-    __slots__ = ("_admissions", "counted", "loaded_at", "unseen")
+    __slots__ = ("_admissions", "counted", "fresh_until", "loaded_at", "unseen")
 
     def __init__(self) -> None:
         self.counted: Mapping[str, int] = {}
         self.unseen: dict[str, int] = {}
         self._admissions: dict[Admission, None] = {}
         self.loaded_at: float | None = None
+        self.fresh_until = 0.0
 
     def get(self, name: str) -> int:
         return self.counted.get(name, 0) + self.unseen.get(name, 0)
@@ -69,7 +70,7 @@ class Usage:
 
     def renew(self, counted: Mapping[str, int], applied: int, at: float) -> None:
         """Take over counts that have all writes up to a position of the log."""
-        self.counted, self.loaded_at = counted, at
+        self.counted, self.loaded_at, self.fresh_until = counted, at, at + AGE_NEAR_S
         self._admissions = {one: None for one in self._admissions if one.position is None or one.position > applied}
         self.unseen = {}
         for admission in self._admissions:
@@ -96,9 +97,11 @@ class Quotas:
             if asyncio.get_running_loop().time() >= self._rests_until:
                 await self._load(workspace)
             return
-        age = asyncio.get_running_loop().time() - usage.loaded_at
-        if age > AGE_NEAR_S and (age > AGE_FAR_S or _is_near(workspace, usage)):
-            self._start(workspace)
+        now = asyncio.get_running_loop().time()
+        if now > usage.fresh_until:
+            usage.fresh_until = now + AGE_NEAR_S
+            if now > usage.loaded_at + AGE_FAR_S or _is_near(workspace, usage):
+                self._start(workspace)
 
     async def renew(self, workspace: Workspace, since: float) -> bool:
         """Read the usage again unless that was done since; whether it was read."""

@@ -19,17 +19,19 @@ class Shares:
         self._least = least
         self._clock_s = clock_s
         self._appended: dict[int, deque[tuple[int, int]]] = {}
-        self._waiting: Counter[int] = Counter()
+        self._waiting: dict[int, int] = {}
         self._applied: dict[int, deque[tuple[float, int]]] = {}
 
     def enter(self, workspace_id: int) -> None:
         """A command is on its way to the log."""
-        self._waiting[workspace_id] += 1
+        self._waiting[workspace_id] = self._waiting.get(workspace_id, 0) + 1
 
     def leave(self, workspace_id: int, count: int = 1) -> None:
         """Commands are on their way no more, or applied."""
-        self._waiting[workspace_id] -= count
-        if self._waiting[workspace_id] <= 0:
+        left = self._waiting[workspace_id] - count
+        if left > 0:
+            self._waiting[workspace_id] = left
+        else:
             del self._waiting[workspace_id]
 
     def note_appended(self, shard: int, workspace_id: int, position: int) -> None:
@@ -53,11 +55,11 @@ class Shares:
         return max(self._least, sum(count for _, count in self._applied.get(workspace_id, ())))
 
     def count(self, workspace_id: int) -> int:
-        return self._waiting[workspace_id]
+        return self._waiting.get(workspace_id, 0)
 
     def is_over(self, workspace_id: int) -> bool:
         """Whether the workspace has to wait before it may add a command."""
-        waiting = self._waiting[workspace_id]
+        waiting = self.count(workspace_id)
         return 0 < self._least <= waiting and waiting >= self.find_limit(workspace_id)
 
     def _cut_window(self, workspace_id: int) -> None:
