@@ -193,6 +193,29 @@ async def test_a_list_is_narrowed_and_ordered(client: httpx2.AsyncClient, drain:
         assert find_code(answer) == (400, "INVALID_REQUEST"), wrong
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "müller.example",
+        "müll",
+        "muller",
+        "xn--mller",
+        "www.müller.example",
+        "https://www.müller.example/",
+        "x12",
+        "+1 650 253 7777 ext. 12",
+    ],
+)
+async def test_a_company_is_found_as_its_domain_and_its_phone_are_typed(
+    client: httpx2.AsyncClient, drain: Drain, typed: str
+) -> None:
+    body = {"name": "MuCo", "domain": "müller.example", "phone": "+1 650 253 7777 ext. 12"}
+    assert (await client.post("/crm/companies", json=body)).status_code == 202
+    await drain()
+    assert await list_names(client, search=typed) == ["MuCo"]
+    assert await list_names(client, "/crm/companies/search", q=typed) == ["MuCo"]
+
+
 async def test_another_workspace_has_its_own(
     client: httpx2.AsyncClient, other_client: httpx2.AsyncClient, drain: Drain
 ) -> None:

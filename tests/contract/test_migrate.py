@@ -132,9 +132,13 @@ VALUES (0, 1, 7, 'ctc_7', 'straße@example.com', E'Jose\u0301', E'jose\u0301', '
   '{"city": "York"}', 0, '2026-01-02', '2026-01-03', 1, '', 'york'),
   (0, 1, 9, 'ctc_9', NULL, 'Bea', 'bea', NULL, NULL, NULL, 'ACTIVE', 'LEAD', '{}',
   '{"city": "+1 650 253 7777", "tel": "0044 20 7946 0958"}', 0, '2026-01-02', '2026-01-03', 1, '', '+1 650 253 7777');
-INSERT INTO companies (shard, workspace_id, id, external_id, name, name_key, industry, size, status, properties,
-  contact_count, created_at, updated_at, version, words)
-VALUES (0, 1, 7, 'cmp_7', 'Łódź', 'łódź', 'Öl', 'Big', 'ACTIVE', '{}', 0, '2026-02-02', '2026-02-03', 1, '');
+INSERT INTO companies (shard, workspace_id, id, external_id, name, name_key, industry, size, domain, phone, status,
+  properties, contact_count, created_at, updated_at, version, words)
+VALUES (0, 1, 8, 'cmp_8', 'MuCo', 'muco', NULL, NULL, 'xn--mller-kva.example', NULL, 'ACTIVE', '{}', 0, '2026-02-02',
+  '2026-02-03', 1, ''),
+  (0, 1, 9, 'cmp_9', 'Ext', 'ext', NULL, NULL, NULL, '+1 650 253 7777 x12', 'ACTIVE', '{}', 0, '2026-02-02', '2026-02-03',
+  1, ''),
+  (0, 1, 7, 'cmp_7', 'Łódź', 'łódź', 'Öl', 'Big', NULL, NULL, 'ACTIVE', '{}', 0, '2026-02-02', '2026-02-03', 1, '');
 INSERT INTO associations (shard, workspace_id, contact_id, company_id, role, is_primary, properties)
 VALUES (0, 1, 7, 7, E'STRASSE u\u0308 Ü', false, '{"level": "Ü"}');
 INSERT INTO tags (shard, workspace_id, id, external_id, key, name, name_key, contact_count, created_at, updated_at,
@@ -180,8 +184,10 @@ async def test_text_of_earlier_versions_is_brought_to_the_stored_form(each_postg
             "properties.city": [None, None, "+16502537777"],
             "properties.tel": [None, None, "+442079460958"],
         }
-        [company] = await connection.fetch("SELECT * FROM companies")
+        company, *named = await connection.fetch("SELECT * FROM companies ORDER BY id")
         assert (company["industry_key"], company["size_key"]) == ("ol\x01öl", "big")
+        for word, row in zip(("'1:muller.example'", "'1:x12'"), named, strict=True):
+            assert word in str(row["words"])
         [link] = await connection.fetch("SELECT role, folded FROM associations")
         assert link["role"] == "STRASSE ü Ü"
         assert msgspec.json.decode(link["folded"])["role"] == ["strasse ü ü", "strasse u u\x01strasse ü ü"]

@@ -168,6 +168,44 @@ def test_a_phone_is_found_with_and_without_its_country(typed: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "phone", ["+1 650 253 7777 ext. 12", "+1 650 253 7777 x12", "+16502537777;ext=12", "650 253 7777 #12"]
+)
+@pytest.mark.parametrize("typed", ["650 253 7777 x12", "650-253-7777 ext. 12", "6502537777", "ext 12", "x12", "12"])
+def test_a_phone_is_found_by_its_extension(typed: str, phone: str) -> None:
+    contact = make_contact(phone=phone, phone_e164=to_e164(phone))
+    assert finds(typed, contact) and finds(phone, contact)
+    assert not finds("650 253 7777 x13", contact)
+
+
+@pytest.mark.parametrize(("typed", "phone"), [("call", "call me"), ("me", "call me"), ("flowers", "+1 800 FLOWERS")])
+def test_a_phone_is_found_by_its_words(typed: str, phone: str) -> None:
+    assert finds(typed, make_contact(phone=phone, phone_e164=to_e164(phone)))
+
+
+def test_a_number_and_an_x_may_be_a_name() -> None:
+    assert finds("100 x 5", make_contact(name="Boxes 5 x 100"))
+
+
+@pytest.mark.parametrize(
+    "typed", ["max@xn--mller-kva.example", "xn--mller-kva.ex", "max@MÜLLER.example", "muller", "max@xn"]
+)
+def test_an_email_is_found_by_either_form_of_its_domain(typed: str) -> None:
+    assert finds(typed, make_contact(email="max@müller.example"))
+
+
+@pytest.mark.parametrize(
+    "typed", ["www.acme.example", "https://acme.example", "HTTP://www.acme.ex", "acme.example/about?a=b"]
+)
+def test_a_web_address_finds_its_domain(typed: str) -> None:
+    assert finds(typed, make_contact(email="max@acme.example"))
+
+
+@pytest.mark.parametrize("typed", ["acme/or", "https://other.example/acme.example"])
+def test_what_only_looks_like_a_web_address_finds_nothing(typed: str) -> None:
+    assert not finds(typed, make_contact(email="max@acme.example"))
+
+
+@pytest.mark.parametrize(
     "phone", ["+1 212 555 0100", "+7 495 1234567", "+352 27 12 34", "+888 1234567", "+999 1", "12"]
 )
 def test_any_phone_has_words(phone: str) -> None:

@@ -12,6 +12,7 @@ from kith.cql.catalogue import Field, Kind
 from kith.cql.faults import list_names, show, suggest
 from kith.cql.moments import EXAMPLE, read_moment
 from kith.model.companies import normalise_domain
+from kith.model.hosts import cut_host, to_idna, to_letters
 from kith.model.text import compose, fold_case, is_foldable
 from kith.model.values import NUMBER_DIGITS_MAX, check_number, check_storable, normalise_email
 
@@ -64,18 +65,11 @@ def _to_email(text: str, *, whole: bool) -> str:
     if given.isascii() and "xn--" not in given.lower():
         return given
     local, at, domain = given.rpartition("@")
-    decoded = local + at + ".".join(map(_decode_label, domain.split(".")))
+    decoded = local + at + to_letters(domain)
     try:
         return (normalise_email(decoded) if whole else decoded) or given
     except ValueError:
         return decoded
-
-
-def _decode_label(label: str) -> str:
-    try:
-        return label.lower().encode().decode("idna") if label.lower().startswith("xn--") else label
-    except UnicodeError:
-        return label
 
 
 def _to_domain(text: str, *, whole: bool) -> str:
@@ -85,18 +79,7 @@ def _to_domain(text: str, *, whole: bool) -> str:
             return domain
     except ValueError:
         pass
-    host = text.partition("//")[2] or text
-    host = ".".join(map(_encode_label, (host.partition("/")[0] or host).split(".")))
-    while host.lower().startswith("www.") and len(host) > len("www."):
-        host = host[4:]
-    return host
-
-
-def _encode_label(label: str) -> str:
-    try:
-        return label if label.isascii() else label.encode("idna").decode()
-    except UnicodeError:
-        return label
+    return to_idna(cut_host(text))
 
 
 def read_option(name: str, options: tuple[str, ...], value: Any) -> str:

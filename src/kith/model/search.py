@@ -9,6 +9,7 @@ import phonenumbers
 
 from kith.model.companies import Company
 from kith.model.contacts import Contact
+from kith.model.hosts import cut_host, to_letters
 from kith.model.text import fold_letters
 
 WORD_CHARACTERS_MAX = 100
@@ -39,6 +40,10 @@ _CJK = re.compile(
 # Of each such letter a word begins, of this many letters: a query of as many finds them in this order only.
 GRAM_CHARACTERS = 4
 _PHONE = re.compile(r"^(?=.*\d)[+(\d][\d\s().\-/]{2,}$")
+# A number with an extension. Quantifiers that give nothing back keep it linear.
+_EXTENDED = re.compile(
+    r"([+(\d][\d\s().\-/]{2,}+)[,;]?\s*+(?:extension|extn|ext|x|#)[\s.:=]*+(\d{1,7})", re.ASCII | re.IGNORECASE
+)
 _NOT_DIGIT = re.compile(r"\D")
 
 
@@ -50,8 +55,12 @@ def weigh_words(contact: Contact) -> dict[str, str]:
     if contact.email:
         email = fold_letters(contact.email)
         local, _, domain = email.rpartition("@")
-        whole = (email[:WORD_CHARACTERS_MAX], local[:WORD_CHARACTERS_MAX], domain[:WORD_CHARACTERS_MAX])
-        _add(weighed, (*whole, *_split(local)), "B")
+        whole = [email, local, domain]
+        if not contact.email.isascii():
+            # A domain is also typed as it is in IDNA. The one of an email is in its normal form, so this is all of it.
+            domain = ".".join(map(_to_punycode, contact.email.rpartition("@")[2].split(".")))
+            whole += [f"{local}@{domain}", domain]
+        _add(weighed, (*(word[:WORD_CHARACTERS_MAX] for word in whole), *_split(local)), "B")
     if contact.phone:
         _add(weighed, _list_phone_words(contact.phone, contact.phone_e164), "C")
     if contact.given_name or contact.family_name:
@@ -65,7 +74,8 @@ def weigh_company_words(company: Company) -> dict[str, str]:
     if company.name:
         _add(weighed, _split(company.name), "A")
     if company.domain:
-        _add(weighed, (company.domain[:WORD_CHARACTERS_MAX], *_split(company.domain)), "B")
+        for domain in (company.domain, fold_letters(to_letters(company.domain))):
+            _add(weighed, (domain[:WORD_CHARACTERS_MAX], *_split(domain)), "B")
     if company.phone:
         _add(weighed, _list_phone_words(company.phone, company.phone_e164), "C")
     return weighed
@@ -108,21 +118,34 @@ def to_tsquery(query: str, workspace_id: int, fields: Iterable[str] = ()) -> str
 def list_terms(query: str) -> list[list[tuple[str, ...]]]:
     """The query's terms; each is a list of alternatives, each of these the words that must all be begun.
 
-    A term with punctuation inside (``jean-luc``, ``example.com``) is looked for whole and in its parts.
+    A term with punctuation inside (``jean-luc``, ``example.com``) is looked for whole and in its parts, a web address
+    also by its host, a phone number with an extension also by the two.
     """
     stripped = query.strip()
     if _PHONE.match(stripped):
         return [_list_phone_terms(_NOT_DIGIT.sub("", stripped))]
+    if extended := _EXTENDED.fullmatch(stripped):
+        words = tuple(word for term in _list_plain_terms(stripped) for word in term[-1])
+        numbers = _list_phone_terms(_NOT_DIGIT.sub("", extended[1]))
+        return [[*((*number, extended[2]) for number in numbers), words]]
+    return _list_plain_terms(stripped)
+
+
+def _list_plain_terms(query: str) -> list[list[tuple[str, ...]]]:
+    """The last alternative of each has its parts."""
     terms: list[list[tuple[str, ...]]] = []
     words_left = QUERY_TERMS_MAX
-    for term in stripped.split()[:QUERY_TERMS_MAX]:
+    for term in query.split()[:QUERY_TERMS_MAX]:
         whole = fold_letters(term)[:WORD_CHARACTERS_MAX]
         parts = tuple(_split(term, asked=True)[:words_left])
         words_left -= len(parts)
         if "@" in whole:
             terms.append([(whole,)])
         elif parts:
-            terms.append([(whole,), parts] if parts != (whole,) else [parts])
+            host = cut_host(whole)
+            # The beginning of what is no address, as in and/or, finds too much.
+            hosts = [(host,)] if host != whole and ("." in host or not whole.startswith(host)) else []
+            terms.append([(whole,), *hosts, parts] if parts != (whole,) else [parts])
     return terms
 
 
@@ -158,6 +181,14 @@ def _list_phone_words(phone: str, e164: str | None) -> Iterator[str]:
         yield digits[:WORD_CHARACTERS_MAX]
     if e164:
         yield _cut_country_code(digits)
+    if extended := _EXTENDED.fullmatch(phone):
+        yield from (extended[2], f"x{extended[2]}", f"ext{extended[2]}", "ext")
+    if any(character.isalpha() for character in phone):
+        yield from _split(phone)
+
+
+def _to_punycode(label: str) -> str:
+    return label if label.isascii() else f"xn--{label.encode('punycode').decode()}"
 
 
 def _cut_country_code(digits: str) -> str:

@@ -1,6 +1,7 @@
 """Bring the columns that follow from stored text to this program's form, once, after the migration that adds them.
 
-Only text that is not ASCII, and phone numbers in properties, have other forms than earlier programs stored.
+Only text that is not ASCII, domains in IDNA, and phone numbers in properties or with more than digits have other forms
+than earlier programs stored.
 """
 
 from typing import Any

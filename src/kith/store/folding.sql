@@ -8,16 +8,19 @@ UPDATE installation SET text_folded = true;
 SELECT shard, id FROM workspaces ORDER BY id;
 
 -- name: list_contacts
--- The next contacts whose texts are not ASCII only, or who have a property that may be a phone number.
+-- The next contacts whose texts are not ASCII only, who have a property that may be a phone number, or a phone with more
+-- than digits.
 SELECT id FROM contacts c
 WHERE shard = $1 AND workspace_id = $2 AND id > $3
-  AND (concat(email, name, given_name, family_name, phone, avatar, properties) ~ '[^\u0001-\u007f]' OR properties::text ~ '": "(\+|00)')
+  AND (concat(email, name, given_name, family_name, phone, avatar, properties) ~ '[^\u0001-\u007f]' OR properties::text ~ '": "(\+|00)'
+    OR phone ~ '[A-Za-z#]')
 ORDER BY id LIMIT $4;
 
 -- name: list_companies
 SELECT id FROM companies c
 WHERE shard = $1 AND workspace_id = $2 AND id > $3
-  AND (concat(name, industry, size, plan, website, phone, properties) ~ '[^\u0001-\u007f]' OR properties::text ~ '": "(\+|00)')
+  AND (concat(name, industry, size, plan, website, phone, properties) ~ '[^\u0001-\u007f]' OR properties::text ~ '": "(\+|00)'
+    OR domain LIKE '%xn--%' OR phone ~ '[A-Za-z#]')
 ORDER BY id LIMIT $4;
 
 -- name: list_associations
