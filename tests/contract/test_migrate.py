@@ -136,8 +136,8 @@ INSERT INTO companies (shard, workspace_id, id, external_id, name, name_key, ind
   properties, contact_count, created_at, updated_at, version, words)
 VALUES (0, 1, 8, 'cmp_8', 'MuCo', 'muco', NULL, NULL, 'xn--mller-kva.example', NULL, 'ACTIVE', '{}', 0, '2026-02-02',
   '2026-02-03', 1, ''),
-  (0, 1, 9, 'cmp_9', 'Ext', 'ext', NULL, NULL, NULL, '+1 650 253 7777 x12', 'ACTIVE', '{}', 0, '2026-02-02', '2026-02-03',
-  1, ''),
+  (0, 1, 9, 'cmp_9', 'Ext', 'ext', NULL, NULL, NULL, '+1 650 253 7777 x12', 'ACTIVE', '{}', 0, '2026-02-02',
+  '2026-02-03', 1, ''),
   (0, 1, 7, 'cmp_7', 'Łódź', 'łódź', 'Öl', 'Big', NULL, NULL, 'ACTIVE', '{}', 0, '2026-02-02', '2026-02-03', 1, '');
 INSERT INTO associations (shard, workspace_id, contact_id, company_id, role, is_primary, properties)
 VALUES (0, 1, 7, 7, E'STRASSE u\u0308 Ü', false, '{"level": "Ü"}');

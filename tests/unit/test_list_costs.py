@@ -32,8 +32,47 @@ def test_one_dear_list_becomes_broken_and_the_cheap_ones_stay(costs: ListCosts) 
         costs.credit(1, changes=1)
     ((place, reason),) = costs.judge(1).items()
     assert place == (1, 7)
-    assert "1,200 ms for 3 changes (the limit is 1,000 ms" in reason
+    assert "take too long: 1,260 ms for 3 changes (the limit is 1,000 ms" in reason
+    assert "1,200 ms of it are this list's" in reason
     assert costs.judge(1) == {}
+
+
+def test_of_one_list_alone_the_reason_has_one_figure(costs: ListCosts) -> None:
+    costs.charge(1, 7, 1500)
+    costs.credit(1, changes=2)
+    ((_, reason),) = costs.judge(1).items()
+    assert reason.startswith("The filter takes too long: 1,500 ms for 2 changes (the limit is 1,000 ms, and 1% of it")
+
+
+def test_time_that_was_made_up_for_does_not_count_against_a_list(costs: ListCosts) -> None:
+    for _ in range(10_000):
+        costs.charge(1, 7, 10)
+        costs.credit(1, changes=1)
+    costs.charge(1, 8, 600)
+    for _ in range(2):
+        costs.charge(1, 7, 10)
+        costs.charge(1, 8, 600)
+        costs.credit(1, changes=1)
+    assert [*costs.judge(1)] == [(1, 8)]
+
+
+def test_no_list_becomes_broken_for_time_that_was_not_measured(costs: ListCosts) -> None:
+    costs.charge(1, None, 2000)
+    costs.charge(1, 7, 12)
+    assert costs.judge(1) == {}
+    assert costs.is_watched(1) and not costs.is_overdrawn(1)
+    costs.charge(1, 8, 300)
+    assert [*costs.judge(1)] == [(1, 8)]
+
+
+def test_a_list_whose_statement_is_ended_gives_way_to_one_that_is_far_dearer(costs: ListCosts) -> None:
+    costs.charge(1, 7, 950)
+    for number in (8, 8):
+        costs.charge(1, number, costs.make_limit(1, alone=True).statement_ms)
+    assert [*costs.condemn(1, 8)] == [(1, 7)]
+    assert costs.make_limit(1, alone=True).statement_ms > 800
+    costs.charge(1, 8, 900)
+    assert [*costs.condemn(1, 8)] == [(1, 8)]
 
 
 def test_of_hundreds_of_lists_as_many_become_broken_as_are_too_many(costs: ListCosts) -> None:

@@ -1,8 +1,9 @@
 """The writer's time that the dynamic lists of each workspace take, and which lists become BROKEN for it.
 
 Each workspace has an account in milliseconds. Evaluating its lists is paid from it; each change and the passing of time
-fill it up again, to the budget at most. When it is empty, the lists that took most of it become BROKEN. What a clock
-decides here does not follow from the log: the writer records each such list (``broken_lists``), which a replay reads.
+fill it up again, to the budget at most, and the lists owe less. When it is empty, those that owe most become BROKEN.
+What a clock decides here does not follow from the log: the writer records each such list (``broken_lists``), which a
+replay reads.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,10 +18,12 @@ FOR_A_MS = 0.1
 FOR_A_RECORD_MS = 0.1
 # The share of the budget that one statement for several changes may take, and that any statement may take in any case.
 BATCH_SHARE, LEAST_SHARE = 0.25, 0.05
-# When an account is empty, lists become BROKEN until the others took no more than this share of the budget.
+# When an account is empty, lists become BROKEN until the others owe no more than this share of the budget.
 KEPT_SHARE = 0.25
 # Time is measured list by list when an account is down to this share of the budget.
 WATCHED_SHARE = 0.5
+# A list whose statement was ended becomes BROKEN, unless another owes so many times as much.
+FAR_DEARER = 2
 
 Verdicts = Mapping[tuple[int, int], str]
 """Why lists become BROKEN, by (workspace, number)."""
@@ -37,11 +40,17 @@ class ListTooSlow(Exception):
 
 
 class _Account:
+    """``took_ms`` is what all lists took. By number, ``spent_ms`` has what a list took, ``owed_ms`` what of it is not
+    made up for yet, of the time that was measured list by list.
+    """
+
     def __init__(self, left_ms: float, at_s: float) -> None:
         self.left_ms = left_ms
         self.at_s = at_s
         self.changes = 0
+        self.took_ms = 0.0
         self.spent_ms: dict[int, float] = {}
+        self.owed_ms: dict[int, float] = {}
 
 
 class StatementLimit(NamedTuple):
@@ -93,8 +102,10 @@ class ListCosts:
         if account is None:
             account = self._accounts[workspace_id] = _Account(self._budget_ms, self._clock_s())
         account.left_ms -= took_ms
+        account.took_ms += took_ms
         if number is not None:
             account.spent_ms[number] = account.spent_ms.get(number, 0.0) + took_ms
+            account.owed_ms[number] = account.owed_ms.get(number, 0.0) + took_ms
 
     def credit(self, workspace_id: int, changes: int = 0, records: int = 0) -> None:
         """Fill the account up for what was done, and for the time that has passed."""
@@ -102,12 +113,17 @@ class ListCosts:
         if account is None or self._budget_ms is None:
             return
         now_s = self._clock_s()
-        account.left_ms += changes * self._budget_ms * FOR_A_CHANGE + records * FOR_A_RECORD_MS
-        account.left_ms += (now_s - account.at_s) * 1000 * FOR_A_MS
+        credit_ms = changes * self._budget_ms * FOR_A_CHANGE + records * FOR_A_RECORD_MS
+        credit_ms += (now_s - account.at_s) * 1000 * FOR_A_MS
+        owed_ms = self._budget_ms - account.left_ms
+        account.left_ms += credit_ms
         account.at_s = now_s
         account.changes += changes
         if account.left_ms >= self._budget_ms:
             del self._accounts[workspace_id]
+        else:
+            kept = 1 - credit_ms / owed_ms
+            account.owed_ms = {number: one_ms * kept for number, one_ms in account.owed_ms.items()}
 
     def is_watched(self, workspace_id: int) -> bool:
         """Whether the time of each list is to be measured."""
@@ -121,31 +137,49 @@ class ListCosts:
         return account is not None and account.left_ms < 0
 
     def judge(self, workspace_id: int) -> dict[tuple[int, int], str]:
-        """The lists that become BROKEN where the account is overdrawn: the dearest first. Then it is full again."""
+        """The lists that become BROKEN where the account is overdrawn: the dearest first. Then it is full again.
+
+        Where too little was measured to say which those are, it is filled so far that the lists are measured.
+        """
         if not self.is_overdrawn(workspace_id):
             return {}
         assert self._budget_ms is not None
-        account = self._accounts.pop(workspace_id)
-        rest_ms = sum(account.spent_ms.values())
+        account = self._accounts[workspace_id]
+        rest_ms = sum(account.owed_ms.values())
         broken: dict[tuple[int, int], str] = {}
-        for number, spent_ms in sorted(account.spent_ms.items(), key=lambda item: (-item[1], item[0])):
-            if broken and rest_ms <= self._budget_ms * KEPT_SHARE:
+        for number, owed_ms in sorted(account.owed_ms.items(), key=lambda item: (-item[1], item[0])):
+            if rest_ms <= self._budget_ms * KEPT_SHARE:
                 break
-            broken[workspace_id, number] = self._make_reason(spent_ms, account.changes)
-            rest_ms -= spent_ms
+            broken[workspace_id, number] = self._make_reason(account, number, account.changes)
+            rest_ms -= owed_ms
+        if broken:
+            del self._accounts[workspace_id]
+        else:
+            account.left_ms, account.owed_ms = self._budget_ms * WATCHED_SHARE / 2, {}
         return broken
 
     def condemn(self, workspace_id: int, number: int) -> dict[tuple[int, int], str]:
-        """The one list, for a single command. What it took does not count against the others of the workspace."""
-        account = self._accounts.get(workspace_id)
-        spent_ms = account.spent_ms.pop(number, 0.0) if account is not None else 0.0
-        if account is not None:
-            account.left_ms = max(account.left_ms, 0.0)
-        return {(workspace_id, number): self._make_reason(spent_ms, 1)}
+        """The one list, for a single command, or one that left it so little time. What that one took does not count
+        against the others of the workspace.
+        """
+        account = self._accounts.get(workspace_id) or _Account(0.0, self._clock_s())
+        owed_ms = account.owed_ms.get(number, 0.0)
+        dearest = max(account.owed_ms, key=account.owed_ms.__getitem__, default=number)
+        if account.owed_ms.get(dearest, 0.0) > FAR_DEARER * owed_ms:
+            number = dearest
+        broken = {(workspace_id, number): self._make_reason(account, number, account.changes + 1)}
+        account.took_ms -= account.spent_ms.pop(number, 0.0)
+        account.left_ms = max(account.left_ms + account.owed_ms.pop(number, 0.0), 0.0)
+        return broken
 
-    def _make_reason(self, spent_ms: float, changes: int) -> str:
+    def _make_reason(self, account: _Account, number: int, changes: int) -> str:
         what = "one change" if changes <= 1 else f"{changes:,} changes"
+        own_ms, all_ms = round(account.spent_ms.get(number, 0.0)), round(account.took_ms)
+        took = f"{all_ms:,} ms for {what} (the limit is {self._budget_ms:,} ms, and {FOR_A_CHANGE:.0%} of it more for"
+        took += " each change)"
+        if own_ms == all_ms:
+            return f"The filter takes too long: {took}. Set a simpler filter with PATCH, or delete the list."
         return (
-            f"The filter takes too long: {spent_ms:,.0f} ms for {what} (the limit is {self._budget_ms:,} ms, and"
-            f" {FOR_A_CHANGE:.0%} of it more for each change). Set a simpler filter with PATCH, or delete the list."
+            f"The filters of the workspace's dynamic lists take too long: {took}. {own_ms:,} ms of it are this list's,"
+            " one of those that take longest. Set a simpler filter with PATCH, or delete the list."
         )
