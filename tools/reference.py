@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from kith.settings import SETTINGS
 DOCS = Path(__file__).parent.parent / "docs"
 # The pages that say more of a noun.
 GUIDES = {"Lists": "lists.md", "Properties": "properties.md", "Queries": "cql.md", "Integrations": "integrations.md"}
+NAMES_OF_TYPES = {"string": "text", "boolean": "`true` or `false`", "integer": "number"}
 NOTICE = "<!-- Written by `make docs` from the program itself. -->"
 
 
@@ -88,7 +90,7 @@ then 504 `READ_AFTER_TIMEOUT`.
 
 **Limits** are those of the key's tier, by second, unless the key has figures of its own: requests, batch calls
 (members of lists), and how much a query may [cost](cql.md#what-it-costs). Beyond, 429 with `Retry-After`, or 422
-`QUERY_TOO_EXPENSIVE`.
+`QUERY_TOO_EXPENSIVE`. Where there is no limit the headers say 1000000.
 
 %s
 """
@@ -223,8 +225,7 @@ def make_endpoint_section(method: str, path: str, document: Mapping[str, Any]) -
         parts.append(f"Request headers: {', '.join(headers)}.")
     if "requestBody" in operation:
         [(_, body)] = operation["requestBody"]["content"].items()
-        fields = resolve(body["schema"], document)["properties"]
-        parts.append(f"Body: {', '.join(f'`{name}`' for name in fields)}.")
+        parts.append(make_table(("Body", "Default", "Takes"), list_body_rows(body["schema"], document)))
         parts.append(f"```json\n{json.dumps(body['example'], ensure_ascii=False)}\n```")
     parts.append(f"Answers {', '.join(sorted(operation['responses']))}.")
     return "\n\n".join(parts)
@@ -241,6 +242,54 @@ def make_query_row(query: Mapping[str, Any]) -> tuple[str, ...]:
         meaning = f"{meaning} `true` or `false`.".strip()
     default = "(needed)" if query.get("required") else f"`{schema['default']}`" if "default" in schema else ""
     return f"`{query['name']}`", default, meaning
+
+
+def list_body_rows(schema: Mapping[str, Any], document: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    fields = resolve(schema, document)
+    rows = []
+    for name, field in fields["properties"].items():
+        default = "(needed)" if name in fields["required"] else ""
+        if field.get("default") is not None:
+            default = f"`{field['default']}`".replace("False", "false")
+        told = find_description(field)
+        rows.append((f"`{name}`", default, describe(field, document) + (f". {told}" if told else "")))
+    return rows
+
+
+def find_description(field: Mapping[str, Any]) -> str | None:
+    """Its own, or that of what it may be beside null."""
+    kinds = [field, *field.get("anyOf", ())]
+    return next((kind["description"] for kind in kinds if "description" in kind), None)
+
+
+def describe(schema: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+    """What fits a schema, as a few words."""
+    match resolve(schema, document):
+        case {"anyOf": kinds}:
+            return " or ".join(dict.fromkeys(describe(kind, document) for kind in kinds))
+        case {"enum": values}:
+            return ", ".join(f"`{value}`" for value in values)
+        case {"type": "object", "properties": fields}:
+            return "{" + ", ".join(f"`{name}`" for name in fields) + "}"
+        case {"type": "array", "items": items} as found:
+            most = f" of at most {found['maxItems']:,}" if "maxItems" in found else ""
+            return f"list{most}: {describe(items, document)}" if "type" in items or "anyOf" in items else f"list{most}"
+        case {"type": "integer" | "number", "maximum": most, "minimum": least} if most <= 1000:
+            return f"{least} to {most}"
+        case {"type": "string", "format": kind}:
+            return {"email": "email address", "hostname": "domain", "date-time": "time in ISO 8601"}[kind]
+        case {"type": "string", "maxLength": 0}:
+            return '`""`'
+        case {"type": "string", "pattern": pattern} if prefixes := re.findall(r"[a-z]{3}_", pattern):
+            return "external id (" + ", ".join(f"`{one}…`" for one in prefixes) + ")"
+        case {"type": "string", "maxLength": most}:
+            return f"text of at most {most:,} characters"
+        case {"type": "string", "pattern": pattern} if not pattern.startswith("^[^"):
+            return f"text `{pattern}`"
+        case {"type": kind}:
+            return NAMES_OF_TYPES.get(kind, kind)
+        case _:
+            return "any value"
 
 
 def resolve(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """Keys over HTTP: who is let in, and who is told what is missing."""
 
 import json
+import shlex
 from datetime import datetime, timedelta
 
 import httpx2
@@ -91,7 +92,8 @@ async def test_a_missing_scope_is_named(kit: Kit, workspace: Workspace) -> None:
         ):
             assert read_error(answer) == (403, "FORBIDDEN")
             assert answer.json()["error"]["details"]["scope"] == scope
-            assert scope in answer.json()["error"]["message"]
+            hint = f"`kith keys create --workspace {shlex.quote(workspace.name)} --scope {scope}`"
+            assert hint in answer.json()["error"]["message"]
             assert f'scope="{scope}"' in answer.headers["www-authenticate"]
 
 

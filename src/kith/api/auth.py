@@ -1,5 +1,6 @@
 """Keys in requests: where a key stands, and whether it may do what a route needs."""
 
+import shlex
 from collections.abc import Mapping
 
 from kith.engine.key_cache import Caller
@@ -49,7 +50,8 @@ def check_scope(caller: Caller, scope: str | None) -> None:
     if scope is not None and scope not in caller.scopes:
         raise Exposed(
             "FORBIDDEN",
-            f"This key has not the scope {scope}. Make one with `kith keys create --scope {scope}`.",
+            f"This key lacks the scope {scope}. Make one: `kith keys create"
+            f" --workspace {shlex.quote(caller.workspace.name)} --scope {scope}`.",
             {"scope": scope, "scopes": sorted(caller.scopes)},
             {"WWW-Authenticate": f'Bearer realm="kith", error="insufficient_scope", scope="{scope}"'},
         )

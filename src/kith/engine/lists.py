@@ -162,7 +162,7 @@ async def list_lists(engine: Engine, workspace: Workspace, listing: ListListing)
 
 
 async def list_members(engine: Engine, workspace: Workspace, ref: str, listing: Listing) -> Page:
-    """The members that are not deleted, as rows of their entity, in the order in which these were made."""
+    """The members that are not deleted, as rows of their entity, the newest record first."""
     head = await _get_head(engine, workspace, ref)
     entity = CONTACT_OF_LIST if head.entity_type == "CONTACT" else COMPANY_OF_LIST
     terms = (make_status(None), Comparison("listId", "eq", head.id or 0))

@@ -34,7 +34,7 @@ class ActivitiesQuery(PageQuery, rename="camel", kw_only=True):
 async def list_activities(call: ReadCall, contact_id: str, query: ActivitiesQuery) -> Answer:
     """List a contact's activities
 
-    Newest first, by when they occurred.
+    Newest first, by when they occurred. A CUSTOM_EVENT is made by an integration; nothing makes a PAGE_VIEW yet.
     """
     listing = ActivityListing(**query.to_fields())
     return make_page_answer(await activities.list_activities(call.engine, call.workspace, contact_id, listing))

@@ -111,7 +111,7 @@ async def evaluate_list(call: WriteCall, list_id: str) -> Answer:
 async def list_members(call: ReadCall, list_id: str, query: MembersQuery) -> Answer:
     """List a list's members
 
-    As rows of contacts or of companies, in the order in which these were made; deleted ones are not shown.
+    As rows of contacts or of companies, the newest record first; deleted ones are not shown.
     """
     listing = Listing(**msgspec.structs.asdict(query), sort_by="createdAt", sort_order="desc")
     return make_page_answer(await lists.list_members(call.engine, call.workspace, list_id, listing))
