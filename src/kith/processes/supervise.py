@@ -285,7 +285,7 @@ def prepare(settings: Settings, data: Path) -> str:
             "",
             f"  curl {to_address(settings)}/crm/contacts \\",
             f'    -H "Authorization: Bearer {text}" \\',
-            """    -H "Content-Type: application/json" -d '{"email": "ada@example.com", "name": "Ada Lovelace"}'""",
+            """    -H "Content-Type: application/json" -d '{"email": "alan@example.com", "name": "Alan Turing"}'""",
             "",
         ]
     )
