@@ -32,6 +32,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "COMPANY_DOMAIN_EXISTS": (409, "A company with this domain already exists."),
     "TAG_KEY_EXISTS": (409, "A tag with this key already exists."),
     "PROPERTY_KEY_EXISTS": (409, "A property with this key already exists for this entity, archived ones included."),
+    "EXTERNAL_ID_EXISTS": (409, "A record with this external id already exists, deleted ones included."),
     "ALREADY_ASSOCIATED": (409, "The contact is already associated with the company."),
     "VERSION_MISMATCH": (412, "The record has moved on since the version that If-Match names."),
     "PAYLOAD_TOO_LARGE": (413, "The body is larger than the limit."),

@@ -17,7 +17,7 @@ from kith.engine.decisions import Decided, decide_batch, list_keys, list_operati
 from kith.engine.dynamic_lists import DynamicLists
 from kith.engine.list_catalogue import ListCatalogue
 from kith.engine.list_costs import ListCosts, ListTooSlow, Verdicts
-from kith.engine.poison import check_poison, is_passing, keep_entry, know_retry, reject
+from kith.engine.poison import Recorded, check_poison, is_passing, is_taken_id, keep_entry, know_retry, reject
 from kith.engine.schemas import Schemas
 from kith.engine.slow_lists import SlowBatch, SlowLists
 from kith.engine.surveys import survey_batch
@@ -68,17 +68,6 @@ class _Portion(NamedTuple):
     plan: _Plan | None
 
 
-class Recorded(NamedTuple):
-    """What came of the log and does not follow from it, by (shard, position).
-
-    ``set_aside``: entries that are not to be tried, as their cause may be gone by now, and whether the operation of
-    each is ended. ``broken``: lists that became BROKEN there, as they took too long.
-    """
-
-    set_aside: Mapping[tuple[int, int], bool]
-    broken: Mapping[tuple[int, int], Verdicts]
-
-
 class Writer:
     """Applies the log of the shards that it owns. One for each partition; the cursor refuses a second."""
 
@@ -111,6 +100,8 @@ class Writer:
         self._slow = SlowLists(
             self._costs, settings.batch_commands_max, recorded.broken if recorded is not None else {}
         )
+        # Shards whose batch makes a record with an id that another has: there ids are looked up.
+        self._looking_up: set[int] = set()
         # By shard, what is made ready behind the batch that is being stored.
         self._ahead: dict[int, asyncio.Task[_Portion]] = {}
         self._is_replay = recorded is not None
@@ -341,6 +332,9 @@ class Writer:
                 self._forget_ahead(shard)
                 if isinstance(error, Internal) or is_passing(error):
                     raise
+                if is_taken_id(error) and shard not in self._looking_up:
+                    self._looking_up.add(shard)
+                    continue
                 logger.warning("a batch failed", shard=shard, entries=len(entries), error=repr(error))
                 tries -= 1
                 if tries == 0 and len(entries) == 1:
@@ -364,6 +358,7 @@ class Writer:
                 slowest_s = await self._store(shard, plan)
             except ListTooSlow as error:
                 raise SlowBatch(error, len(list_up_to(plan.last, entries))) from error
+        self._looking_up.discard(shard)
         self._note_costs(shard, plan, slowest_s)
         return plan
 
@@ -415,7 +410,8 @@ class Writer:
             ids = list_operations(placed) if placed else None
             counters, known = await store.load_beginning(connection, shard, *ids) if ids else ({}, set())
             stamp = self._schema_positions.get(shard, 0)
-            records = await self._schemas.load_records(connection, shard, list_keys(placed).to_refs(), stamp)
+            refs = list_keys(placed, with_fresh=shard in self._looking_up).to_refs()
+            records = await self._schemas.load_records(connection, shard, refs, stamp)
             retry = placed[0].envelope if placed and placed[0].envelope.retry_of is not None else None
             if retry is not None:
                 known = await know_retry(connection, shard, retry, known)

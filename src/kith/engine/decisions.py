@@ -62,14 +62,15 @@ class Keys(NamedTuple):
         return records + claims
 
 
-def list_keys(batch: Iterable[Placed]) -> Keys:
-    """All that the batch touches."""
+def list_keys(batch: Iterable[Placed], *, with_fresh: bool = False) -> Keys:
+    """All that the batch touches. ``with_fresh``: also the ids of what it makes, which should be nobody's."""
     keys = Keys(set(), set())
     for _, envelope in batch:
         asked = touches(envelope.command)
         workspace = envelope.workspace_id
         keys.records.update((workspace, schema) for schema in _SCHEMAS)
-        keys.records.update((workspace, identity) for identity in asked.records)
+        wanted = asked.records | asked.fresh if with_fresh else asked.records
+        keys.records.update((workspace, identity) for identity in wanted)
         keys.claims.update((workspace, claim) for claim in asked.claims)
     return keys
 

@@ -1,12 +1,14 @@
 """What cannot be applied: set aside with its reason, its operation ended. And its retry: once, in place of that end."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
 
 from kith.engine.decisions import Placed, list_operations, make_operation
+from kith.engine.list_costs import Verdicts
 from kith.errors import PoisonedLog, Unavailable
 from kith.log.port import Entry
 from kith.model.codec import decode_envelope, find_retry
@@ -26,6 +28,17 @@ ENTRYS_FAULT = (
     asyncpg.ProgramLimitExceededError,
     asyncpg.QueryCanceledError,
 )
+
+
+class Recorded(NamedTuple):
+    """What came of the log and does not follow from it, by (shard, position).
+
+    ``set_aside``: entries that are not to be tried, as their cause may be gone by now, and whether the operation of
+    each is ended. ``broken``: lists that became BROKEN there, as they took too long.
+    """
+
+    set_aside: Mapping[tuple[int, int], bool]
+    broken: Mapping[tuple[int, int], Verdicts]
 
 
 async def check_poison(connection: Connection, shard: int, entry: Entry, reason: str) -> None:
@@ -121,6 +134,11 @@ async def know_retry(
     if not is_open:
         return known | own
     return known - own if was_set_aside else known
+
+
+def is_taken_id(error: Exception) -> bool:
+    """Whether PostgreSQL refuses the external id of a new record: another has it."""
+    return isinstance(error, asyncpg.UniqueViolationError) and "_external_id" in (error.constraint_name or "")
 
 
 def is_passing(error: Exception) -> bool:

@@ -8,7 +8,8 @@ import asyncpg
 import msgspec
 
 from kith.clock import SystemClock
-from kith.engine.apply import Recorded, Writer
+from kith.engine.apply import Writer
+from kith.engine.poison import Recorded
 from kith.errors import StartError
 from kith.log.kafka import KafkaLog
 from kith.log.port import READ_BYTES_MAX, Entry

@@ -41,7 +41,7 @@ from kith.model.rules.activities import log_activity
 from kith.model.rules.associations import associate_company, remove_association, update_association
 from kith.model.rules.companies import create_company, delete_company, restore_company, update_company
 from kith.model.rules.contacts import create_contact, delete_contact, restore_contact, update_contact
-from kith.model.rules.decisions import Accepted, Decision, Rejected
+from kith.model.rules.decisions import Accepted, Decision, Rejected, find_taken_id
 from kith.model.rules.lists import add_members, create_list, delete_list, evaluate_list, remove_members, update_list
 from kith.model.rules.merge import merge_contacts
 from kith.model.rules.properties import archive_property, create_property, update_property
@@ -84,7 +84,11 @@ RULES: Mapping[type[Command], Callable[[State, Any, datetime], Decision]] = {
 
 def decide(state: State, command: Command, at: datetime) -> Decision:
     """What becomes of the command at that time. Changes nothing; ``fold`` does."""
-    return RULES[type(command)](state, command, at)
+    decision = RULES[type(command)](state, command, at)
+    # Last, as ids are looked up only where one turns out to be taken: the refusal must not depend on that.
+    if isinstance(command, _MAKING) and isinstance(decision, Accepted):
+        return find_taken_id(state, command.subject) or decision
+    return decision
 
 
 def fold(state: State, event: Event) -> None:

@@ -1,3 +1,22 @@
+-- name: load_activities
+-- One JSON document for each activity named by external id or number. Arrays and OFFSETs as in load_contacts.
+WITH found AS (
+  SELECT a.* FROM unnest($2::int[], $3::text[]) AS wanted (workspace_id, external_id) CROSS JOIN LATERAL (
+    SELECT * FROM activities a
+    WHERE a.shard = $1 AND a.workspace_id = wanted.workspace_id AND a.external_id = wanted.external_id OFFSET 0) a
+  UNION ALL
+  SELECT a.* FROM unnest($4::int[], $5::bigint[]) AS wanted (workspace_id, id) CROSS JOIN LATERAL (
+    SELECT * FROM activities a
+    WHERE a.shard = $1 AND a.workspace_id = wanted.workspace_id AND a.id = wanted.id OFFSET 0) a
+)
+SELECT found.workspace_id, json_build_object(
+  'external_id', found.external_id, 'number', found.id, 'contact_id', c.external_id, 'contact_number', c.id,
+  'type', found.type, 'module', found.module, 'content', found.content, 'properties', found.properties,
+  'occurred_at', found.occurred_at, 'created_at', found.created_at)::text AS document
+FROM found CROSS JOIN LATERAL (
+  SELECT * FROM contacts c
+  WHERE c.shard = $1 AND c.workspace_id = found.workspace_id AND c.id = found.contact_id OFFSET 0) c;
+
 -- name: insert_activities
 INSERT INTO activities (shard, workspace_id, id, external_id, contact_id, type, module, content, properties,
   occurred_at, created_at)

@@ -21,11 +21,12 @@ _OPERATIONS = load_queries("operations")
 NOTHING = "[]"
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
-# How the records of a kind are loaded, and by which claim; activities are never loaded for a decision.
+# How the records of a kind are loaded, and by which claim.
 _LOADS: Mapping[str, tuple[str, str | None]] = {
     "contact": (load_queries("contacts")["load_contacts"], "email"),
     "company": (load_queries("companies")["load_companies"], "domain"),
     "tag": (load_queries("tags")["load_tags"], "tag_key"),
+    "activity": (load_queries("activities")["load_activities"], None),
     "list": (load_queries("lists")["load_lists"], None),
     "property": (load_queries("properties")["load_properties"], None),
 }

@@ -87,6 +87,18 @@ def find_taken(state: State, claim: Claim, by: Identity | None = None) -> Reject
     )
 
 
+def find_taken_id(state: State, identity: Identity) -> Rejected | None:
+    """The refusal of an external id that another record of its kind has."""
+    held = state.peek(identity)
+    if held is None:
+        return None
+    return Rejected(
+        "EXTERNAL_ID_EXISTS",
+        f"The external id {held.external_id} belongs to another {held.kind}. Send the command with an id of its own.",
+        {"field": "externalId", "value": held.external_id, "existingId": held.number},
+    )
+
+
 def find_mismatch(record: Record, if_version: int | None) -> Rejected | None:
     """The refusal of a write that wants the record at another version."""
     version = getattr(record, "version", None)
