@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from itertools import islice
@@ -19,19 +20,40 @@ from kith.store.data_folder import get_database_url
 
 if TYPE_CHECKING:
     from kith.engine.context import Engine
+    from kith.engine.operations import Outcome
     from kith.model.commands import Envelope
+    from kith.model.workspaces import Workspace
 
 TOGETHER = 1000
 # The writer is never further behind than this by our doing: others' writes shall not have to wait for it.
 BEHIND_MAX = 8000
 PATIENCE_S = 120
+# Rejections that say that what a command makes is there.
+PRESENT = frozenset(("EXTERNAL_ID_EXISTS", "PROPERTY_KEY_EXISTS", "TAG_KEY_EXISTS"))
 
 
-class Filled(msgspec.Struct, frozen=True, kw_only=True):
-    """How many commands were put on the log and applied, and in which time."""
+class Filled(msgspec.Struct):
+    """What became of the commands, and in which time.
 
-    commands: int
-    seconds: float
+    ``present`` are those whose effect is there already; ``reasons`` have the first message of each code.
+    """
+
+    applied: int = 0
+    present: int = 0
+    rejected: int = 0
+    reasons: dict[str, str] = {}
+    seconds: float = 0.0
+
+    def note(self, outcome: "Outcome | None") -> None:
+        """Count how an operation has ended; None where only a dead letter tells of it."""
+        code = (outcome and outcome.code) or "INTERNAL"
+        if outcome and outcome.status == "APPLIED":
+            self.applied += 1
+        elif code in PRESENT:
+            self.present += 1
+        else:
+            self.rejected += 1
+            self.reasons.setdefault(code, (outcome and outcome.message) or "See `kith dead-letters list`.")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -47,7 +69,8 @@ def demo(
 ) -> None:
     """Fill a workspace with made-up people, companies, activities, tags, properties and lists, through the log.
 
-    It needs a server that runs, and Faker, which comes with `pip install 'kith-crm[demo]'`.
+    It needs a server that runs, and Faker, which comes with `pip install 'kith-crm[demo]'`. Where commands are
+    rejected it says why and ends with 1: mend the reason and run it again, and it makes what is missing.
     """
     if find_spec("faker") is None:
         raise StartError("The made-up people need Faker: pip install 'kith-crm[demo]', or `make setup` in a checkout.")
@@ -63,14 +86,25 @@ def demo(
     if as_json:
         print_json(msgspec.structs.asdict(filled))
     else:
-        per_s = filled.commands / filled.seconds
-        typer.echo(f"{filled.commands:,} commands are applied, in {filled.seconds:.1f} s: {per_s:,.0f} a second.")
+        per_s = (filled.applied + filled.rejected) / filled.seconds
+        there = f", {filled.present:,} were there already" if filled.present else ""
+        typer.echo(
+            f"{filled.applied:,} commands are applied, {filled.rejected:,} rejected{there}; in {filled.seconds:.1f} s:"
+            f" {per_s:,.0f} a second."
+        )
+    if filled.rejected:
+        reasons = "; ".join(f"{code}: {message.rstrip('.')}" for code, message in filled.reasons.items())
+        raise StartError(
+            f"{filled.rejected:,} commands were rejected. {reasons}. When that is mended, the same command makes what"
+            " is missing."
+        )
 
 
 async def fill(settings: Settings, name: str, contacts: int, seed: int, tell: Callable[[int], None]) -> Filled:
     """``tell`` hears of so many more contacts. Raises StartError where nothing is applied for too long."""
     from kith.cli.demo_people import Crowd  # noqa: PLC0415 - Faker takes a second to import
     from kith.engine.context import open_engine  # noqa: PLC0415 - the engine; other commands start faster without it
+    from kith.engine.operations import find_outcomes  # noqa: PLC0415 - likewise
     from kith.engine.workspaces import get_workspace  # noqa: PLC0415 - likewise
     from kith.model.codec import encode_envelope  # noqa: PLC0415 - likewise
 
@@ -78,18 +112,50 @@ async def fill(settings: Settings, name: str, contacts: int, seed: int, tell: Ca
         async with engine.database.acquire() as connection:
             workspace = await get_workspace(connection, name)
         crowd = Crowd(seed, contacts, workspace.id, engine.clock.now())
+        filled, position = Filled(), 0
+        waiting: deque[tuple[int, list[Envelope]]] = deque()
+
+        async def settle(behind_max: int) -> None:
+            await wait(engine, workspace.shard, position - behind_max)
+            while waiting and waiting[0][0] <= position - behind_max:
+                _, sent = waiting.popleft()
+                ids = [one.operation_id for one in sent]
+                outcomes = await find_outcomes(engine.database, workspace, ids, sent[0].made_at)
+                for one in ids:
+                    filled.note(outcomes.get(one))
+
         began = time.monotonic()
-        commands = position = 0
         for envelopes in cut(crowd.list_envelopes()):
-            entries = (encode_envelope(one) for one in envelopes)
+            sent = await list_missing(engine, workspace, envelopes)
+            filled.present += len(envelopes) - len(sent)
+            entries = (encode_envelope(one) for one in sent)
             appended = await asyncio.gather(
                 *(engine.log.append(workspace.shard, workspace.id, entry) for entry in entries)
             )
-            commands, position = commands + len(appended), appended[-1]
-            await wait(engine, workspace.shard, position - BEHIND_MAX)
+            position = max(position, *appended)
+            waiting.append((position, sent))
+            await settle(BEHIND_MAX)
             tell(sum(type(one.command).__name__ == "CreateContact" for one in envelopes))
-        await wait(engine, workspace.shard, position)
-        return Filled(commands=commands, seconds=time.monotonic() - began)
+        await settle(0)
+        filled.seconds = time.monotonic() - began
+        return filled
+
+
+async def list_missing(engine: "Engine", workspace: "Workspace", envelopes: list["Envelope"]) -> list["Envelope"]:
+    """Those that no earlier run has applied; what was rejected is a new operation."""
+    from kith.engine.operations import find_outcomes  # noqa: PLC0415 - as in ``fill``
+    from kith.ids import derive_id  # noqa: PLC0415 - likewise
+
+    missing, unsure = [], envelopes
+    while unsure:
+        outcomes = await find_outcomes(engine.database, workspace, [one.operation_id for one in unsure])
+        missing += [one for one in unsure if one.operation_id not in outcomes]
+        unsure = [
+            msgspec.structs.replace(one, operation_id=derive_id("op", "demo", one.operation_id))
+            for one in unsure
+            if one.operation_id in outcomes and outcomes[one.operation_id].status != "APPLIED"
+        ]
+    return missing
 
 
 def cut(envelopes: Iterator["Envelope"]) -> Iterator[list["Envelope"]]:

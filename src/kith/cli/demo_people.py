@@ -75,7 +75,7 @@ class Crowd:
     def list_envelopes(self) -> Iterator[Envelope]:
         """Every command by itself, in an order in which each names only what is there."""
         for n, command in enumerate(self._list_frame()):
-            yield self._wrap("frame", n, command)
+            yield self._wrap(f"frame {self._now}", n, command)
         companies = max(1, self._contacts // CONTACTS_FOR_COMPANY)
         for n in range(companies):
             yield self._wrap("company", n, self._make_company(n))
@@ -83,7 +83,7 @@ class Crowd:
             yield from self._list_of_contact(n, companies)
 
     def _list_frame(self) -> Iterator[Command]:
-        """What all seeds share: where it is there already, these are rejected, and nothing changes."""
+        """What all runs share: where it is there already, these are rejected, and nothing changes."""
         for key, kind in PROPERTIES.items():
             options = [{"value": plan, "label": plan, "archived": False} for plan in PLANS] if kind == "SELECT" else []
             yield CreateProperty(

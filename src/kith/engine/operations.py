@@ -1,9 +1,10 @@
 """Operations: what became of a command, and waiting for it."""
 
 import re
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,9 +16,11 @@ from kith.ids import parse_id, time_of
 from kith.model.actors import Actor
 from kith.model.workspaces import Workspace
 from kith.pending.port import PendingWrite
+from kith.store.database import Database
 from kith.store.queries import load_queries
 
 READ_AFTER_WAIT_S = 5.0
+EPOCH = datetime.fromtimestamp(0, UTC)
 # A shard and a place on its log, as the position in a write's answer is.
 POSITION = re.compile("([0-9]{1,9})-([0-9]{1,18})")
 _SQL = load_queries("operations")
@@ -154,6 +157,22 @@ async def find_committed(engine: Engine, workspace: Workspace, operation_id: str
         fingerprint=row["fingerprint"],
         answer=row["answer"].encode() if row["answer"] else None,
     )
+
+
+class Outcome(NamedTuple):
+    """How an operation has ended: its status, and the code and message of a rejection."""
+
+    status: str
+    code: str | None = None
+    message: str | None = None
+
+
+async def find_outcomes(
+    database: Database, workspace: Workspace, ids: Sequence[str], since: datetime = EPOCH
+) -> dict[str, Outcome]:
+    """By operation, of those that have ended and were made since."""
+    rows = await database.fetch(_SQL["list_outcomes"], workspace.shard, workspace.id, ids, since)
+    return {row["id"]: Outcome(row["status"], row["code"], row["message"]) for row in rows}
 
 
 async def wait_until_readable(engine: Engine, workspace: Workspace, token: str, wait_s: float) -> None:

@@ -4,6 +4,10 @@ SELECT id, type, status, position, resource, error::text AS error, result::text 
 FROM operations
 WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND created_at >= $4 AND created_at < $5;
 
+-- name: list_outcomes
+SELECT id, status, error ->> 'code' AS code, error ->> 'message' AS message FROM operations
+WHERE shard = $1 AND workspace_id = $2 AND id = ANY ($3::text[]) AND created_at >= $4;
+
 -- name: move_cursor
 -- The compare-and-set that lets one writer only commit a batch; whoever waits hears of it with the commit.
 -- With $4 the batch changes properties or lists at that position: processes that have read them read them again.
