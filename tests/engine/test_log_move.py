@@ -185,7 +185,7 @@ async def test_kafka_is_let_go_of_where_the_database_cannot_be_opened(
 async def test_two_do_not_move_it_at_once(database_url: str, kafka: Broker) -> None:
     settings = kafka.make_settings(SETTINGS)
     async with connect(database_url) as connection:
-        assert await connection.fetchval(load_queries("log")["lock_move"], 0x6B6C6F67)
+        assert await connection.fetchval(load_queries("log")["try_lock"], 0x6B6C6F67)
         with pytest.raises(StartError, match="by another `kith migrate-log`"):
             await move_log(database_url, settings, True, Said())
 

@@ -58,7 +58,8 @@ SELECT DISTINCT application_name AS name FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
   AND application_name IN ('kith reader', 'kith query', 'kith writer', 'kith worker') ORDER BY 1;
 
--- name: lock_move
+-- name: try_lock
+-- Until the connection ends.
 SELECT pg_try_advisory_lock($1::bigint);
 
 -- name: list_behind

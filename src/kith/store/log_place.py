@@ -70,7 +70,7 @@ async def settle_place(connection: Connection, settings: Settings) -> dict[int, 
 
 async def lock_move(connection: Connection) -> None:
     """For one who moves the log, until the connection ends. Raises StartError where another does."""
-    if not await connection.fetchval(_SQL["lock_move"], _LOCK):
+    if not await connection.fetchval(_SQL["try_lock"], _LOCK):
         raise StartError("The log is being moved by another `kith migrate-log`.")
 
 
