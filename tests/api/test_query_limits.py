@@ -187,6 +187,12 @@ async def test_comparisons_of_text_cost_by_their_number_and_the_length_of_the_te
     assert await find_cost(essays, make_where(99)) > 20 * await find_cost(essays, make_where(3)) > 20
 
 
+async def test_records_that_fit_a_number_of_activities_are_priced_as_rare(client: httpx2.AsyncClient) -> None:
+    counted = "activities(type = note) > 100000"
+    assert await find_cost(client, counted) >= 33
+    assert await find_cost(client, f"email = 'ada@example.com' AND {counted}") == 1
+
+
 async def test_texts_have_their_price_when_the_newest_records_are_short(
     essays: httpx2.AsyncClient, drain: Drain
 ) -> None:

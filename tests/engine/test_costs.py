@@ -12,7 +12,7 @@ from tests.kit import Kit
 async def test_an_estimate_is_kept_for_a_minute_for_its_query_alone(timed_kit: Kit, clock: FixedClock) -> None:
     asked: list[str] = []
 
-    async def price() -> int:
+    async def price(_: int) -> int:
         asked.append("asked")
         return 0
 

@@ -14,7 +14,9 @@ from kith.model.text import compose
 from kith.model.values import (
     PROPERTY_DEPTH_MAX,
     PROPERTY_KEYS_MAX,
+    find_overflow,
     lower_case,
+    measure_json,
     normalise_email,
     normalise_phone,
     normalise_properties,
@@ -39,6 +41,26 @@ def test_an_email_is_normalised_once_and_for_all(email: str) -> None:
     except ValueError:
         return  # of the strange ones the validator takes not all
     assert normalised == normalised.lower() == normalise_email(normalised) if normalised else True
+
+
+@pytest.mark.parametrize(
+    ("encoded", "size"),
+    [
+        (b'{"a":1}', 7),
+        (b'{"a":1e100,"b":1.5E-7,"c":3e+5}', 31 + 112),
+        (b'{"a":"2e50","b\\"1e9":[1e2]}', 27 + 2),
+        (b'["e","\\\\",1e3]', 14 + 3),
+    ],
+)
+def test_numbers_are_measured_as_the_database_shows_them(encoded: bytes, size: int) -> None:
+    assert measure_json(encoded) == size
+
+
+def test_a_record_of_many_numbers_has_its_limit() -> None:
+    numbers = [10**15] * 100
+    assert find_overflow({f"p{n}": numbers for n in range(150)}) is None
+    assert "at most 262144" in str(find_overflow({f"p{n}": numbers for n in range(170)}))
+    assert "at most 262144" in str(find_overflow({f"p{n}": [1e-99] * 100 for n in range(26)}))
 
 
 local_parts = st.text(st.sampled_from("abZ09._+-!'é"), max_size=70)

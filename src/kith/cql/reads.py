@@ -54,6 +54,14 @@ def count_text_conditions(tree: Condition) -> int:
     )
 
 
+def counts_activities(tree: Condition) -> bool:
+    """Whether the filter asks how many activities there are."""
+    return any(
+        counts_activities(term.where) if isinstance(term, Related) else isinstance(term, Activities)
+        for term in _walk(tree)
+    )
+
+
 def asks_for_any_list(tree: Condition) -> bool:
     """Whether the filter asks if a record is on some list, whichever."""
     return any(

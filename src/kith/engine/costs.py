@@ -48,11 +48,11 @@ class Costs:
         self._outlines: dict[bytes, tuple[datetime, bytes]] = {}
 
     async def estimate(
-        self, workspace_id: int, key: Any, statement: Statement, price: Callable[[], Awaitable[int]]
+        self, workspace_id: int, key: Any, statement: Statement, price: Callable[[int], Awaitable[int]]
     ) -> Estimate:
         """In units, at least 1. ``key`` says which query of the workspace it is.
 
-        ``price`` answers what is added to the planner's cost.
+        ``price`` gets the planner's cost, and answers what is added to it.
         """
         # A filter may take a megabyte; what is kept of it does not.
         key = hashlib.sha256(msgspec.json.encode((workspace_id, key))).digest()
@@ -60,7 +60,7 @@ class Costs:
         if kept is not None:
             return kept
         planned = await self._estimate(workspace_id, statement)
-        return self._keep(self._kept, key, planned._replace(cost=planned.cost + await price()))
+        return self._keep(self._kept, key, planned._replace(cost=planned.cost + await price(planned.cost)))
 
     async def _estimate(self, workspace_id: int, statement: Statement) -> Estimate:
         planning = compile_plan(statement)

@@ -27,7 +27,7 @@ from kith.cql.vocabulary import EntityName, Vocabulary
 from kith.engine.context import Engine
 from kith.engine.costs import Estimate, check_cost, is_long, take_turn
 from kith.engine.named import find_named, find_unknown
-from kith.engine.prices import price_texts
+from kith.engine.prices import price_activities, price_texts
 from kith.engine.query import STATEMENTS_KEPT_MAX, Count, Page, Prepared, list_terms, place_page, run_query
 from kith.engine.vocabularies import Vocabularies
 from kith.engine.watching import Watched
@@ -151,7 +151,7 @@ async def _estimate_groups(
     where = resolved.query.where
     statement = compile_groups(resolved.sources[0], where, grouping, workspace.shard, workspace.id, resolved.context)
     estimate = await engine.costs.estimate(
-        workspace.id, (asked.entities, where, grouping), statement, lambda: _price(engine, workspace, resolved)
+        workspace.id, (asked.entities, where, grouping), statement, lambda _: _price(engine, workspace, resolved)
     )
     return estimate.cost, statement
 
@@ -308,7 +308,13 @@ async def _estimate(
     if query.offset:
         query, statement = resolved.query, compile_asked(workspace, resolved, resolved.query)
     key = (query.entities, query.where, query.sort, query.limit, query.after is None)
-    return await engine.costs.estimate(workspace.id, key, statement, lambda: _price(engine, workspace, resolved))
+
+    async def price(planned: int) -> int:
+        return await _price(engine, workspace, resolved) + price_activities(
+            resolved.tree, planned, partial(_any_served, resolved)
+        )
+
+    return await engine.costs.estimate(workspace.id, key, statement, price)
 
 
 async def _price(engine: Engine, workspace: Workspace, resolved: Resolved) -> int:
@@ -319,6 +325,10 @@ async def _price(engine: Engine, workspace: Workspace, resolved: Resolved) -> in
             for source in resolved.sources
         ]
     )
+
+
+def _any_served(resolved: Resolved, term: Condition) -> bool:
+    return all(is_indexed(term, source) for source in resolved.sources)
 
 
 def _is_served(source: Source, term: Condition) -> bool:

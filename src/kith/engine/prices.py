@@ -6,6 +6,7 @@ from typing import Any
 from kith.cql.ast import Activities, And, Comparison, Condition, Not, Related, Search
 from kith.cql.compile import COUNTED_ROWS_MAX, Source, compile_count
 from kith.cql.conditions import Context
+from kith.cql.reads import counts_activities
 from kith.engine.context import Engine
 from kith.model.records import LIVE
 from kith.model.workspaces import Workspace
@@ -19,6 +20,8 @@ BYTE_NS = 5
 COUNTED_FROM = 100
 # How many of the conditions that an index serves are counted.
 COUNTED_TERMS_MAX = 4
+# How many times rarer than the planner takes it what fits a number of activities may be.
+RARE = 33
 _TOTALS = load_queries("totals")
 
 
@@ -55,6 +58,16 @@ async def price_texts(
         return 0
     narrowed = min([await _count(engine, workspace, source, term, context) for term in served[:COUNTED_TERMS_MAX]])
     return price if narrowed > COUNTED_ROWS_MAX else int(price * min(1, narrowed / max(1, sample["total"])))
+
+
+def price_activities(where: Condition, planned: int, is_served: Callable[[Condition], bool]) -> int:
+    """Return what a page whose records are chosen by their activities costs beyond the planner's cost of it.
+
+    The planner takes a third of all records to fit, whatever is asked for, so that a page is soon full. Here it is one
+    in a hundred. Where an index serves another condition the planner knows better.
+    """
+    served = isinstance(where, And) and any(is_served(term) for term in where.terms)
+    return 0 if served or not counts_activities(where) else planned * (RARE - 1)
 
 
 async def _measure(engine: Engine, workspace: Workspace, entity: str) -> Mapping[str, Any]:
