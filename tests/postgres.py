@@ -68,7 +68,7 @@ async def connect(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 def to_url(server: EmbeddedPostgres, database: str) -> str:
     """As a superuser, which row level security lets pass."""
-    return server.superuser_url.replace("@/kith?", f"@/{database}?")
+    return server.superuser_url.replace("@/postgres?", f"@/{database}?")
 
 
 def find_programs(version: int) -> Path | None:

@@ -15,6 +15,7 @@ from kith.engine.replay import replay_check
 from kith.errors import StartError
 from kith.settings import Settings, to_environment
 from kith.store.backup import Tools, _run, back_up, read_manifest, restore, split_password
+from kith.store.binaries import find_binaries
 from kith.store.comparison import TABLES, find_difference
 from kith.store.migrate import load_migrations
 from tests.engine.acts import Acts
@@ -220,6 +221,20 @@ async def test_what_a_backup_has_in_it_is_not_executed_with_rights_over_the_serv
         await postgres.execute(f"CREATE ROLE kith_strong LOGIN IN ROLE {right}")
     with pytest.raises(StartError, match=f"has the rights of {right}"):
         await restore(refused, tmp_path / "backup", TOOLS)
+    assert not (tmp_path / "made").exists()
+
+
+async def test_programs_that_let_a_backup_start_others_restore_nothing(
+    database_url: str, postgres: Cluster, tmp_path: Path
+) -> None:
+    await back_up(database_url, tmp_path / "backup", TOOLS)
+    (tmp_path / "psql").symlink_to(find_binaries(None) / "psql")
+    (tmp_path / "pg_restore").write_text(
+        f"#!/bin/sh\necho '-- Of PostgreSQL 15.13'\necho '\\! touch {tmp_path}/made'\n"
+    )
+    (tmp_path / "pg_restore").chmod(0o755)
+    with pytest.raises(StartError, match=r"KITH_POSTGRES_BIN to those of PostgreSQL 15\.14"):
+        await restore(await postgres.make_everyday_database(), tmp_path / "backup", Tools(TOOLS.environment, tmp_path))
     assert not (tmp_path / "made").exists()
 
 

@@ -389,9 +389,9 @@ def test_a_query_goes_to_the_server_of_the_data_folder_wherever_it_listens(serve
 
 
 def test_psql_opens_the_embedded_database_as_kiths_role(serve: Served) -> None:
-    asked = ("-Atc", "SELECT current_user, count(*) FROM workspaces")
-    assert run_kith("psql", "--data", str(serve.data), *asked).stdout == "kith_app|1\n"
-    assert run_kith("psql", "--superuser", *asked, data=str(serve.data)).stdout == "kith|1\n"
+    asked = ("-Atc", "SELECT current_user, current_database()")
+    assert run_kith("psql", "--data", str(serve.data), *asked).stdout == "kith_app|kith\n"
+    assert run_kith("psql", "--superuser", *asked, data=str(serve.data)).stdout == "kith|postgres\n"
     refused = run_kith("psql", "--superuser", *asked, database_url="postgresql:///kith")
     assert (refused.returncode, "KITH_DATABASE_URL is set" in refused.stderr) == (1, True)
 

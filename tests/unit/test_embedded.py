@@ -21,7 +21,7 @@ from kith.store.binaries import Account, to_identity
 from kith.store.data_folder import Folder, find_embedded_url, to_socket_folder
 from kith.store.embedded import EmbeddedPostgres, to_options
 from kith.store.migrate import migrate
-from tests.postgres import connect
+from tests.postgres import connect, to_url
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
 OPEN_RULES = "SELECT count(*) FROM pg_hba_file_rules WHERE type <> 'local' AND auth_method <> 'reject'"
@@ -86,12 +86,49 @@ def test_the_role_that_kith_works_as_has_no_rights_over_the_server(data: Path, b
             ask(server, "COPY (SELECT 1) TO PROGRAM 'true'", "SELECT 1")
 
 
+@pytest.mark.parametrize("bin_dir", PROGRAMS)
+async def test_what_the_owner_of_the_database_has_put_there_never_runs_as_the_superuser(
+    data: Path, bin_dir: Path | None
+) -> None:
+    with EmbeddedPostgres.start(data, bin_dir=bin_dir, durable=False) as server:
+        async with connect(server.url) as connection:
+            await connection.execute(EVIL)
+    with EmbeddedPostgres.start(data, bin_dir=bin_dir, durable=False) as server:
+        async with connect(server.url) as connection:
+            assert await connection.fetchval("SELECT count(*) FROM pg_catalog.pg_roles WHERE rolname = 'evil'") == 0
+        # Where a superuser's sessions begin, that owner makes and sets nothing.
+        async with connect(server.superuser_url.replace("kith@", "kith_app@")) as connection:
+            for statement in (
+                "CREATE SCHEMA evil",
+                "CREATE TABLE public.evil ()",
+                "ALTER DATABASE postgres SET jit = off",
+            ):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await connection.execute(statement)
+
+
+EVIL = """
+CREATE SCHEMA evil;
+CREATE FUNCTION evil.run() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  IF (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'evil')
+  THEN
+    CREATE ROLE evil SUPERUSER;
+  END IF;
+  RETURN 'x';
+END $$;
+CREATE VIEW evil.pg_roles AS SELECT rolname, evil.run() AS ran FROM pg_catalog.pg_roles WHERE evil.run() = 'x';
+ALTER DATABASE kith SET search_path = evil, pg_catalog, public;
+"""
+
+
 async def test_a_data_folder_of_an_earlier_version_gets_that_role_with_all_that_there_is(data: Path) -> None:
     with EmbeddedPostgres.start(data, durable=False) as server:
         async with connect(server.superuser_url) as connection:
             await connection.execute("ALTER DATABASE kith OWNER TO kith")
             await connection.execute("DROP ROLE kith_app")
-        await migrate(server.superuser_url)
+        await migrate(to_url(server, "kith"))
     with EmbeddedPostgres.start(data, durable=False) as server:
         async with connect(server.url) as connection:
             owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"

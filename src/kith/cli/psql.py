@@ -11,7 +11,7 @@ from kith.errors import StartError
 from kith.settings import load_settings, to_environment
 from kith.store.backup import split_password
 from kith.store.binaries import find_binaries, to_bin_dir
-from kith.store.data_folder import SUPERUSER, find_embedded_url, get_database_url, to_socket_folder, to_url
+from kith.store.data_folder import find_embedded_url, get_database_url, to_socket_folder, to_superuser_url
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -24,7 +24,7 @@ def psql(
         list[str] | None, typer.Argument(help="Arguments of psql, such as -c 'SELECT 1'.", show_default=False)
     ] = None,
     superuser: Annotated[
-        bool, typer.Option("--superuser", help="As the superuser of the embedded server, not as Kith's role.")
+        bool, typer.Option("--superuser", help="As the superuser of the embedded server, on its database postgres.")
     ] = False,
     data: Data = None,
 ) -> None:
@@ -35,7 +35,7 @@ def psql(
         folder = Path(settings.data)
         if settings.database_url or find_embedded_url(folder) is None:
             raise StartError("--superuser is for the embedded server, and KITH_DATABASE_URL is set.")
-        url = to_url(to_socket_folder(folder.expanduser().resolve()), SUPERUSER)
+        url = to_superuser_url(to_socket_folder(folder.expanduser().resolve()))
     address, password = split_password(url)
     environment = to_environment(settings) | ({"PGPASSWORD": password} if password else {})
     program = (to_bin_dir(settings) or find_binaries(None)) / "psql"

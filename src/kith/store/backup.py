@@ -31,6 +31,8 @@ CHUNK_BYTES = 1024 * 1024
 HEAD_LINES = 60
 # How much is kept of what a program says.
 SAID_BYTES_MAX = 8192
+# After it psql executes no commands of its own, such as \\! for the shell.
+RESTRICTION = b"\\restrict "
 NEW_SETTING = b"SET transaction_timeout = 0;\n"
 _LOG = load_queries("log")
 _ROLES = load_queries("roles")
@@ -103,7 +105,8 @@ async def restore(url: str, folder: Path, tools: Tools) -> Manifest:
     """
     manifest = read_manifest(folder)
     check_not_newer({manifest.schema}, load_migrations())
-    async with open_connection(url) as connection:
+    # An earlier try may have set another path, to functions of its own.
+    async with open_connection(url, search_path="pg_catalog, public") as connection:
         if tables := await connection.fetch(_LOG["list_tables"]):
             raise StartError(
                 f"The database is not empty (it has the table {tables[0]['name']}). A restore needs an empty database,"
@@ -187,9 +190,14 @@ async def _copy(
     assert source.stdout is not None and target.stdin is not None
     # Not psql's own way to do it: that commits where its input ends, also when this process is killed.
     target.stdin.write(b"BEGIN;\n")
-    for _ in range(HEAD_LINES):
-        line = await source.stdout.readline()
-        target.stdin.write(b"" if line == NEW_SETTING else line)
+    head = [await source.stdout.readline() for _ in range(HEAD_LINES)]
+    first = next((line for line in head if line.strip() and not line.startswith(b"--")), RESTRICTION)
+    if not first.startswith(RESTRICTION):
+        raise StartError(
+            "This pg_restore lets a backup start programs. Set KITH_POSTGRES_BIN to those of PostgreSQL 15.14, 16.10,"
+            " 17.6, 18 or newer, or leave it empty for those that come with Kith."
+        )
+    target.stdin.writelines(b"" if line == NEW_SETTING else line for line in head)
     while chunk := await source.stdout.read(CHUNK_BYTES):
         target.stdin.write(chunk)
         await target.stdin.drain()

@@ -108,8 +108,16 @@ def to_socket_folder(data: Path) -> Path:
     return Path("/tmp", "kith-" + hashlib.sha256(os.fsencode(data)).hexdigest()[:24])  # noqa: S108 - checked in Folder
 
 
-def to_url(folder: Path, role: str = EVERYDAY) -> str:
-    return f"postgresql://{role}@/kith?host={quote(str(folder), safe='/')}&port=5432"
+def to_url(folder: Path, role: str = EVERYDAY, database: str = "kith") -> str:
+    return f"postgresql://{role}@/{database}?host={quote(str(folder), safe='/')}&port=5432"
+
+
+def to_superuser_url(folder: Path) -> str:
+    """To the database `postgres`, which only the superuser can change.
+
+    The owner of the database `kith` decides what its sessions execute: a superuser must not open one.
+    """
+    return to_url(folder, SUPERUSER, "postgres")
 
 
 def find_embedded_url(data: Path) -> str | None:

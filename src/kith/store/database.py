@@ -305,10 +305,13 @@ class Database:
 
 
 @asynccontextmanager
-async def open_connection(url: str, name: str = "kith") -> AsyncIterator[Connection]:
-    """A connection for an operator's work, closed at the end. Raises StartError where PostgreSQL fails it."""
+async def open_connection(url: str, name: str = "kith", **more: str) -> AsyncIterator[Connection]:
+    """A connection for an operator's work, closed at the end. Raises StartError where PostgreSQL fails it.
+
+    ``more`` are settings of PostgreSQL for it.
+    """
     try:
-        settings = {"application_name": name, "timezone": "UTC", "lock_timeout": f"{LOCK_TIMEOUT_MS}"}
+        settings = {"application_name": name, "timezone": "UTC", "lock_timeout": f"{LOCK_TIMEOUT_MS}", **more}
         connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings=settings)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise StartError(f"PostgreSQL cannot be reached ({error}). Is KITH_DATABASE_URL right?") from error

@@ -36,6 +36,7 @@ from kith.store.data_folder import (
     make_unwritable,
     open_data,
     to_socket_folder,
+    to_superuser_url,
     to_url,
 )
 from kith.store.queries import load_queries
@@ -187,7 +188,7 @@ class EmbeddedPostgres:
 
     @property
     def superuser_url(self) -> str:
-        return to_url(self._socket_folder.path, SUPERUSER)
+        return to_superuser_url(self._socket_folder.path)
 
     @property
     def pid(self) -> int:
@@ -315,18 +316,23 @@ class EmbeddedPostgres:
 
     def make_role(self) -> None:
         """The role that Kith works as, where it is missing. In an older data folder it gets the tables."""
-        script = load_queries("roles")["make_everyday_role"]
-        made = subprocess.run(
-            [self._bin_dir / "psql", "-qX", "--set=ON_ERROR_STOP=1", f"--dbname={self.superuser_url}"],
-            input=script.encode() + b";\n",
+        if not self._ask(self.superuser_url, "find_everyday_role"):
+            # Nobody but the superuser owns the database as yet.
+            self._ask(to_url(self._socket_folder.path, SUPERUSER), "make_everyday_role")
+
+    def _ask(self, url: str, name: str) -> str:
+        asked = subprocess.run(
+            [self._bin_dir / "psql", "-qXAt", "--set=ON_ERROR_STOP=1", f"--dbname={url}"],
+            input=load_queries("roles")[name].encode() + b";\n",
             capture_output=True,
             env=ENVIRONMENT,
             check=False,
             preexec_fn=die_with_parent(signal.SIGKILL),
         )
-        if made.returncode != 0:
-            reason = find_reason(made.stderr.decode(errors="replace"))
+        if asked.returncode != 0:
+            reason = find_reason(asked.stderr.decode(errors="replace"))
             raise StartError(f"The role that Kith works as cannot be made in {self._cluster.path}: {reason}")
+        return asked.stdout.decode().strip()
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Ends the server in order (its clients are cut off), within about the given time; then by force."""
@@ -382,7 +388,7 @@ def find_reason(said: str) -> str:
 
 def is_answering(folder: Path) -> bool:
     """Whether the server lets a client in: it refuses while it starts, recovers or stops."""
-    body = struct.pack("!i", 196608) + b"user\0kith\0database\0kith\0\0"
+    body = struct.pack("!i", 196608) + b"user\0kith\0database\0postgres\0\0"
     try:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(5.0)

@@ -1,12 +1,12 @@
 -- Roles of the embedded server. The role `kith` made the cluster and is its superuser; Kith works as `kith_app`.
+-- name: find_everyday_role
+SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = 'kith_app';
+-- All or nothing, in the database `kith`. Where the role exists it owns that database, and this must not run there any more.
 -- name: make_everyday_role
 DO $$
 DECLARE
   one record;
 BEGIN
-  IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'kith_app') THEN
-    RETURN;
-  END IF;
   CREATE ROLE kith_app LOGIN CREATEDB NOSUPERUSER NOCREATEROLE NOREPLICATION;
   ALTER DATABASE kith OWNER TO kith_app;
   -- A cluster of an earlier version: what the superuser owns there becomes the role's. A sequence of a column follows its
@@ -34,9 +34,9 @@ $$;
 -- What a role may do beyond its own database, of what a dump could make use of.
 -- name: find_rights
 SELECT current_user AS role, coalesce(
-  (SELECT 'superuser' FROM pg_roles WHERE rolname = current_user AND rolsuper),
+  (SELECT 'superuser' FROM pg_catalog.pg_roles WHERE rolname = current_user AND rolsuper),
   (
-    SELECT min(rolname)::text FROM pg_roles
+    SELECT min(rolname)::text FROM pg_catalog.pg_roles
     WHERE rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
       AND pg_has_role(current_user, oid, 'MEMBER')
   )
