@@ -10,8 +10,10 @@ import pytest
 
 from kith.engine import aftermath
 from kith.engine.replay import replay_check
+from kith.model.commands import DeleteContact
 from kith.model.workspaces import Workspace
 from tests.api.test_dynamic_lists import CRITERIA, act, list_members, make_list, one
+from tests.engine.acts import Acts
 from tests.engine.test_batches import apply_counting
 from tests.kit import Kit
 
@@ -32,11 +34,20 @@ async def own_client(own_kit: Kit, own_workspace: Workspace) -> AsyncIterator[ht
         yield opened
 
 
+async def understand(client: httpx2.AsyncClient, entity: str, where: str) -> Json:
+    """The filter as JSON."""
+    answer = await client.post("/crm/query", json={"entity": entity.lower(), "where": where, "explain": True})
+    assert answer.status_code == 200, answer.text
+    criteria: Json = answer.json()["data"]["ast"]
+    return criteria
+
+
 async def list_told(kit: Kit, workspace: Workspace) -> list[tuple[str, str]]:
-    """(type, resource or record) of all events, in order."""
+    """(type, resource or record) of all events, in order; no number is left out."""
     rows = await kit.engine.database.fetch(
-        "SELECT type, data -> 'id' AS id FROM events WHERE workspace_id = $1 ORDER BY sequence", workspace.id
+        "SELECT type, sequence, data -> 'id' AS id FROM events WHERE workspace_id = $1 ORDER BY sequence", workspace.id
     )
+    assert [row["sequence"] for row in rows] == [*range(1, len(rows) + 1)]
     return [(row["type"], row["id"]) for row in rows]
 
 
@@ -95,6 +106,61 @@ async def test_one_who_comes_and_goes_between_two_looks_is_told_of(
     ]
 
 
+CHANGES: list[tuple[str, str, tuple[str, str, Json | None]]] = [
+    ("company.industry = SaaS", "industry = SaaS", ("PATCH", "", {"industry": "SaaS"})),
+    ("company.name = Acme", "name = Acme", ("DELETE", "", None)),
+    ("company.tags has any (vip)", "tags has any (vip)", ("POST", "/tags", {"tagId": 1})),
+]
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["contacts first", "companies first"])
+@pytest.mark.parametrize(("of_contacts", "of_companies", "change"), CHANGES, ids=["update", "delete", "tag"])
+async def test_one_change_moves_members_of_lists_of_both_kinds(
+    own_kit: Kit,
+    own_client: httpx2.AsyncClient,
+    own_workspace: Workspace,
+    of_contacts: str,
+    of_companies: str,
+    change: tuple[str, str, Json | None],
+    turned: bool,
+) -> None:
+    await own_client.post("/crm/tags", json={"key": "vip"})
+    await own_kit.drain()
+    lists = [("CONTACT", of_contacts), ("COMPANY", f"contactCount >= 1 AND {of_companies}"), ("CONTACT", of_contacts)]
+    for entity, where in reversed(lists[:2]) if turned else lists:
+        await make_list(own_client, await understand(own_client, entity, where), entity)
+    await own_client.post("/crm/contacts", json={"name": "Ada"})
+    await own_client.post("/crm/companies", json={"name": "Acme"})
+    await own_kit.drain()
+    await own_client.post("/crm/contacts/1/companies", json={"companyId": 1})
+    await own_kit.drain()
+    before = len(await list_told(own_kit, own_workspace))
+    method, path, body = change
+    await own_client.request(method, f"/crm/companies/1{path}", json=body)
+    await own_kit.drain()
+    told = [kind for kind, _ in (await list_told(own_kit, own_workspace))[before:]]
+    assert told[0] in ("company.updated", "company.deleted", "tag.assigned")
+    assert told[1:] == ["list.left" if method == "DELETE" else "list.entered"] * (2 if turned else 3)
+
+
+async def test_what_a_change_of_a_company_does_is_told_before_a_refusal_behind_it(
+    own_kit: Kit, own_client: httpx2.AsyncClient, own_workspace: Workspace
+) -> None:
+    await make_list(own_client, one("company.industry", "eq", "SaaS"))
+    await own_client.post("/crm/companies", json={"name": "Acme"})
+    await own_client.post("/crm/contacts", json={"name": "Ada"})
+    await own_kit.drain()
+    await own_client.post("/crm/contacts/1/companies", json={"companyId": 1})
+    await own_kit.drain()
+    before = len(await list_told(own_kit, own_workspace))
+    await own_client.patch("/crm/companies/1", json={"industry": "SaaS"})
+    acts = Acts(own_kit.engine, own_workspace)
+    await acts.append(acts.make_envelope(DeleteContact(contact_id="ctc_never")))
+    await own_kit.drain()
+    told = [kind for kind, _ in (await list_told(own_kit, own_workspace))[before:]]
+    assert told == ["company.updated", "list.entered", "operation.rejected"]
+
+
 async def test_the_contacts_of_a_company_are_looked_at_in_windows_however_many(
     own_kit: Kit, own_client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,10 +197,7 @@ async def test_the_log_gives_the_same_however_it_is_cut_into_batches(
     for entity, where in CRITERIA[2:]:
         if "mrr" in where:
             continue
-        explained = await own_client.post(
-            "/crm/query", json={"entity": entity.lower(), "where": where, "explain": True}
-        )
-        await make_list(own_client, explained.json()["data"]["ast"], entity)
+        await make_list(own_client, await understand(own_client, entity, where), entity)
     await make_list(own_client, CALLED_LATELY)
     for n in range(4):
         await own_client.post("/crm/contacts", json={"name": f"n{n}"})

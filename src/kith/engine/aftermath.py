@@ -15,7 +15,7 @@ import asyncpg
 from kith.clock import to_iso
 from kith.cql.compile import Candidates
 from kith.cql.conditions import list_named
-from kith.engine.decisions import Decided, Reached
+from kith.engine.decisions import Decided, Reached, Told
 from kith.engine.dynamic_lists import ANY_TIME, DynamicList, DynamicLists, ListRow, understand
 from kith.engine.evaluation import (
     WINDOW_FIRST,
@@ -41,9 +41,7 @@ from kith.model.commands import (
     EvaluateList,
     OnProperty,
     UpdateList,
-    to_resource,
 )
-from kith.model.events import EventType
 from kith.model.lists import List
 from kith.model.properties import Property
 from kith.model.state import Survey
@@ -191,7 +189,7 @@ class Aftermath:
         if kind == "contact":
             for envelope, reach in reached:
                 if reach.spreads:
-                    await self._evaluate_whole(envelope, one, tuple(reach.spreads))
+                    await self._evaluate_whole(envelope, one, tuple(sorted(reach.spreads)))
 
     def _find_following(self, envelope: Envelope, records: Sequence[Any]) -> _Following:
         """What follows from one command for whole lists."""
@@ -328,7 +326,7 @@ class Aftermath:
                     raise ListTooSlow(workspace_id, number, surely=False) from error
             else:
                 self._costs.credit(workspace_id, records=0 if related else min(size, last - after))
-                await self._save(envelope, one, changes)
+                await self._save(envelope, one, changes, at_once=not related)
                 come = sum(change.entered for change in changes)
                 added, removed, after = added + come, removed + len(changes) - come, after + size
                 if self._tally is not None:
@@ -338,27 +336,17 @@ class Aftermath:
             size = size_window(size, perf_counter() - began_s, WINDOW_RELATED if related else WINDOW_MAX)
         return added, removed
 
-    async def _save(self, envelope: Envelope, one: DynamicList, changes: Sequence[Change]) -> None:
+    async def _save(self, envelope: Envelope, one: DynamicList, changes: Sequence[Change], *, at_once: bool) -> None:
+        """``at_once``: the events may be more than memory holds, and the command stands alone."""
         if not changes:
             return
-        workspace_id = envelope.workspace_id
-        first = self._decided.take_sequences(workspace_id, len(changes))
-        events = [
-            store.EventRow(
-                workspace_id=workspace_id,
-                sequence=first + n,
-                type=event_type,
-                resource=to_resource(envelope.command),
-                operation_id=envelope.operation_id,
-                at=envelope.at,
-                actor=envelope.actor,
-                data=data,
-            )
-            for n, (event_type, data) in enumerate(tell(one, change) for change in changes)
-        ]
-        documents, sizes = store.to_event_documents(events)
-        self._decided.add_bytes(sizes)
-        await store.save(self._connection, self._shard, {"insert_events": documents})
+        told = [tell(one, change) for change in changes]
+        if at_once:
+            documents, sizes = store.to_event_documents(self._decided.make_following(envelope, told))
+            self._decided.add_bytes(sizes)
+            await store.save(self._connection, self._shard, {"insert_events": documents})
+        else:
+            self._decided.note_following(envelope, told)
         await self._count(one, changes)
 
     async def _count(self, one: DynamicList, changes: Sequence[Change]) -> None:
@@ -380,8 +368,7 @@ def group_by_time(one: DynamicList, by_record: Mapping[int, Envelope]) -> dict[d
     return grouped
 
 
-def tell(one: DynamicList, change: Change) -> tuple[EventType, dict[str, Any]]:
-    """(type, data) of the event."""
+def tell(one: DynamicList, change: Change) -> Told:
     data = {"id": change.record, "externalId": change.external_id, "lists": [one.told]}
     return ("list.entered" if change.entered else "list.left"), data
 

@@ -44,6 +44,8 @@ class Placed(NamedTuple):
     envelope: Envelope
 
 
+# (type, data) of an event.
+Told = tuple[str, Any]
 # After so many commands the loop has a turn: it keeps PostgreSQL busy with the batch in front.
 STRIDE = 20
 # What the rows of contacts and companies are made with, whatever the commands are about.
@@ -132,8 +134,8 @@ class Decided:
     """What becomes of a batch, and the rows of it, made when they are asked for.
 
     ``stopped_at`` is the position of the first command that has to wait until those before it are stored, if any.
-    ``_loaded`` is what each changed record was before; ``_following`` are events of lists that look beyond their
-    records, behind the events of the command that they follow from.
+    ``_loaded`` is what each changed record was before; ``_following`` are events of lists, behind those of the command
+    that they follow from: None for an event that is stored already, whose number no other may have.
     """
 
     stopped_at: int | None = None
@@ -157,7 +159,7 @@ class Decided:
         self._find_lists = find_lists
         self._outcomes: list[tuple[Placed, Decision]] = []
         self._results: dict[tuple[int, str], dict[str, Any]] = {}
-        self._following: dict[tuple[int, str], list[tuple[str, Any]]] = {}
+        self._following: dict[tuple[int, str], list[Told | None]] = {}
         self._reached: dict[int, list[Reached]] = {}
         self._reach: dict[int, Reach] = {}
         self._maker = RowMaker(partial(find_schema, self._states))
@@ -277,8 +279,8 @@ class Decided:
         """The commands of workspaces that have lists which look beyond their records, with how far they reach."""
         return self._reached
 
-    def note_following(self, envelope: Envelope, events: Sequence[tuple[str, Any]]) -> None:
-        """Events (type, data) that follow from a command."""
+    def note_following(self, envelope: Envelope, events: Sequence[Told | None]) -> None:
+        """Events that follow from a command."""
         self._following.setdefault((envelope.workspace_id, envelope.operation_id), []).extend(events)
         self._next_sequences[envelope.workspace_id] += len(events)
 
@@ -290,11 +292,15 @@ class Decided:
             if not isinstance(decision, Rejected) and decision.events
         ]
 
-    def take_sequences(self, workspace: int, count: int) -> int:
-        """The first sequence number of so many events that follow those of the batch."""
-        first = self._next_sequences[workspace]
-        self._next_sequences[workspace] += count
-        return first
+    def make_following(self, envelope: Envelope, events: Sequence[Told]) -> list[EventRow]:
+        """The rows of events that follow from a command, to be stored before the command's own events.
+
+        The command has to be the only one: how many events follow from each of several is known at the end.
+        """
+        assert len(self._outcomes) == 1
+        first = self._next_sequences[envelope.workspace_id]
+        self.note_following(envelope, [None] * len(events))
+        return [make_event(envelope, sequence, told) for sequence, told in enumerate(events, first)]
 
     @property
     def changes_schemas(self) -> bool:
@@ -382,22 +388,14 @@ class Decided:
     def _make_events(self) -> list[EventRow]:
         """What the feed tells of, in order."""
         sequences = {workspace: count(first) for workspace, first in self._sequences.items()}
-        return [
-            EventRow(
-                workspace_id=envelope.workspace_id,
-                sequence=next(sequences[envelope.workspace_id]),
-                type=event_type,
-                resource=to_resource(envelope.command),
-                operation_id=envelope.operation_id,
-                at=envelope.at,
-                actor=envelope.actor,
-                data=data,
-            )
+        numbered = [
+            (envelope, next(sequences[envelope.workspace_id]), told)
             for (_, envelope), decision in self._outcomes
-            for event_type, data in self._list_told(envelope, decision)
+            for told in self._list_told(envelope, decision)
         ]
+        return [make_event(envelope, sequence, told) for envelope, sequence, told in numbered if told is not None]
 
-    def _list_told(self, envelope: Envelope, decision: Decision) -> Iterator[tuple[str, Any]]:
+    def _list_told(self, envelope: Envelope, decision: Decision) -> Iterator[Told | None]:
         yield from list_told(envelope, decision, self._find_result(envelope))
         yield from self._following.get((envelope.workspace_id, envelope.operation_id), ())
 
@@ -441,8 +439,21 @@ def make_operation(
     )
 
 
-def list_told(envelope: Envelope, decision: Decision, result: dict[str, Any] | None) -> list[tuple[str, Any]]:
-    """(type, data) of each event of a decision, with what came of it; a rejection is one too."""
+def make_event(envelope: Envelope, sequence: int, told: Told) -> EventRow:
+    return EventRow(
+        workspace_id=envelope.workspace_id,
+        sequence=sequence,
+        type=told[0],
+        resource=to_resource(envelope.command),
+        operation_id=envelope.operation_id,
+        at=envelope.at,
+        actor=envelope.actor,
+        data=told[1],
+    )
+
+
+def list_told(envelope: Envelope, decision: Decision, result: dict[str, Any] | None) -> list[Told]:
+    """What is told of each event of a decision, with what came of it; a rejection is one too."""
     if isinstance(decision, Rejected):
         data = {"type": to_type(envelope.command), "code": decision.code, "message": decision.message}
         return [(REJECTED, data)]

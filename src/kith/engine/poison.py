@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 import asyncpg
 import msgspec
 
-from kith.engine.decisions import Placed, list_operations, make_operation
+from kith.engine.decisions import Placed, list_operations, list_told, make_event, make_operation
 from kith.engine.list_costs import Verdicts
 from kith.errors import PoisonedLog, Unavailable
 from kith.log.port import Entry
 from kith.model.codec import decode_envelope, find_retry
-from kith.model.commands import Envelope, to_resource, to_type
+from kith.model.commands import Envelope
 from kith.model.decide import Rejected
-from kith.model.events import REJECTED
 from kith.store import batch as store
 from kith.store import dead_letters
 from kith.store.database import UNANSWERED, Connection
@@ -78,16 +77,8 @@ async def reject(connection: Connection, shard: int, entry: Entry, reason: str, 
     if (envelope.workspace_id, operation_id) in beginning.known:
         return True
     counter = beginning.counters[envelope.workspace_id]
-    event = store.EventRow(
-        workspace_id=envelope.workspace_id,
-        sequence=counter.next_event_sequence,
-        type=REJECTED,
-        resource=to_resource(envelope.command),
-        operation_id=operation_id,
-        at=envelope.at,
-        actor=envelope.actor,
-        data={"type": to_type(envelope.command), "code": rejected.code, "message": rejected.message},
-    )
+    [told] = list_told(envelope, rejected, None)
+    event = make_event(envelope, counter.next_event_sequence, told)
     counter = msgspec.structs.replace(counter, next_event_sequence=counter.next_event_sequence + 1)
     # The first answer may hold the very value that cannot be stored.
     operation = msgspec.structs.replace(make_operation(placed, rejected, now), answer=None)
