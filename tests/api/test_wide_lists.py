@@ -143,6 +143,65 @@ async def test_one_change_moves_members_of_lists_of_both_kinds(
     assert told[1:] == ["list.left" if method == "DELETE" else "list.entered"] * (2 if turned else 3)
 
 
+COUNTED = [
+    *("company.contactCount >= 2", "company.contactCount = 1", "company.contactCount != 2"),
+    *("NOT company.contactCount = 2", "company(tags has any (vip) AND contactCount >= 2)"),
+]
+
+
+async def test_all_contacts_of_a_company_enter_and_leave_by_how_many_they_are(
+    own_kit: Kit, own_client: httpx2.AsyncClient
+) -> None:
+    await own_client.post("/crm/tags", json={"key": "vip"})
+    await own_kit.drain()
+    paths = [await make_list(own_client, await understand(own_client, "CONTACT", where)) for where in COUNTED]
+    for _ in range(3):
+        await own_client.post("/crm/contacts", json={"name": "Ada"})
+    await own_client.post("/crm/companies", json={"name": "Acme"})
+    await own_kit.drain()
+    await own_client.post("/crm/companies/1/tags", json={"tagId": 1})
+    acts: list[tuple[str, str, Json | None, int]] = [
+        ("POST", "/crm/contacts/1/companies", {"companyId": 1}, 0),
+        ("POST", "/crm/contacts/2/companies", {"companyId": 1}, 2),
+        ("DELETE", "/crm/contacts/2/companies/1", None, 0),
+        ("POST", "/crm/contacts/2/companies", {"companyId": 1}, 2),
+        ("DELETE", "/crm/contacts/2", None, 0),
+        ("POST", "/crm/contacts/2/restore", None, 2),
+        ("PATCH", "/crm/contacts/2", {"status": "ARCHIVED"}, 2),
+        ("POST", "/crm/contacts/3/companies", {"companyId": 1}, 3),
+        ("POST", "/crm/contacts/3/merge", {"loserId": 2}, 2),
+        ("POST", "/crm/contacts/1/merge", {"loserId": 3}, 0),
+    ]
+    for method, path, body, several in acts:
+        await own_client.request(method, path, json=body)
+        await own_kit.drain()
+        members = [await list_members(own_client, path) for path in paths]
+        for where, found in zip(COUNTED, members, strict=True):
+            asked = {"entity": "contact", "where": where, "sort": "id"}
+            rows = (await own_client.post("/crm/query", json=asked)).json()["data"]
+            assert found == [row["id"] for row in rows], (method, path, where)
+        assert len(members[0]) == len(members[4]) == several
+
+
+async def test_one_who_comes_and_goes_by_what_others_do_is_told_of(
+    own_kit: Kit, own_client: httpx2.AsyncClient, own_workspace: Workspace
+) -> None:
+    await make_list(own_client, one("company.contactCount", "eq", 2))
+    await own_client.post("/crm/companies", json={"name": "Acme"})
+    for _ in range(3):
+        await own_client.post("/crm/contacts", json={"name": "Ada"})
+    await own_kit.drain()
+    before = len(await list_told(own_kit, own_workspace))
+    for number in (1, 2, 3):
+        await own_client.post(f"/crm/contacts/{number}/companies", json={"companyId": 1})
+    await own_kit.drain()
+    told = (await list_told(own_kit, own_workspace))[before:]
+    assert [event for event in told if event[0] != "association.created"] == [
+        *(("list.entered", "2"), ("list.entered", "1")),
+        *(("list.left", "1"), ("list.left", "2")),
+    ]
+
+
 async def test_what_a_change_of_a_company_does_is_told_before_a_refusal_behind_it(
     own_kit: Kit, own_client: httpx2.AsyncClient, own_workspace: Workspace
 ) -> None:
@@ -159,6 +218,41 @@ async def test_what_a_change_of_a_company_does_is_told_before_a_refusal_behind_i
     await own_kit.drain()
     told = [kind for kind, _ in (await list_told(own_kit, own_workspace))[before:]]
     assert told == ["company.updated", "list.entered", "operation.rejected"]
+
+
+@pytest.mark.parametrize(
+    ("criteria", "path", "named", "batches"),
+    [
+        (one("company.industry", "eq", "SaaS"), "/crm/contacts/{}/companies", "companyId", 1),
+        (one("company.contactCount", "gte", 2), "/crm/contacts/{}/companies", "companyId", 4),
+        (CALLED, "/crm/companies/{}/tags", "tagId", 1),
+        (one("company.contactCount", "gte", 2), "/crm/companies/{}/tags", "tagId", 4),
+    ],
+)
+async def test_a_change_stands_alone_where_it_reaches_contacts_beyond_its_own(
+    own_kit: Kit,
+    own_client: httpx2.AsyncClient,
+    own_workspace: Workspace,
+    criteria: Json,
+    path: str,
+    named: str,
+    batches: int,
+) -> None:
+    await make_list(own_client, criteria)
+    for n in range(4):
+        await own_client.post("/crm/contacts", json={"name": "Ada"})
+        await own_client.post("/crm/companies", json={"name": "Acme"})
+        await own_client.post("/crm/tags", json={"key": f"tag{n}"})
+    await own_kit.drain()
+    for number in range(1, 5):
+        await own_client.post(path.format(number), json={named: number})
+    await own_kit.drain()
+    counted = await own_kit.engine.database.fetchval(
+        "SELECT count(DISTINCT xmin::text) FROM operations WHERE workspace_id = $1 AND type IN ('AssociateCompany',"
+        " 'AssignTag')",
+        own_workspace.id,
+    )
+    assert counted == batches
 
 
 async def test_the_contacts_of_a_company_are_looked_at_in_windows_however_many(

@@ -186,10 +186,9 @@ class Aftermath:
             for change in changes:
                 self._decided.note_following(by_record[change.record], [tell(one, change)])
             await self._count(one, changes)
-        if kind == "contact":
-            for envelope, reach in reached:
-                if reach.spreads:
-                    await self._evaluate_whole(envelope, one, tuple(sorted(reach.spreads)))
+        for envelope, reach in reached:
+            if spreads := reach.list_spreads(one.reads):
+                await self._evaluate_whole(envelope, one, tuple(sorted(spreads)))
 
     def _find_following(self, envelope: Envelope, records: Sequence[Any]) -> _Following:
         """What follows from one command for whole lists."""

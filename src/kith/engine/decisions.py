@@ -237,7 +237,7 @@ class Decided:
         if not lists.has_wide:
             return True
         reach, reached = find_reach(state, events), self._reach.get(workspace)
-        if reached is not None and not reach.is_apart(reached, by_companies=lists.has_wide_of("company")):
+        if reached is not None and not reach.is_apart(reached, lists):
             return False
         self._reach[workspace] = reach.union(reached) if reached is not None else reach
         self._reached.setdefault(workspace, []).append(Reached(envelope, reach))

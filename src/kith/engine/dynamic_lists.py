@@ -126,6 +126,8 @@ class DynamicLists:
         }
         self._near = {kind: NearLists([one for one in some if not one.wide]) for kind, some in self.all.items()}
         self._wide = [one for one in made if one.wide]
+        # What the filters read that look beyond their records.
+        self.wide_reads = frozenset[str]().union(*(one.reads for one in self._wide))
         # Whether some list's filter looks at the record alone.
         self.has_near = len(self._wide) < len(made)
 

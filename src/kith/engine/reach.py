@@ -1,8 +1,10 @@
 """How far commands reach: the records that may enter or leave lists whose filters look beyond their records."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Set
 from typing import NamedTuple
 
+from kith.engine.dynamic_lists import DynamicLists
 from kith.model.companies import Company
 from kith.model.contacts import Contact
 from kith.model.events import Event
@@ -10,21 +12,29 @@ from kith.model.state import State
 
 
 class Reach(NamedTuple):
-    """Ids. ``contacts`` are those that a command changed; ``companies`` those, and those of such contacts.
+    """The ids of the records that a command reaches.
 
-    What a filter says of a company it says of all its contacts: of the companies in ``spreads`` they are reached too.
+    ``contacts`` changed; ``companies`` changed, or have such contacts. What a filter says of a company it says of all
+    its contacts: ``spreads`` are the companies that changed, ``counted`` those whose number of contacts did.
     """
 
     contacts: frozenset[int]
     companies: frozenset[int]
     spreads: frozenset[int]
+    counted: frozenset[int]
 
-    def is_apart(self, other: "Reach", *, by_companies: bool) -> bool:
-        """Whether no record is reached by both; ``by_companies``: whether there are lists of companies."""
-        if self.spreads or other.spreads:
+    def list_spreads(self, reads: Set[str]) -> frozenset[int]:
+        """The companies whose contacts are all reached, where filters read these fields."""
+        if "company" not in reads:
+            return frozenset()
+        return self.spreads | self.counted if "company.contactCount" in reads else self.spreads
+
+    def is_apart(self, other: "Reach", lists: DynamicLists) -> bool:
+        """Whether no record that the lists look at is reached by both."""
+        if self.list_spreads(lists.wide_reads) or other.list_spreads(lists.wide_reads):
             return False
         return self.contacts.isdisjoint(other.contacts) and (
-            not by_companies or self.companies.isdisjoint(other.companies)
+            not lists.has_wide_of("company") or self.companies.isdisjoint(other.companies)
         )
 
     def union(self, other: "Reach") -> "Reach":
@@ -36,15 +46,20 @@ def find_reach(state: State, events: Iterable[Event]) -> Reach:
     contacts: set[int] = set()
     companies: set[int] = set()
     spreads: set[int] = set()
-    for event in events:
-        for after in (event.record, *event.also):
-            before = state.peek(after.identity)
-            for record in (before, after):
-                if isinstance(record, Contact) and record.number is not None:
-                    contacts.add(record.number)
-                    companies.update(link.number for link in record.companies if link.number is not None)
-            if isinstance(after, Company) and after.number is not None:
-                companies.add(after.number)
-                if before is not None:
-                    spreads.add(after.number)
-    return Reach(frozenset(contacts), frozenset(companies), frozenset(spreads))
+    counts: Counter[int] = Counter()
+    changed = {record.identity: record for event in events for record in (event.record, *event.also)}
+    for identity, after in changed.items():
+        before = state.peek(identity)
+        for record, one in ((before, -1), (after, 1)):
+            if isinstance(record, Contact) and record.number is not None:
+                contacts.add(record.number)
+                numbers = [link.number for link in record.companies if link.number is not None]
+                companies.update(numbers)
+                if record.live:
+                    counts.update(dict.fromkeys(numbers, one))
+        if isinstance(after, Company) and after.number is not None:
+            companies.add(after.number)
+            if before is not None:
+                spreads.add(after.number)
+    counted = frozenset(number for number, difference in counts.items() if difference)
+    return Reach(frozenset(contacts), frozenset(companies), frozenset(spreads), counted)
