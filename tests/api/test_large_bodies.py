@@ -1,8 +1,9 @@
 """Bodies of any size and content leave the event loop to others: what takes long is computed beside it."""
 
+import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -10,6 +11,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from kith.model.workspaces import Workspace
+from tests.kit import Kit
+
+Drain = Callable[[], Awaitable[None]]
 # Calls of functions by the thread of the loop, most of them the driver's look at each value that it sends. A body
 # takes up to 4,000,000 with those beside the loop.
 CALLS_MAX = 130_000
@@ -97,3 +102,41 @@ async def test_a_large_body_leaves_the_loop_to_others(client: httpx2.AsyncClient
             answer = await client.post(path, content=raw, headers=headers)
         assert answer.status_code < 500, answer.text[:500]
         assert work.calls < CALLS_MAX, answer.text[:500]
+
+
+async def test_what_clients_leave_unread_is_bounded_and_sent_in_pieces(
+    kit: Kit, workspace: Workspace, other_workspace: Workspace, drain: Drain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kith.api.app.PIECE_BYTES", 1000)
+    monkeypatch.setattr("kith.api.unsent.UNSENT_BYTES_MAX", 1000)
+    key = await kit.make_key(workspace)
+    pieces, reads = list[bytes](), asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            pieces.append(message["body"])
+            await reads.wait()
+
+    scope = {"type": "http", "method": "GET", "path": "/crm/contacts/1", "query_string": b""}
+    headers = [(b"host", b"kith"), (b"authorization", f"Bearer {key}".encode())]
+    async with (
+        kit.open_client(key, locked=False) as client,
+        kit.open_client(await kit.make_key(other_workspace), locked=False) as other,
+    ):
+        made = await client.post("/crm/contacts", json={"name": "Ada", "properties": {"essay": "x" * 5000}})
+        assert made.status_code == 202, made.text
+        await drain()
+        whole = await client.get("/crm/contacts/1")
+        sending = asyncio.create_task(kit.app(scope | {"headers": headers}, receive, send))
+        while not pieces:
+            await asyncio.sleep(0)
+        refused = await client.get("/crm/contacts/1")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "RATE_LIMITED")
+        assert (await other.get("/crm/contacts")).status_code == 200
+        reads.set()
+        await sending
+        assert (b"".join(pieces), max(map(len, pieces))) == (whole.content, 1000)
+        assert (await client.get("/crm/contacts/1")).status_code == 200

@@ -34,6 +34,7 @@ from kith.api.responses import NO_SNIFFING, Answer, Header, make_error_answer
 from kith.api.routes import TABLE
 from kith.api.routing import Route, Router, is_guarded
 from kith.api.turns import Turns
+from kith.api.unsent import PIECE_BYTES, Unsent
 from kith.aside import compute
 from kith.engine.access import authenticate
 from kith.engine.context import Engine
@@ -57,7 +58,17 @@ log = structlog.get_logger()
 class Exchange:
     """A request on its way: what is known of it so far, for the answer, the log and the metrics."""
 
-    __slots__ = ("guarded", "has_repeats", "headers", "limit_headers", "method", "path", "route", "scope")
+    __slots__ = (
+        "guarded",
+        "has_repeats",
+        "headers",
+        "limit_headers",
+        "method",
+        "path",
+        "route",
+        "scope",
+        "workspace_id",
+    )
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -68,6 +79,7 @@ class Exchange:
         self.guarded = is_guarded(self.path)
         self.limit_headers: list[Header] = []
         self.route: Route | None = None
+        self.workspace_id = 0
 
 
 def build_app(engine: Engine) -> App:
@@ -76,7 +88,7 @@ def build_app(engine: Engine) -> App:
     limiter = Limiter(engine.clock, engine.counts)
     logs_answers = engine.settings.log_level == "debug"
     origins = read_origins(engine.settings.cors_origins)
-    turns = Turns()
+    turns, unsent = Turns(), Unsent()
     kept = {entry.path: KeptAnswer(engine.settings.status_cache_ms) for entry in TABLE if entry.kept}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,7 +100,7 @@ def build_app(engine: Engine) -> App:
             if exchange.method == "OPTIONS":
                 answer = make_options_answer(exchange.headers, router.list_methods(exchange.path, scope), origins)
             else:
-                answer = await answer_request(engine, router, limiter, turns, exchange, receive, kept)
+                answer = await answer_request(engine, router, limiter, turns, unsent, exchange, receive, kept)
         except Exposed as error:
             answer = make_error_answer(error)
         except Disconnected:
@@ -97,7 +109,7 @@ def build_app(engine: Engine) -> App:
             answer = answer_failure(exchange, error, logs_answers)
         if origins:
             answer.headers += make_cors_headers(exchange.headers, origins)
-        correlation_id = await send_answer(exchange, answer, send)
+        correlation_id = await send_answer(exchange, answer, unsent, send)
         route = exchange.route
         seconds = perf_counter() - started
         if logs_answers:
@@ -122,6 +134,7 @@ async def answer_request(
     router: Router,
     limiter: Limiter,
     turns: Turns,
+    unsent: Unsent,
     exchange: Exchange,
     receive: Receive,
     kept: Mapping[str, KeptAnswer],
@@ -141,6 +154,8 @@ async def answer_request(
     check_scope(caller, route.call.scope)
     if route.batch:
         await take_limit(limiter, exchange, caller, "batch")
+    exchange.workspace_id = caller.workspace.id
+    unsent.check(caller.workspace.id)
     with turns.count(caller.workspace.id):
         return await answer_caller(engine, turns, exchange, receive, route, values, caller)
 
@@ -266,8 +281,8 @@ def answer_failure(exchange: Exchange, error: Exception, logs_values: bool) -> A
     return answer
 
 
-async def send_answer(exchange: Exchange, answer: Answer, send: Send) -> str:
-    """Complete the headers and send. Answers the correlation id that went out."""
+async def send_answer(exchange: Exchange, answer: Answer, unsent: Unsent, send: Send) -> str:
+    """Complete the headers and send, a large answer piece by piece. Answers the correlation id that went out."""
     correlation_id = answer.correlation_id or make_correlation_id(exchange)
     headers = answer.headers
     headers += exchange.limit_headers
@@ -278,6 +293,12 @@ async def send_answer(exchange: Exchange, answer: Answer, send: Send) -> str:
         headers.append(NO_STORING)
     body = b"" if exchange.method == "HEAD" else answer.body
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    if len(body) > PIECE_BYTES:
+        with unsent.hold(exchange.workspace_id, len(body)):
+            for start in range(0, len(body) - PIECE_BYTES, PIECE_BYTES):
+                piece = body[start : start + PIECE_BYTES]
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            body = body[-(len(body) % PIECE_BYTES or PIECE_BYTES) :]
     await send({"type": "http.response.body", "body": body})
     return correlation_id
 
