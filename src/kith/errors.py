@@ -4,6 +4,8 @@ An exposed error carries a stable code; ``CODES`` gives each code its HTTP statu
 ``docs/errors.md`` is held against it by a test.
 """
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,6 +59,17 @@ CODES: Mapping[str, tuple[int, str]] = {
     "QUERY_TIMEOUT": (504, "The query took longer than the statement timeout."),
     "READ_AFTER_TIMEOUT": (504, "The write that X-Read-After names was not applied within the wait."),
 }
+
+
+def to_reason(error: BaseException) -> str:
+    """An error of the system or a library as a reason inside a sentence, without numbers and names of exceptions."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    text = str(error) or re.sub("(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
+    if number := re.search(r"\[Errno (\d+)\]", text):  # also of several errors in one
+        file = getattr(error, "filename", None)
+        return os.strerror(int(number[1])).lower() + (f": {file}" if file is not None else "")
+    return re.sub(r"^\[(Errno -\d+|SSL.*?)\] | \(_ssl\.c:\d+\)$", "", text)
 
 
 class KithError(Exception):

@@ -113,8 +113,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("port", "The port that the API listens on.", 0),
     Setting(
         "url",
-        "Where the command line finds a server. Empty: where the server of the data folder answers, else port 8000 of"
-        " this machine.",
+        "Where the command line finds a server. Empty: where the server of the data folder answers; where no folder is"
+        " named and none answers, port 8000 of this machine.",
     ),
     Setting("key", "The API key that the command line sends."),
     Setting("partitions", "Partitions of the log; fixed when the installation is made.", 1),

@@ -68,6 +68,13 @@ async def test_an_account_is_connected_and_shown_without_its_credentials(admin: 
     assert SECRET not in json.dumps(made)
 
 
+async def test_the_name_is_stored_in_nfc(admin: httpx2.AsyncClient) -> None:
+    made = await connect(admin, {**HUBSPOT, "name": "Cafe\u0301 "})
+    assert made["name"] == "Caf\u00e9"
+    changed = await admin.patch("/crm/integrations/1", json={"name": "Zu\u0308rich"})
+    assert changed.json()["data"]["name"] == "Z\u00fcrich"
+
+
 async def test_credentials_are_encrypted_in_the_database_and_bound_to_their_integration(
     keyed_kit: Kit, admin: httpx2.AsyncClient
 ) -> None:

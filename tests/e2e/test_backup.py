@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from tests.serving import Served, run_kith, serving
+
+MANIFEST = '{"kith": "0.1", "schema": 1, "postgresql": "18", "made_at": "", "log": null, "positions": []}'
 
 
 def test_a_served_kith_is_backed_up_and_served_again_from_a_new_data_folder(serve: Served, tmp_path: Path) -> None:
@@ -30,7 +33,23 @@ def test_a_served_kith_is_backed_up_and_served_again_from_a_new_data_folder(serv
         assert read.json()["data"] == made.json()["data"]
 
 
-def test_what_is_no_backup_is_refused_and_leaves_no_data_folder(tmp_path: Path) -> None:
-    refused = run_kith("restore", str(tmp_path / "nothing"), "--data", str(tmp_path / ".kith"))
-    assert (refused.returncode, "holds no whole backup" in refused.stderr) == (1, True)
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({}, "it has no manifest.json. Name a folder of `kith backup`."),
+        ({"manifest.json": '{"kith": "0.1'}, "its manifest.json is damaged."),
+        ({"manifest.json": "{}"}, "its manifest.json is damaged."),
+        ({"manifest.json": MANIFEST}, "it has no database.dump."),
+    ],
+)
+def test_what_is_no_backup_is_refused_and_leaves_no_data_folder(
+    tmp_path: Path, files: dict[str, str], reason: str
+) -> None:
+    folder = tmp_path / "backup"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    refused = run_kith("restore", str(folder), "--data", str(tmp_path / ".kith"))
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert f"{folder} holds no whole backup: {reason}" in refused.stderr
     assert not (tmp_path / ".kith").exists()

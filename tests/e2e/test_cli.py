@@ -4,15 +4,19 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer import Exit
+from typer.exceptions import TyperException
+from typer.main import get_command
 
 from kith.cli import demo, main
-from kith.cli.sections import SECTIONS
+from kith.cli.app import app
+from kith.cli.sections import SECTIONS, rephrase
 from kith.engine.keys import SCOPES
 from kith.settings import SETTINGS, find_unknown
 from tests.postgres import Cluster
@@ -247,6 +251,92 @@ def test_wrong_use_is_explained_with_exit_code_2(run_here: RunHere, arguments: t
     assert "Error: " in refused
 
 
+def list_parameters(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[Any, tuple[str, ...], Any]]:
+    """(a command, its name, a parameter of it) of all commands below this one."""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from list_parameters(below, (*path, name))
+    if not hasattr(command, "commands"):
+        yield from ((command, path, parameter) for parameter in command.params)
+
+
+def say_what_is_wrong(command: Any, path: tuple[str, ...], *arguments: str) -> str:
+    """What the command line says of arguments that are only read; empty where nothing is wrong."""
+    try:
+        command.make_context(" ".join(path), list(arguments))
+    except TyperException as error:
+        rephrase(error)
+        return error.format_message()
+    except Exit:
+        pass
+    return ""
+
+
+@pytest.mark.parametrize("value", ["x", "", "-1", "1.5", "99999999999999999999", "\u0663x"])
+def test_no_command_says_what_is_wrong_with_a_value_in_the_words_of_a_library(value: str) -> None:
+    said = []
+    for command, path, parameter in list_parameters(get_command(app)):
+        option = [f"{parameter.opts[0]}={value}"] if parameter.param_type_name == "option" else [value]
+        said.append(say_what_is_wrong(command, path, *option))
+    words = re.compile("Value error|Input should|valid (int|num|str|bool)|unable|parsing|Errno|not possible here")
+    assert [line for line in said if words.search(line)] == []
+    assert any("is not" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("keys create -w a --tier gold", "'gold' is not one of 'starter', 'growth', 'scale', 'enterprise'."),
+        ("keys create -w a --kind srv", "'srv' is not one of 'server', 'sending', 'public'."),
+        ("keys revoke abc", "Invalid value for 'ID': 'abc' is not a whole number."),
+        ("serve --port 65536", "65536 is not possible; it must be at most 65535."),
+        ("query --limit 0", "0 is not possible; it must be at least 1."),
+        ("fake-vendors --faults x", "'x' is not a number."),
+        ("query --limt 3", "No such option: --limt (Possible options: --limit)"),
+        ("query --url x", "No such option: --url\n"),
+        ("quer", "No such command 'quer'. Did you mean 'query'?"),
+        ("start", "No such command 'start'. `kith --help` lists them."),
+        ("keys make", "No such command 'make'. `kith keys --help` lists them."),
+    ],
+)
+def test_wrong_use_is_explained_in_plain_words(run_here: RunHere, arguments: str, message: str) -> None:
+    status, _, refused = run_here(*arguments.split())
+    assert status == 2 and message in refused
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"url": "http://127.0.0.1:1"}, "No server answers at http://127.0.0.1:1 (connection refused)."),
+        (
+            {"url": "http://127.0.0.1:x"},
+            "KITH_URL is 'http://127.0.0.1:x', which is no address; write http://host:port.",
+        ),
+        ({"url": "127.0.0.1:1"}, "it must begin with http:// or https://."),
+        ({"url": "http://127.0.0.1:1", "key": "\u00e9"}, "KITH_KEY is no API key: it has characters"),
+    ],
+)
+def test_a_query_without_a_server_says_why_in_plain_words(variables: dict[str, str], message: str) -> None:
+    ran = run_kith("query", **{"key": "kith_srv_x", **variables})
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert message in ran.stderr and "Errno" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("postgresql://127.0.0.1:1/x", "PostgreSQL cannot be reached (connection refused)."),
+        ("postgresql:///x?host=/nowhere", "PostgreSQL cannot be reached (no such file or directory)."),
+        ("nowhere", "KITH_DATABASE_URL is no address of a database (scheme is expected"),
+        ("postgresql://127.0.0.1:x/y", "KITH_DATABASE_URL is no address of a database. Write it as in postgresql://"),
+    ],
+)
+@pytest.mark.parametrize("command", ["keys list", "init", "replay --check"])
+def test_a_database_that_is_not_there_is_named_in_plain_words(command: str, url: str, message: str) -> None:
+    ran = run_kith(*command.split(), database_url=url)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith(f"Error: {message}") and "Errno" not in ran.stderr
+
+
 def test_an_unknown_workspace_is_an_error_that_lists_those_there_are(terminal: Terminal) -> None:
     for name in ("acme", "default"):
         terminal.run("workspaces", "create", name)
@@ -329,8 +419,8 @@ def test_a_query_runs_on_the_server_and_is_explained_without_one(serve: Served, 
     assert "$3" in told["sql"] and told["values"][2:] == [4, "x"]
     alone = {"data": str(tmp_path)}
     assert read_json(run_kith("parse", "name = x", "--json", **alone))["canonical"] == "name = x"
-    nobody = run_kith("query", **alone)
-    assert nobody.returncode == 1 and "KITH_KEY" in nobody.stderr
+    nobody = run_kith("query", url="http://127.0.0.1:1", **alone)
+    assert nobody.returncode == 1 and "set KITH_KEY" in nobody.stderr
 
 
 @pytest.mark.parametrize(("typed", "offered"), [("kith work", {"workspaces", "worker"}), ("kith keys r", {"revoke"})])
@@ -385,7 +475,9 @@ def test_a_query_goes_to_the_server_of_the_data_folder_wherever_it_listens(serve
     parsed = run_kith("parse", "email = x@example.com", "--data", folder, "--json")
     assert read_json(parsed)["canonical"] == 'email = "x@example.com"'
     serve.stop()
-    assert "No server answers at http://127.0.0.1:8000" in run_kith("query", "--data", folder).stderr
+    for here in (run_kith("query", "--data", folder), run_kith("query", data=folder)):
+        assert (here.returncode, here.stdout) == (1, "")
+        assert f"No server runs in the data folder {folder}. Start it with `kith serve --data {folder}`" in here.stderr
 
 
 def test_psql_opens_the_embedded_database_as_kiths_role(serve: Served) -> None:

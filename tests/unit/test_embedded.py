@@ -218,7 +218,7 @@ def test_a_data_folder_in_use_is_refused_naming_the_process(server: EmbeddedPost
 
 def test_a_data_folder_that_is_a_file_is_refused(data: Path) -> None:
     data.write_text("not a folder")
-    with pytest.raises(StartError, match=r"cannot be written by user .*--data"):
+    with pytest.raises(StartError, match=r"/data is a file, or lies below one\. Choose a folder with --data\.$"):
         EmbeddedPostgres.start(data)
 
 

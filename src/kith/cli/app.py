@@ -26,21 +26,21 @@ from kith.cli import (
     show,
     workspaces,
 )
-from kith.cli.connect import Data, connect
+from kith.cli.connect import Data
 from kith.cli.output import AsJson, print_error, print_json
 from kith.cli.sections import Sections
 from kith.clock import SystemClock
 from kith.engine.installation import make_first
 from kith.engine.keys import new_key_text
 from kith.engine.workspaces import DEFAULT_WORKSPACE
-from kith.errors import KithError, StartError
+from kith.errors import KithError, StartError, to_reason
 from kith.processes.identity import leave_root
 from kith.processes.logs import configure_logs
 from kith.processes.supervise import check_port, raise_when_stopped
 from kith.processes.supervise import serve as supervise
 from kith.settings import Settings, find_unknown, load_settings
 from kith.store.data_folder import get_database_url
-from kith.store.database import Database
+from kith.store.database import Database, connect
 from kith.store.migrate import migrate
 
 app = typer.Typer(
@@ -77,10 +77,10 @@ def main() -> None:
         print_error(error, "--json" in sys.argv)
         sys.exit(1)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        print_error(StartError(f"PostgreSQL failed during the command: {error}"), "--json" in sys.argv)
+        print_error(StartError(f"PostgreSQL failed during the command: {to_reason(error)}"), "--json" in sys.argv)
         sys.exit(1)
     except OSError as error:
-        print_error(StartError(str(error) or type(error).__name__), "--json" in sys.argv)
+        print_error(StartError(f"The command failed: {to_reason(error)}."), "--json" in sys.argv)
         sys.exit(1)
 
 

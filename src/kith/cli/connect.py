@@ -6,14 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-import asyncpg
 import typer
 
-from kith.errors import StartError
 from kith.settings import Settings
 from kith.store.binaries import to_bin_dir
 from kith.store.data_folder import find_embedded_url, get_database_url
-from kith.store.database import Connection
+from kith.store.database import Connection, connect
 from kith.store.embedded import EmbeddedPostgres
 from kith.store.migrate import check_schema
 
@@ -34,13 +32,6 @@ def run_connected(settings: Settings, work: Callable[[Connection], Awaitable[T]]
             await connection.close()
 
     return asyncio.run(run())
-
-
-async def connect(url: str) -> Connection:
-    try:
-        return await asyncpg.connect(url, timeout=5)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise StartError(f"PostgreSQL cannot be reached ({error}). Is KITH_DATABASE_URL right?") from error
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kith.cli.connect import Data, connect, run_connected
+from kith.cli.connect import Data, run_connected
 from kith.cli.keys import parse_duration
 from kith.cli.output import AsJson, print_json, print_table, to_time
 from kith.clock import SystemClock
@@ -20,7 +20,7 @@ from kith.engine.dead_letters import check_open, find_command, get_dead_letters,
 from kith.engine.workspaces import get_workspace
 from kith.settings import Settings, load_settings
 from kith.store.data_folder import get_database_url
-from kith.store.database import Connection, Database
+from kith.store.database import Connection, Database, connect
 from kith.store.dead_letters import DeadLetter, list_dead_letters, load_dead_letters
 from kith.store.migrate import check_schema
 from kith.store.queries import load_queries

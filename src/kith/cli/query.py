@@ -18,7 +18,6 @@ from kith.cql.reads import add_default_status
 from kith.cql.resolve import resolve
 from kith.cql.vocabulary import CustomField, CustomFields, EntityName, Vocabulary, make_vocabulary
 from kith.errors import Exposed, InvalidRequest, StartError
-from kith.settings import Settings
 
 EntityOption = Annotated[str, typer.Option("--entity", "-e", help="contact or company.")]
 COLUMNS = {
@@ -40,7 +39,7 @@ def query(
     search: Annotated[str | None, typer.Option(help="Words to search for.")] = None,
     sort: Annotated[str | None, typer.Option(help="Such as createdAt:desc; three fields at most.")] = None,
     select: Annotated[str | None, typer.Option(help="Names of the fields to show, with commas between.")] = None,
-    limit: Annotated[int, typer.Option(help="Rows of a page, 100 at most.")] = SHOWN_LIMIT,
+    limit: Annotated[int, typer.Option(help="Rows of a page, 100 at most.", min=1, max=100)] = SHOWN_LIMIT,
     cursor: Annotated[str | None, typer.Option(help="Go on behind a page: its nextCursor.")] = None,
     data: Data = None,
     as_json: AsJson = False,
@@ -68,7 +67,7 @@ def parse_query(
 ) -> None:
     """Print the canonical form of a filter and its tree. Properties are those of the server, where one answers."""
     name = check_entity(entity)
-    vocabulary = find_vocabulary(find_server(data), name)
+    vocabulary = find_vocabulary(data, name)
     tree = resolve(parse(where), vocabulary)
     told: dict[str, Any] = {"canonical": to_text(tree), "ast": to_json(tree)}
     if with_sql:
@@ -97,10 +96,11 @@ def check_entity(entity: str) -> EntityName:
     raise InvalidRequest(f"entity is {entity!r}; it must be contact or company.")
 
 
-def find_vocabulary(settings: Settings, entity: EntityName) -> Vocabulary:
+def find_vocabulary(data: str | None, entity: EntityName) -> Vocabulary:
     """With the properties of the server's workspace; without any where there is no key, or nobody answers."""
     custom: list[CustomField] = []
     try:
+        settings = find_server(data)
         find_key(settings)
         rows = ask(settings, "GET", f"/crm/fields?entity={entity}")["data"]
         custom = [to_custom(row) for row in rows if row["isCustom"]]

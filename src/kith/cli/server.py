@@ -1,9 +1,11 @@
 """Asking a running server, as any client does."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import partial
+from http.client import HTTPException, InvalidURL
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -11,8 +13,8 @@ from urllib.request import Request, urlopen
 
 import msgspec
 
-from kith.errors import CODES, Exposed, StartError
-from kith.settings import Settings, load_settings
+from kith.errors import CODES, Exposed, StartError, to_reason
+from kith.settings import DEFAULTS, Settings, load_settings
 from kith.store.data_folder import find_address, read_secret
 
 TIMEOUT_S = 60
@@ -26,18 +28,27 @@ def find_server(data: str | None) -> Settings:
     """The settings for a command that asks a server.
 
     A folder that the command line names goes before KITH_URL and KITH_KEY; the folder that is the default goes behind.
+    Raises StartError where no server runs in a folder that was named, and KITH_URL names none.
     """
     settings = load_settings(data=data)
     address = find_address(Path(settings.data))
     if data is not None and address is not None:
         key = "" if (Path(data) / ADMIN_KEY).exists() else settings.key
         return msgspec.structs.replace(settings, url=address, key=key)
+    if not (settings.url or address) and (data is not None or settings.data != DEFAULTS["data"]):
+        folder = Path(settings.data).absolute()
+        raise StartError(
+            f"No server runs in the data folder {folder}. Start it with `kith serve --data {shlex.quote(str(folder))}`,"
+            " or set KITH_URL to the address of another server."
+        )
     return msgspec.structs.replace(settings, url=settings.url or address or DEFAULT_URL)
 
 
 def find_key(settings: Settings) -> str:
     """KITH_KEY, else the admin key of the data folder. Raises StartError where there is neither."""
     if settings.key:
+        if not (settings.key.isascii() and settings.key.isprintable()):
+            raise StartError("KITH_KEY is no API key: it has characters that no key has. Copy the key again.")
         return settings.key
     kept = Path(settings.data) / ADMIN_KEY
     if (text := read_secret(kept, "the admin key")) is None:
@@ -61,9 +72,14 @@ def ask(settings: Settings, method: str, path: str, body: Mapping[str, Any] | No
             return found
     except HTTPError as error:
         raise to_error(error) from None
-    except (URLError, TimeoutError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise StartError(f"No server answers at {settings.url} ({reason}). Is `kith serve` running?") from None
+    except InvalidURL:
+        raise StartError(f"KITH_URL is {settings.url!r}, which is no address; write http://host:port.") from None
+    except (HTTPException, json.JSONDecodeError, UnicodeDecodeError):
+        raise StartError(f"What answers at {settings.url} is not Kith. Is KITH_URL right?") from None
+    except OSError as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        why = to_reason(reason) if isinstance(reason, Exception) else reason
+        raise StartError(f"No server answers at {settings.url} ({why}). Is `kith serve` running there?") from None
 
 
 def to_error(answer: HTTPError) -> Exception:

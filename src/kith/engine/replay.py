@@ -4,7 +4,6 @@ import asyncio
 import secrets
 from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import msgspec
 
 from kith.clock import SystemClock
@@ -16,7 +15,7 @@ from kith.log.port import READ_BYTES_MAX, Entry
 from kith.settings import Settings
 from kith.store.broken_lists import load_broken_lists
 from kith.store.comparison import TABLES, WRONG_TOTALS, create_database, drop_database, find_difference
-from kith.store.database import Connection, Database
+from kith.store.database import Connection, Database, connect
 from kith.store.dead_letters import load_set_aside
 from kith.store.log_place import check_place, load_bases, load_place
 from kith.store.migrate import migrate
@@ -97,7 +96,7 @@ async def replay_check(url: str, settings: Settings) -> ReplayReport:
 
     Raises StartError where the log was trimmed: then it does not hold all that made the tables.
     """
-    source = await asyncpg.connect(url, server_settings={"timezone": "UTC"})
+    source = await connect(url, {"timezone": "UTC"})
     scratch = f"kith_replay_{secrets.token_hex(6)}"
     try:
         await create_database(source, scratch)

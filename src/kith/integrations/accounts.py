@@ -3,6 +3,7 @@
 They are no commands on the log: what they hold is a secret, and they say where data goes, not what it is.
 """
 
+import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -393,7 +394,7 @@ async def rotate_credentials(connection: Connection, vault: Vault) -> int:
 
 
 def check_name(text: str) -> str:
-    name = text.strip()
+    name = unicodedata.normalize("NFC", text.strip())
     if not name or len(name) > NAME_CHARACTERS_MAX or not name.isprintable():
         message = f"must be a name of 1 to {NAME_CHARACTERS_MAX} characters."
         raise Validation([("name", message)])

@@ -11,6 +11,7 @@ import stamina
 import structlog
 
 from kith.clock import Clock
+from kith.errors import to_reason
 from kith.integrations.failures import Failure, Limited, Transient
 from kith.integrations.limiter import POSTPONED_WAIT_MAX_S, Limiter, Turn
 from kith.model.values import NUMBER_EXPONENT_MAX
@@ -126,7 +127,7 @@ class Caller:
         try:
             return await self._client.send(request)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
-            raise NotTaken(f"{self._url} cannot be reached ({error or type(error).__name__}).") from error
+            raise NotTaken(f"{self._url} cannot be reached ({to_reason(error)}).") from error
         except httpx2.TimeoutException as error:
             turn.keep_place()
             raise Transient(f"{self._url} did not answer in time.") from error

@@ -15,7 +15,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from kith.errors import NotYet, Unavailable
+from kith.errors import NotYet, Unavailable, to_reason
 from kith.log.groups import Groups, Waiting
 from kith.log.kafka_group import Membership
 from kith.log.kafka_reader import Reader
@@ -277,7 +277,7 @@ async def _ask(answer: Awaitable[T]) -> T:
         async with asyncio.timeout(ASK_TIMEOUT_S):
             return await answer
     except (KafkaError, OSError) as error:
-        raise Unavailable(f"The log does not answer ({str(error) or type(error).__name__}).", 2) from error
+        raise Unavailable(f"The log does not answer ({to_reason(error)}).", 2) from error
 
 
 def is_passing(error: Exception) -> bool:

@@ -16,7 +16,7 @@ import msgspec
 
 from kith import __version__
 from kith.clock import to_iso
-from kith.errors import StartError
+from kith.errors import StartError, to_reason
 from kith.store.binaries import find_binaries
 from kith.store.database import Connection, open_connection
 from kith.store.log_place import load_place
@@ -128,10 +128,20 @@ async def restore(url: str, folder: Path, tools: Tools) -> Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
+    """Raises StartError for a folder that holds no whole backup."""
     try:
-        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise StartError(f"{folder} holds no whole backup: {MANIFEST} cannot be read ({error}).") from None
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        (folder / DUMP).stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        missing = Path(error.filename).name
+        raise StartError(
+            f"{folder} holds no whole backup: it has no {missing}. Name a folder of `kith backup`."
+        ) from None
+    except OSError as error:
+        raise StartError(f"The backup in {folder} cannot be read ({to_reason(error)}).") from None
+    except (msgspec.MsgspecError, ValueError):
+        raise StartError(f"{folder} holds no whole backup: its {MANIFEST} is damaged. Restore another copy.") from None
+    return manifest
 
 
 async def _describe(connection: Connection) -> Manifest:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kith.errors import StartError
+from kith.errors import StartError, to_reason
 from kith.settings import Settings
 
 ACCOUNT = "kith"
@@ -230,6 +230,8 @@ def _copy_tree(package: Path, target: Path) -> None:
         os.rename(unfinished, target)
     except OSError as error:
         if not target.exists():
-            raise StartError(f"PostgreSQL's programs cannot be copied to {target} ({error}). {WAY_OUT}") from None
+            raise StartError(
+                f"PostgreSQL's programs cannot be copied to {target} ({to_reason(error)}). {WAY_OUT}"
+            ) from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -58,6 +58,8 @@ def open_data(data: Path) -> Path:
 
 
 def make_unwritable(data: Path, error: OSError) -> StartError:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return StartError(f"{data} is a file, or lies below one. Choose a folder with --data.")
     user = to_user_name(os.geteuid())
     reason = (error.strerror or str(error)).lower()
     return StartError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import asyncpg
 
-from kith.errors import Exposed, NotYet, StartError, Unavailable
+from kith.errors import Exposed, NotYet, StartError, Unavailable, to_reason
 from kith.settings import Settings
 from kith.store.lingering import Lingering, Room
 from kith.store.queue import NOBODY, FairQueue
@@ -37,6 +37,9 @@ UNANSWERED = (
     asyncpg.InternalClientError,
     asyncpg.IdleSessionTimeoutError,
 )
+
+# What connecting fails with: one of those, a refusal, or an address that is none.
+UNCONNECTED = (*UNANSWERED, asyncpg.PostgresError, ValueError)
 
 if TYPE_CHECKING:
     Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]
@@ -153,7 +156,7 @@ class Database:
                 init=room.check if leave_some else None,
                 reset=_keep_as_it_is,
             )
-        except UNANSWERED as error:
+        except (*UNANSWERED, ValueError) as error:
             raise make_unreachable(error) from error
         except asyncpg.InvalidAuthorizationSpecificationError as error:
             raise StartError(f"PostgreSQL refuses the connection: {error}. Check KITH_DATABASE_URL.") from error
@@ -310,23 +313,31 @@ async def open_connection(url: str, name: str = "kith", **more: str) -> AsyncIte
 
     ``more`` are settings of PostgreSQL for it.
     """
-    try:
-        settings = {"application_name": name, "timezone": "UTC", "lock_timeout": f"{LOCK_TIMEOUT_MS}", **more}
-        connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings=settings)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise StartError(f"PostgreSQL cannot be reached ({error}). Is KITH_DATABASE_URL right?") from error
+    settings = {"application_name": name, "timezone": "UTC", "lock_timeout": f"{LOCK_TIMEOUT_MS}", **more}
+    connection = await connect(url, settings)
     try:
         yield connection
     except (*UNANSWERED, asyncpg.PostgresError) as error:
-        raise StartError(
-            f"PostgreSQL: {str(error) or type(error).__name__}. Run this again when that is mended."
-        ) from error
+        raise StartError(f"PostgreSQL: {to_reason(error)}. Run this again when that is mended.") from error
     finally:
         await connection.close()
 
 
-def make_unreachable(error: Exception) -> NotYet:
-    return NotYet(f"PostgreSQL does not answer ({error}). Is it running, and is KITH_DATABASE_URL right?")
+async def connect(url: str, settings: dict[str, str] | None = None) -> Connection:
+    """Raises StartError; NotYet where it may help to wait."""
+    try:
+        return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings=settings)
+    except UNCONNECTED as error:
+        raise make_unreachable(error) from error
+
+
+def make_unreachable(error: Exception) -> StartError:
+    if isinstance(error, ValueError):
+        known = isinstance(error, asyncpg.InterfaceError)  # else Python says it, of a port
+        reason = f" ({str(error).removeprefix('invalid DSN: ')})" if known else ""
+        form = "postgresql://user:password@host:5432/database"
+        return StartError(f"KITH_DATABASE_URL is no address of a database{reason}. Write it as in {form}.")
+    return NotYet(f"PostgreSQL cannot be reached ({to_reason(error)}). Is it running, and is KITH_DATABASE_URL right?")
 
 
 async def _keep_as_it_is(connection: Connection) -> None:

@@ -5,13 +5,12 @@ import secrets
 from importlib import resources
 from typing import NamedTuple
 
-import asyncpg
 import msgspec
 
 from kith.errors import NotYet, StartError
 from kith.model.system_properties import SYSTEM
 from kith.store.binaries import POSTGRES_VERSION_MIN
-from kith.store.database import CONNECT_TIMEOUT_S, UNANSWERED, Connection, make_unreachable
+from kith.store.database import Connection, connect
 from kith.store.folding import fold_stored_text, is_folded
 from kith.store.queries import load_queries
 
@@ -42,10 +41,7 @@ async def migrate(url: str, partitions: int = 16) -> list[Migration]:
     ``partitions`` counts only for a new installation. Raises StartError where the server is older than 15 or
     the schema is newer than the program.
     """
-    try:
-        connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
-    except (*UNANSWERED, asyncpg.PostgresError) as error:
-        raise make_unreachable(error) from error
+    connection = await connect(url)
     try:
         server = connection.get_server_version()
         if server.major < POSTGRES_VERSION_MIN:
