@@ -33,7 +33,8 @@ NOTICE = "<!-- Written by `make docs` from the program itself. -->"
 
 SETTINGS_PAGE = """
 Each is an environment variable, read once when a process starts; `kith settings` lists them with the values in
-force. A value that cannot be used ends the start with one line that names the variable.
+force. A value that cannot be used ends the start with one line that names the variable; so does a variable that
+begins with `KITH_` and is no setting. Kith passes over `KITH_SERVICE_…` and `KITH_PORT_…`, which Kubernetes sets.
 """
 
 ERRORS_PAGE = """

@@ -78,11 +78,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setting(NamedTuple):
-    """A row of the table: ``minimum`` is for numbers only."""
+    """A row of the table: ``minimum`` and ``maximum`` are for numbers only."""
 
     name: str
     help: str
     minimum: int = 0
+    maximum: int = 2**31 - 1  # as PostgreSQL takes, in whose sessions some are set
 
     @property
     def variable(self) -> str:
@@ -94,6 +95,7 @@ class Setting(NamedTuple):
         return value
 
 
+CENTURY_D = 36_500
 DEFAULTS: Mapping[str, Any] = msgspec.structs.asdict(Settings())
 
 SETTINGS: tuple[Setting, ...] = (
@@ -110,7 +112,7 @@ SETTINGS: tuple[Setting, ...] = (
         " serve` the user of its PostgreSQL, else root.",
     ),
     Setting("host", "The address that the API listens on."),
-    Setting("port", "The port that the API listens on.", 0),
+    Setting("port", "The port that the API listens on.", 0, 65535),
     Setting(
         "url",
         "Where the command line finds a server. Empty: where the server of the data folder answers; where no folder is"
@@ -148,7 +150,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("kafka_bootstrap", "Kafka brokers, as host:port,host:port. Empty: the log is a table in PostgreSQL."),
     Setting("kafka_topic", "The topic that is the log. Dead letters go to the one of this name with `.dead` behind."),
     Setting("kafka_replicas", "Replicas of a topic that is made. 0: three, or as many as there are brokers."),
-    Setting("kafka_retention_h", "Hours that Kafka keeps an entry of a topic that is made.", 1),
+    Setting("kafka_retention_h", "Hours that Kafka keeps an entry of a topic that is made.", 1, CENTURY_D * 24),
     Setting("kafka_security_protocol", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."),
     Setting("kafka_sasl_mechanism", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, where the protocol is with SASL."),
     Setting("kafka_sasl_username", "The user name for SASL."),
@@ -159,8 +161,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("redis_url", "Redis or Valkey, as a URL, for several API processes. Empty: one API process, in memory."),
     Setting("redis_prefix", "What the names of keys in Redis begin with; an id of the installation follows."),
     Setting("redis_timeout_ms", "How long Redis is waited for before requests go on without it.", 1),
-    Setting("log_retention_h", "Hours that an applied command stays in the log in PostgreSQL.", 1),
-    Setting("operation_retention_d", "Days that an operation can be asked for.", 1),
+    Setting("log_retention_h", "Hours that an applied command stays in the log in PostgreSQL.", 1, CENTURY_D * 24),
+    Setting("operation_retention_d", "Days that an operation can be asked for.", 1, CENTURY_D),
     Setting("pending_writes_max", "Writes that may wait for the writer before new ones are answered 503.", 1),
     Setting(
         "lag_slow", "Commands that the writer may be behind on a partition before writes to it are slowed. 0: any."
@@ -242,6 +244,8 @@ def to_value(setting: Setting, given: str | int) -> str | int:
         raise StartError(f"{setting.variable} is {given!r}; it must be a whole number.") from None
     if number < setting.minimum:
         raise StartError(f"{setting.variable} is {number}; it must be at least {setting.minimum}.")
+    if number > setting.maximum:
+        raise StartError(f"{setting.variable} is {number}; it must be at most {setting.maximum}.")
     return number
 
 

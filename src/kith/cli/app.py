@@ -34,6 +34,7 @@ from kith.engine.installation import make_first
 from kith.engine.keys import new_key_text
 from kith.engine.workspaces import DEFAULT_WORKSPACE
 from kith.errors import KithError, StartError, to_reason
+from kith.processes.checks import check_settings
 from kith.processes.identity import leave_root
 from kith.processes.logs import configure_logs
 from kith.processes.supervise import check_port, raise_when_stopped
@@ -112,6 +113,7 @@ def start(
     if context.invoked_subcommand in PARTS:
         settings = load_settings()
         configure_logs(settings.log_level)
+        check_settings(settings)
         leave_root(settings)
 
 
@@ -120,6 +122,7 @@ def serve(host: Host = None, port: Port = None, data: Data = None) -> None:
     """Start everything: PostgreSQL in the data folder (or KITH_DATABASE_URL), the API, the writer, the worker."""
     settings = load_settings(host=host, port=port, data=data)
     configure_logs(settings.log_level)
+    check_settings(settings)
     supervise(settings)
 
 

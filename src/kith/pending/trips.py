@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from redis.asyncio import Redis
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
@@ -26,6 +27,17 @@ class Unreachable(Exception):
     """Redis does not answer, or did not within its time. What was asked of it may have happened."""
 
 
+def check_url(url: str) -> None:
+    """Raise StartError for what is no URL of a Redis."""
+    try:
+        parse_url(url)
+    except ValueError:
+        raise StartError(
+            "KITH_REDIS_URL is no URL of a Redis; one begins with redis://, rediss:// or unix://, as in"
+            " redis://127.0.0.1:6379/0."
+        ) from None
+
+
 class _Call(NamedTuple):
     script: str
     keys: Sequence[str]
@@ -42,17 +54,15 @@ class Trips:
 
     def __init__(self, url: str, timeout_ms: int) -> None:
         self._timeout_s = timeout_ms / 1000
-        try:
-            self._client = Redis.from_url(
-                url,
-                protocol=2,
-                retry=Retry(NoBackoff(), 0),
-                socket_timeout=self._timeout_s,
-                socket_connect_timeout=self._timeout_s,
-                client_name="kith",
-            )
-        except ValueError as error:
-            raise StartError(f"KITH_REDIS_URL is no URL of a Redis: {error}") from None
+        check_url(url)
+        self._client = Redis.from_url(
+            url,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=self._timeout_s,
+            socket_connect_timeout=self._timeout_s,
+            client_name="kith",
+        )
         self._digests: dict[str, str] = {}
         self._waiting: list[_Call] = []
         self._running: asyncio.Task[None] | None = None

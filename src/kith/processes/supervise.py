@@ -248,8 +248,6 @@ def check_port(host: str, port: int) -> int:
                 # Two may be bound with the option above; only one can listen.
                 listener.listen()
                 return int(listener.getsockname()[1])
-        except OverflowError:
-            raise StartError(f"{port} is no port; choose one below 65536 with --port.") from None
         except socket.gaierror as error:
             raise StartError(f"{host!r} is no address of this machine ({error.strerror}); see --host.") from None
         except OSError as error:
