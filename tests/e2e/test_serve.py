@@ -318,6 +318,6 @@ def test_a_database_of_the_users_own_is_used_instead(data: Path, database_url: s
     other = data.parent / "other"
     other.mkdir()
     with serving(other, database_url=database_url, user=str(os.geteuid())) as again:
-        assert "has keys already" in again.greeting
+        assert f"has keys already: put its admin key into {again.data / 'admin.key'}" in again.greeting
         assert not (again.data / "admin.key").exists()
         assert stop(again) == 0

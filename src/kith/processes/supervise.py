@@ -270,7 +270,8 @@ def prepare(settings: Settings, data: Path) -> str:
     if not asyncio.run(prepare_database(settings, text)):
         if is_new:
             path.unlink()
-        return f"This database has keys already, and {path} is not one of them: `kith keys create` makes another."
+        wrong = f"put its admin key into {path}" if is_new else f"{path} is none of them"
+        return f"This database has keys already: {wrong}, or `kith keys create --workspace default` makes another."
     if not is_new:
         return f"The admin key is in {path}"
     return "\n".join(
