@@ -69,11 +69,14 @@ def demo(
 ) -> None:
     """Fill a workspace with made-up people, companies, activities, tags, properties and lists, through the log.
 
-    It needs a server that runs, and Faker, which comes with `pip install 'kith-crm[demo]'`. Where commands are
-    rejected it says why and ends with 1: mend the reason and run it again, and it makes what is missing.
+    It needs a server that runs, and Faker: `make setup` in a checkout, else `pip install faker` beside Kith. Quotas are
+    not checked. Where commands are rejected it says why and ends with 1: mend the reason and run it again, and it makes
+    what is missing.
     """
     if find_spec("faker") is None:
-        raise StartError("The made-up people need Faker: pip install 'kith-crm[demo]', or `make setup` in a checkout.")
+        raise StartError(
+            "The made-up people need Faker: `make setup` in a checkout, else `pip install faker` beside Kith."
+        )
     settings = load_settings(data=data)
     with typer.progressbar(length=contacts, label=f"Filling {workspace}", file=sys.stderr) as bar:
         try:
