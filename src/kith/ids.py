@@ -41,6 +41,11 @@ def parse_id(text: str) -> tuple[str, uuid.UUID] | None:
         return None
 
 
+def is_number(text: str) -> bool:
+    """Whether the text names a record by its number, which may have zeros in front."""
+    return text.isascii() and text.isdecimal() and len(text) <= NUMBER_DIGITS_MAX
+
+
 def time_of(identifier: uuid.UUID) -> datetime | None:
     """The time in a UUIDv7, to the millisecond; None for the others, and where no clock can have said so."""
     if identifier.version != 7:

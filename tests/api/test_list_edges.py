@@ -178,3 +178,32 @@ async def test_a_window_that_takes_too_long_is_made_smaller(
 def test_windows_grow_while_they_are_quick_and_shrink_when_they_are_not() -> None:
     assert [evaluation.size_window(size, 0.01) for size in (1, 100, 19_000, 20_000)] == [4, 400, 20_000, 20_000]
     assert [evaluation.size_window(size, 9.0) for size in (1, 100, 20_000)] == [1, 25, 5000]
+
+
+async def test_a_number_is_never_taken_for_one_like_it(client: httpx2.AsyncClient, drain: Drain) -> None:
+    for n in range(12):
+        assert (await client.post("/crm/lists", json={"name": f"l{n}", "entityType": "CONTACT"})).status_code == 202
+    await client.post("/crm/lists", json={"name": "110", "entityType": "CONTACT"})
+    await drain()
+    for number, meant in (("112", None), ("0", None), ("110", "13")):
+        refused = await client.post("/crm/query", json={"entity": "contact", "where": f"lists has any ({number})"})
+        assert refused.json()["error"]["details"].get("suggestion") == meant, number
+
+
+async def test_zeros_in_front_of_a_number_mean_nothing(client: httpx2.AsyncClient, drain: Drain) -> None:
+    await client.post("/crm/contacts", json={"name": "Ada"})
+    await client.post("/crm/lists", json={"name": "x", "entityType": "CONTACT"})
+    await drain()
+    added = await client.post("/crm/lists/01/members", json={"entityIds": ["001"]})
+    assert added.status_code == 202, added.text
+    await drain()
+    assert (await client.get("/crm/contacts/01")).json()["data"]["id"] == 1
+    for where in ("lists has any (01)", "lists has any ('001')", "id = 01"):
+        found = (await client.post("/crm/query", json={"entity": "contact", "where": where})).json()["data"]
+        assert [row["id"] for row in found] == [1], where
+
+
+async def test_an_entity_that_is_none_is_refused_with_the_one_that_was_meant(client: httpx2.AsyncClient) -> None:
+    for asked in ("contacts", ["company", "contacts"]):
+        refused = await client.post("/crm/query", json={"entity": asked})
+        assert refused.status_code == 400 and "Did you mean 'contact'?" in refused.json()["error"]["message"]

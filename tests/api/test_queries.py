@@ -430,6 +430,7 @@ async def test_a_tag_or_a_list_that_is_not_there_is_refused_with_the_one_that_wa
     filled: httpx2.AsyncClient,
 ) -> None:
     """In every notation, with its place, within relations and behind negations too."""
+    tag = (await filled.get("/crm/tags")).json()["data"][0]
     cases: list[tuple[Json, str, Any]] = [
         ({"where": "tags has none (vips)"}, "vip", {"position": 15, "length": 4}),
         (
@@ -438,6 +439,7 @@ async def test_a_tag_or_a_list_that_is_not_there_is_refused_with_the_one_that_wa
             {"position": 56, "length": 2},
         ),
         ({"where": "lists has any (99)"}, None, {"position": 15, "length": 2}),
+        ({"where": f"tags has any ({tag['externalId']})"}, "vip", {"position": 14, "length": 30}),
         ({"filter": {"field": "tags", "operator": "contains", "value": "Vipp"}}, "vip", {"path": "filter.value"}),
         (
             {"filter": {"logic": "AND", "conditions": [{"type": "list", "operator": "has_any", "value": [1, 2e1]}]}},
@@ -453,6 +455,7 @@ async def test_a_tag_or_a_list_that_is_not_there_is_refused_with_the_one_that_wa
         assert error["details"].items() >= place.items(), (asked, error)
         assert error["details"].get("suggestion") == meant, asked
         assert "is in this workspace." in error["message"]
+        assert ("by its key" in error["message"]) == ("tag_" in str(asked))
         if "filter" in asked:
             made = {"name": "x", "entityType": "CONTACT", "isDynamic": True, "filterCriteria": asked["filter"]}
             assert (await filled.post("/crm/lists", json=made)).json()["error"]["code"] == "INVALID_VALUE"

@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 
 from kith.cql.ast import Activities, Comparison, Condition, Related, conjoin, disjoin, negate
 from kith.cql.catalogue import Field
-from kith.cql.literals import read_value, to_form
+from kith.cql.literals import is_trimmed, read_value, to_form
 from kith.cql.moments import make_relative
 from kith.cql.predicate import Row, make_row
 from kith.cql.vocabulary import OPERATORS, Vocabulary
@@ -90,7 +90,7 @@ def make_values(field: Field, vocabulary: Vocabulary) -> st.SearchStrategy[Any]:
     """Values as the typed tree has them, in their one form."""
     if field.options:
         return st.sampled_from(field.options)
-    said = texts.filter(bool)
+    said = texts.filter(str.strip if is_trimmed(field) else bool)
     raw = {"TEXT": said, "EMAIL": said, "NUMBER": numbers, "BOOLEAN": st.booleans(), "SET": members}
     return raw.get(field.kind, moments).map(lambda value: _in_one_form(field, value, vocabulary))
 

@@ -34,6 +34,7 @@ MAPPED = (*MAPPABLE["contact"], "properties.p_text", "properties.shoes", "proper
         (COMPANY, "name", "company, companyName, organization"),
         (COMPANY, "website", "url, websit"),
         (COMPANY, None, "owner, mail, email, country, city, type, rate"),
+        (("l1", "10", "1100"), None, "0, 11, 110"),
         (SORTS, None, "lastName, firstName, surname, id, phone, stage"),
         (SORTS, "createdAt", "created_at, created, creatdAt"),
         (("sortBy", "sortOrder"), "sortBy", "order, sort, sortby"),

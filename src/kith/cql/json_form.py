@@ -44,14 +44,15 @@ def read_json(document: Any, path: str = "filter", *, is_stored: bool = False) -
 
     Raises QUERY_SYNTAX, INVALID_REQUEST, OPERATOR_NOT_ALLOWED, INVALID_VALUE, QUERY_TOO_COMPLEX.
     """
-    reader = _Reader()
+    reader = _Reader(is_stored=is_stored)
     if is_stored and document.get("conditions") == [] and document.get("logic") == "AND" and not document.get("not"):
         return Syntax(None, "", NAMES_OF_OPERATORS, is_stored)
     return Syntax(reader.read(document, path), "", NAMES_OF_OPERATORS, is_stored)
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, *, is_stored: bool) -> None:
+        self.is_stored = is_stored
         self.builder = Builder()
         self.in_relation = False
         # How many conditions at least are still to come: what bounds the depth of groups in groups.
@@ -181,6 +182,10 @@ class _Reader:
     def _read_value(self, value: Any, path: str) -> Literal:
         if value is None:
             raise self.builder.refuse_null("is_null", path)
+        return self._read_counted(value, path)
+
+    def _read_counted(self, value: Any, path: str) -> Literal:
+        """A value of a count of activities. No activity is without a type: null is refused as any other wrong value."""
         if isinstance(value, Mapping | list):
             raise refuse("INVALID_VALUE", f"{name_value(value)} is no value to compare with.", path)
         if isinstance(value, str) and len(value) > TEXT_CHARACTERS_MAX:
@@ -191,10 +196,13 @@ class _Reader:
         types: tuple[Literal, ...] = ()
         kinds = document.get("activityType")
         if isinstance(kinds, list):
+            if not kinds and not self.is_stored:
+                message = "activityType is an empty list. Leave it out to count activities of all types."
+                raise refuse("INVALID_VALUE", message, f"{path}.activityType")
             self.builder.check_list(len(kinds), f"{path}.activityType")
-            types = tuple(self._read_value(kind, f"{path}.activityType[{at}]") for at, kind in enumerate(kinds))
+            types = tuple(self._read_counted(kind, f"{path}.activityType[{at}]") for at, kind in enumerate(kinds))
         elif kinds is not None:
-            types = (self._read_value(kinds, f"{path}.activityType"),)
+            types = (self._read_counted(kinds, f"{path}.activityType"),)
         operator, negated = self._read_operator(document, path)
         self._check_present(document, "value", path)
         return ActivityCount(
@@ -202,10 +210,10 @@ class _Reader:
             operator,
             negated,
             f"{path}.operator",
-            self._read_value(document["value"], f"{path}.value"),
+            self._read_counted(document["value"], f"{path}.value"),
             types,
             *(
-                self._read_value(document[key], f"{path}.{key}") if document.get(key) is not None else None
+                self._read_counted(document[key], f"{path}.{key}") if document.get(key) is not None else None
                 for key in ("module", "since", "before")
             ),
         )

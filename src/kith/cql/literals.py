@@ -11,6 +11,7 @@ from kith.cql.ast import Moment, Scalar
 from kith.cql.catalogue import Field, Kind
 from kith.cql.faults import list_names, show, suggest
 from kith.cql.moments import EXAMPLE, read_moment
+from kith.ids import is_number
 from kith.model.companies import normalise_domain
 from kith.model.hosts import cut_host, to_idna, to_letters
 from kith.model.text import compose, fold_case, is_foldable
@@ -54,9 +55,14 @@ def to_form(field: Field, text: str, *, whole: bool) -> str:
         return _to_email(text, whole=whole)
     if field.form == "domain":
         return _to_domain(text, whole=whole)
-    if whole and field.kind == "TEXT" and (field.form or not field.name.startswith(("properties.", "link."))):
-        return text.strip() or text
-    return text
+    return text.strip() or text if whole and is_trimmed(field) else text
+
+
+def is_trimmed(field: Field) -> bool:
+    """Whether its texts are stored without space around them, so that none is blank."""
+    if field.kind != "TEXT":
+        return field.kind == "EMAIL"
+    return bool(field.form) or not field.name.startswith(("properties.", "link."))
 
 
 def _to_email(text: str, *, whole: bool) -> str:
@@ -192,6 +198,8 @@ def _read_member(field: Field, value: Any, _: tzinfo) -> str:
         return read_option(field.name, field.options, value)
     if field.name == "lists" and not isinstance(value, str) and (number := _find_number(value)) is not None:
         value = write_number(number)
+    if field.name == "lists" and isinstance(value, str) and is_number(value.strip()):
+        value = str(int(value))
     if not isinstance(value, str) or not value.strip():
         what = "the key of a tag, such as vip" if field.name == "tags" else "the number or the external id of a list"
         raise WrongValue(f"{show(value)} is none of the {field.name}: it takes {what}.")

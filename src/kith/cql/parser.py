@@ -197,17 +197,18 @@ class _Parser:
         self._expect("AND", "between the two values of BETWEEN")
         return value, self._read_value("after BETWEEN … AND")
 
-    def _read_list(self) -> tuple[Literal, ...]:
+    def _read_list(self, *, counted: bool = False) -> tuple[Literal, ...]:
         opened = self._expect("(", "before the values of a list")
-        values = [self._read_value("in the list")]
+        values = [self._read_value("in the list", counted=counted)]
         while (token := self._next()).kind == ",":
-            values.append(self._read_value("in the list"))
+            values.append(self._read_value("in the list", counted=counted))
         if token.kind != ")":
             raise self._refuse_in_list(token, opened)
         self.builder.check_list(len(values), Span(opened.start, token.start + 1 - opened.start))
         return tuple(values)
 
-    def _read_value(self, where: str) -> Literal:
+    def _read_value(self, where: str, *, counted: bool = False) -> Literal:
+        """``counted``: of a count of activities, where null is refused as any other wrong value."""
         token = self._next()
         if token.kind == "string":
             return Literal(self._unquote(token), _place(token))
@@ -224,7 +225,7 @@ class _Parser:
                 expected=("a value",),
                 suggestion=quoted,
             )
-        if token.text.lower() == NULL:
+        if token.text.lower() == NULL and not counted:
             raise self.builder.refuse_null("IS NULL", _place(token), f" The text is quoted: {quote(token.text)}.")
         return Literal(token.text, _place(token))
 
@@ -242,7 +243,7 @@ class _Parser:
         if sign.kind != "sign" or sign.text not in SIGNS:
             raise self._refuse(sign, tuple(SIGNS), "after ACTIVITIES")
         operator, negated = SIGNS[sign.text]
-        count = self._read_value(f"after {sign.text}")
+        count = self._read_value(f"after {sign.text}", counted=True)
         singles = {part: limits[part][0] for part in ("module", "since", "before") if part in limits}
         return ActivityCount(
             _place(name), operator, negated, _place(sign), count, types=limits.get("type", ()), **singles
@@ -258,13 +259,13 @@ class _Parser:
             raise refuse("QUERY_SYNTAX", message, _place(token), self.text)
         if part == "type" and self.tokens[self.at].keyword == "IN":
             self.at += 1
-            limits[part] = self._read_list()
+            limits[part] = self._read_list(counted=True)
             return
         if part in ("type", "module"):
             sign = self._next()
             if sign.kind != "sign" or sign.text != "=":
                 raise self._refuse(sign, ("=", "IN") if part == "type" else ("=",), f"after {part}")
-        limits[part] = (self._read_value(f"after {part}"),)
+        limits[part] = (self._read_value(f"after {part}", counted=True),)
 
     def _next(self) -> Token:
         token = self.tokens[self.at]

@@ -23,7 +23,17 @@ from kith.cql.ast import (
 )
 from kith.cql.catalogue import Field
 from kith.cql.faults import Place, list_names, refuse, refuse_size, show, suggest
-from kith.cql.literals import WrongValue, check_unit, needs_idna, read_count, read_moment_of, read_option, read_value
+from kith.cql.literals import (
+    WHOLE,
+    WrongValue,
+    check_unit,
+    is_trimmed,
+    needs_idna,
+    read_count,
+    read_moment_of,
+    read_option,
+    read_value,
+)
 from kith.cql.syntax import (
     CONTAINED_CHARACTERS_MAX,
     IDNA_VALUES_MAX,
@@ -132,9 +142,11 @@ class _Resolver:
         return Comparison(field.name, operator, value)  # type: ignore[arg-type]
 
     def _read(self, literal: Literal, field: Field, zone: tzinfo, operator: str) -> Any:
-        if literal.value == "" and not self.is_stored:
+        blank = isinstance(literal.value, str) and not literal.value.strip()
+        if blank and not self.is_stored and (literal.value == "" or (operator in WHOLE and is_trimmed(field))):
             spelling = self.spellings["is_null", False]
-            message = f"An empty text is no value of {field.name}. For records without a value use {spelling}."
+            what = "An empty text" if literal.value == "" else "A text of nothing but space"
+            message = f"{what} is no value of {field.name}. For records without a value use {spelling}."
             raise refuse("INVALID_VALUE", message, literal.place, self.text, suggestion=spelling)
         try:
             if field.kind in ("DATE", "DATETIME") and not self.is_stored:
@@ -199,6 +211,8 @@ def refuse_member(syntax: Syntax, vocabulary: Vocabulary, name: str, member: str
     """INVALID_VALUE for the key of a tag, or the id of a list, that nothing has. ``name`` is tags or lists."""
     place = _find_member(syntax.root, vocabulary, name, member)
     hint = f" Did you mean {meant}?" if meant is not None else ""
+    if name == "tags" and (meant is None or member.startswith("tag_")):
+        hint = f" A filter names a tag by its key.{hint}"
     message = f"No {name.removesuffix('s')} {show(member)} is in this workspace.{hint}"
     return refuse("INVALID_VALUE", message, place if place is not None else "", syntax.text, suggestion=meant)
 
@@ -222,6 +236,12 @@ def _find_member(node: Node | None, vocabulary: Vocabulary, name: str, member: s
 def refuse_field(name: str, place: Place, text: str, vocabulary: Vocabulary, way: str = "") -> Exception:
     """UNKNOWN_FIELD. ``way`` is what leads to the vocabulary, such as ``company.``."""
     noun = vocabulary.noun
+    if holders := [one for one in vocabulary.parts if name in one.names]:
+        message = f"Only {holders[0].noun} have {show(name)}."
+        if len(holders) > 1:
+            message = f"{show(name)} is one field on {holders[0].noun} and another on {holders[1].noun}."
+        message += f" A query of {noun} names what both have: ask for {holders[0].noun} alone, or leave it out."
+        return refuse("UNKNOWN_FIELD", message, place, text)
     first, dot, key = name.partition(".")
     if name in vocabulary.archived:
         message = f"The property {show(name)} of {noun} is archived; restore it to filter by it."

@@ -82,6 +82,7 @@ class Vocabulary(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     ``fields`` by canonical name; ``names`` also by bare key of a property; ``archived`` are names of properties that no
     filter may use. ``relations`` lead to the vocabulary of the other side, which has the link's fields too.
     ``only_shown`` are names of what a record shows and no filter may use; ``phones`` the fields that are phone numbers.
+    ``parts`` are the vocabularies of several entities, each by itself.
     """
 
     entities: tuple[EntityName, ...]
@@ -93,6 +94,7 @@ class Vocabulary(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     counts_activities: bool
     only_shown: frozenset[str] = frozenset()
     phones: tuple[Field, ...] = ()
+    parts: tuple["Vocabulary", ...] = ()
 
     @property
     def noun(self) -> str:
@@ -206,6 +208,7 @@ def _share(one: Vocabulary, other: Vocabulary) -> Vocabulary:
         counts_activities=False,
         only_shown=one.only_shown & other.only_shown,
         phones=_list_phones(fields),
+        parts=(*(one.parts or (one,)), other),
     )
 
 

@@ -48,6 +48,8 @@ async def list_page(engine: Engine, workspace: Workspace, entity: Entity, where:
 async def type_ahead(engine: Engine, workspace: Workspace, entity: Entity, q: str, limit: int) -> Page:
     """The best live records for what was typed so far."""
     q = check_search(q, "q")
+    if not q.strip():
+        raise InvalidRequest("q is empty; send what was typed so far.", {"parameter": "q"})
     with Watched(workspace, "typeahead", engine.settings.slow_query_ms, Search(q)):
         return await _type_ahead(engine, workspace, entity, q, limit)
 

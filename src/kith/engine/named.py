@@ -8,7 +8,7 @@ import asyncpg
 from kith.cql.ast import Condition
 from kith.cql.conditions import list_named
 from kith.cql.faults import suggest
-from kith.ids import NUMBER_DIGITS_MAX
+from kith.ids import is_number
 from kith.store.database import Connection
 from kith.store.queries import load_queries
 
@@ -62,8 +62,9 @@ async def find_unknown(
     """The first that is not among those that there are."""
     for key in list_named(where, "tags"):
         if key not in named.tags:
-            keys = await connection.fetch(_TAGS["list_tag_keys"], shard, workspace_id, SUGGESTED_FROM_MAX)
-            return Unknown("tags", key, suggest(key, [row["key"] for row in keys]))
+            rows = await connection.fetch(_TAGS["list_tag_keys"], shard, workspace_id, SUGGESTED_FROM_MAX)
+            keys = {row["external_id"]: row["key"] for row in rows}
+            return Unknown("tags", key, keys.get(key) or suggest(key, keys.values()))
     for name in list_named(where, "lists"):
         if name not in named.lists:
             rows = await connection.fetch(_LISTS["list_list_names"], shard, workspace_id, SUGGESTED_FROM_MAX)
@@ -77,6 +78,6 @@ async def find_lists(
     connection: Connection, shard: int, workspace_id: int, names: Sequence[str]
 ) -> list[asyncpg.Record]:
     """Those that there are, by number or external id: ``id``, ``external_id``, ``is_dynamic``, ``member_count``."""
-    numbers = [int(name) for name in names if name.isascii() and name.isdecimal() and len(name) <= NUMBER_DIGITS_MAX]
+    numbers = [int(name) for name in names if is_number(name)]
     found: list[asyncpg.Record] = await connection.fetch(_LISTS["find_lists"], shard, workspace_id, numbers, names)
     return found

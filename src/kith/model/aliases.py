@@ -33,7 +33,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
         ),
         ("lastactivity lastactivitydate lastcontacted lastcontactedat", ("lastActivityAt",)),
         ("activities activitiescount", ("activityCount",)),
-        ("contacts contactscount", ("contactCount",)),
+        ("contacts contactscount", ("contactCount", "contact")),
         ("label labels tag tagkeys", ("tags",)),
         ("list segments segment audience audienceid", ("lists", "listId")),
         ("customfields customproperties custom attributes metadata property", ("properties",)),
@@ -79,6 +79,8 @@ def find_meant(name: str, known: Iterable[str]) -> str | None:
         return None
     if (same := next((one for one in names if _to_plain(one) == plain), None)) is not None:
         return same
+    if plain.isdecimal():
+        return None  # another number is another thing
     head, dot, tail = name.rpartition(".")
     if dot and (inside := [one.removeprefix(head + dot) for one in names if one.startswith(head + dot)]):
         meant = find_meant(tail, inside)

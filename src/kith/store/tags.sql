@@ -67,7 +67,7 @@ CROSS JOIN LATERAL (
 ON CONFLICT DO NOTHING;
 
 -- name: list_tag_keys
-SELECT key FROM tags WHERE shard = $1 AND workspace_id = $2 ORDER BY key LIMIT $3;
+SELECT key, external_id FROM tags WHERE shard = $1 AND workspace_id = $2 ORDER BY key LIMIT $3;
 
 -- name: find_tag_ids
 SELECT id, key, contact_count + company_count AS member_count FROM tags WHERE shard = $1 AND workspace_id = $2 AND key = ANY ($3::text[]);

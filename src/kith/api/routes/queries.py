@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from kith.api import shapes
+from kith.api.body_faults import suggest
 from kith.api.calls import ReadCall
 from kith.api.queries import Count
 from kith.api.responses import Answer, deprecate, make_data_answer, make_page_answer
@@ -220,7 +221,8 @@ def read_entities(given: str | list[str] | UnsetType) -> tuple[EntityName, ...]:
     for name in names:
         if name not in ENTITIES:
             raise InvalidRequest(
-                f"entity is {name[:40]!r}; it must be one of: {', '.join(ENTITIES)}.", {"parameter": "entity"}
+                f"entity is {name[:40]!r}; it must be one of: {', '.join(ENTITIES)}.{suggest(name, ENTITIES)}",
+                {"parameter": "entity"},
             )
     return tuple(dict.fromkeys(names))  # type: ignore[arg-type]
 
