@@ -277,6 +277,23 @@ async def test_a_mailchimp_hook_with_another_secret_is_refused(desk: Desk) -> No
     assert refused.status_code == 401
 
 
+@pytest.mark.parametrize("is_applied", [False, True])
+@pytest.mark.parametrize("owner", ["LATEST", "THEIRS"])
+async def test_the_later_of_two_deliveries_of_one_second_counts_and_one_that_comes_again_does_not(
+    desk: Desk, owner: str, is_applied: bool
+) -> None:
+    await desk.connect({**MAILCHIMP, "settings": {"listId": "abc", "ownership": {"givenName": owner}}})
+    desk.clock.advance(2)
+    told = [{"__email": "a@example.com", "data[merges][FNAME]": name} for name in ("Augusta", "Annabella", "Byron")]
+    for form, taken in ((told[0], 1), (told[1], 1), (told[1], 0), (told[0], 0), (told[2], 1), (told[1], 0)):
+        assert (await desk.tell_mailchimp(type="profile", **form)).json() == {"taken": taken}
+        if is_applied:
+            await desk.kit.drain()
+    assert (await desk.get_contact())["givenName"] == "Byron"
+    desk.clock.advance(2)
+    assert (await desk.tell_mailchimp(type="profile", **told[0])).json() == {"taken": 1}
+
+
 async def test_who_was_deleted_at_mailchimp_and_subscribes_again_is_sent_there_again(desk: Desk) -> None:
     await desk.connect(MAILCHIMP)
     await desk.tell_mailchimp(type="unsubscribe", __action="delete", __email="a@example.com")

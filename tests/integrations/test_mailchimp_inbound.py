@@ -217,9 +217,6 @@ def test_settings_have_defaults_for_all_but_the_audience() -> None:
         ({"listId": LIST, "status": "subscribed"}, "status"),
         ({"listId": LIST, "statusIfNew": "cleaned"}, "statusIfNew"),
         ({"listId": LIST, "fields": {"company": {}}}, "company"),
-        ({"listId": LIST, "fields": {"contact": {"email": "much_too_long"}}}, "fields.contact"),
-        ({"listId": LIST, "fields": {"contact": {"plan": "PLAN"}}}, "No field 'plan' on contacts"),
-        ({"listId": LIST, "fields": {"contact": {"name": "FNAME"}}}, "FNAME would be filled from givenName, name"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(chosen: dict[str, Any], message: str) -> None:

@@ -5,7 +5,9 @@ last changed here (from the events). The contact's ``updated_at`` would not do: 
 delivery moves it, and the second would look older.
 """
 
-from datetime import UTC, datetime
+import hashlib
+from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -16,14 +18,22 @@ from kith.model.commands import PATHS
 from kith.model.workspaces import Workspace
 from kith.store.queries import load_queries
 
+TOLD_MAX = 20
 _SQL = load_queries("sync")
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
-    """The provider's last change of a field: when (milliseconds since 1970), and the operation that took it, if any."""
+    """The provider's last change of a field: when (milliseconds since 1970), and the operation that took it, if any.
+
+    ``told``: digests of the values that were told of that moment, as a delivery may come again.
+    """
 
     at: int
     operation: str | None = None
+    told: tuple[str, ...] = ()
+
+    def has_told(self, value: Any, at: datetime) -> bool:
+        return to_milliseconds(at) == self.at and _digest(value) in self.told
 
 
 class FieldTimes:
@@ -41,26 +51,35 @@ class FieldTimes:
         document = await self._engine.database.fetchval(_SQL["find_heard"], *self._integration.key, number)
         return msgspec.json.decode(document, type=dict[str, Heard]) if document else {}
 
-    async def save_heard(self, number: int | None, field: str, at: datetime, operation: str | None) -> None:
+    async def save_heard(
+        self, number: int | None, field: str, value: Any, at: datetime, operation: str | None = None
+    ) -> None:
+        """Without an operation, the value was there already: who wrote it, and a later time, stay."""
         if number is None:
             return
-        document = msgspec.json.encode({field: Heard(at=to_milliseconds(at), operation=operation)}).decode()
+        known = (await self.load_heard(number)).get(field)
+        moment = to_milliseconds(at)
+        if known is not None and known.at > moment:
+            return
+        before = known.told if known is not None and known.at == moment else ()
+        told = (*before, _digest(value))[-TOLD_MAX:]
+        heard = Heard(at=moment, operation=operation or (known.operation if known is not None else None), told=told)
+        document = msgspec.json.encode({field: heard}).decode()
         await self._engine.database.execute(_SQL["save_heard"], *self._integration.key, number, document)
 
-    async def find_changed_at(self, external_id: str, field: str, heard: Heard | None) -> datetime | None:
-        """When the field last changed here by an applied update; None where no update has changed it.
+    async def is_later(
+        self, external_id: str, field: str, heard: Heard | None, at: datetime, made_at: datetime
+    ) -> bool:
+        """Whether a change there, not older than the one that is ``heard``, came after the last applied one here.
 
-        A change that came from this provider counts from when it happened there.
+        Of two changes there at the same time the one that is told later counts.
         """
         shard, workspace_id = self._workspace.shard, self._workspace.id
         resource = f"{PATHS['contact']}{external_id}"
         row = await self._engine.database.fetchrow(_SQL["find_last_change"], shard, workspace_id, resource, field)
         if row is None:
-            return None
-        if heard is not None and row["operation_id"] == heard.operation:
-            return datetime.fromtimestamp(heard.at / 1000, UTC)
-        at: datetime = row["at"]
-        return at
+            return at > made_at
+        return (heard is not None and row["operation_id"] == heard.operation) or bool(at > row["at"])
 
     async def is_pending(self, operation: str | None) -> bool:
         """Whether the operation is accepted and not yet applied."""
@@ -68,6 +87,10 @@ class FieldTimes:
             return False
         found = await find_operation(self._engine, self._workspace, operation)
         return found is not None and found.status == "PENDING"
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(str(value).encode()).hexdigest()[:16]
 
 
 def to_milliseconds(at: datetime) -> int:

@@ -138,7 +138,7 @@ class Intake:
         value = await self._read(ours, self._to_ours(change.field, change.value))
         if same(read_value(contact, ours), value) or await self._is_as_sent(contact, change):
             if not self._scanning and self._get_owner(ours) != "OURS":
-                await self._hear(contact, ours, change.at, None)
+                await self._times.save_heard(contact.id, ours, value, change.at)
             return False
         return await self._settle(contact, ours, value, change.at)
 
@@ -177,32 +177,30 @@ class Intake:
         moved = await self._engine.database.fetchval(_SQL["move_link"], *key, change.new)
         if contact.email == change.new.lower() or (change.old is None and moved is None):
             if change.old is not None and self._get_owner("email") != "OURS":
-                await self._hear(contact, "email", change.at, None)
+                await self._times.save_heard(contact.id, "email", change.new, change.at)
             return False
         return await self._settle(contact, "email", change.new, change.at)
 
     async def _settle(self, contact: _Contact, ours: str, value: Any, at: datetime) -> bool:
         """Take their value or send ours over it, by who owns the field; whether theirs was taken.
 
-        A change that is older than one of the same field that was taken before is ignored.
+        A change that is older than one of the same field that was taken before is ignored, and so is one that was told
+        before. A scan tells how things stand, so that it may tell a value again.
         """
         owner = self._get_owner(ours)
         heard = (await self._times.load_heard(contact.id)).get(ours) if owner != "OURS" else None
-        if heard is not None and to_milliseconds(at) < heard.at:
+        if heard is not None and (to_milliseconds(at) < heard.at or (not self._scanning and heard.has_told(value, at))):
             return False
         if owner == "OURS" or (owner == "LATEST" and not await self._is_later(contact, ours, heard, at)):
             await self._send_again(contact)
             return False
         operation = await self._write(contact, ours, value)
         if operation is not None:
-            await self._hear(contact, ours, at, operation)
+            await self._times.save_heard(contact.id, ours, value, at, operation)
         return operation is not None
 
     def _get_owner(self, ours: str) -> Owner:
         return self._owners.get(ours, "OURS")
-
-    async def _hear(self, contact: _Contact, ours: str, at: datetime, operation: str | None) -> None:
-        await self._times.save_heard(contact.id, ours, at, operation)
 
     async def _is_later(self, contact: _Contact, ours: str, heard: Heard | None, at: datetime) -> bool:
         """Whether they changed the field after it last changed here, pending writes included."""
@@ -212,8 +210,7 @@ class Intake:
         known = committed if isinstance(committed, Contact) else None
         if known is None or read_field(known, ours) != read_value(contact, ours):
             return heard is not None and await self._times.is_pending(heard.operation)
-        changed_at = await self._times.find_changed_at(contact.external_id, ours, heard)
-        return at > (changed_at or contact.created_at)
+        return await self._times.is_later(contact.external_id, ours, heard, at, contact.created_at)
 
     async def _write(self, contact: _Contact, ours: str, value: Any) -> str | None:
         """The id of the operation; None where such a field cannot be written."""
