@@ -9,6 +9,7 @@ import httpx2
 import msgspec
 import pytest
 
+from kith.api import pace
 from kith.clock import FixedClock
 from kith.integrations import hooks
 from kith.integrations.outbox import Outbox, StoredLink
@@ -239,6 +240,18 @@ async def test_a_stranger_cannot_tell_which_integrations_there_are(desk: Desk, m
     await send(made.json()["data"]["webhookPath"])
     assert len(answers) == 1
     assert len(compared) == 6
+
+
+async def test_refused_deliveries_are_so_many_a_second_and_signed_ones_do_not_wait_for_them(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "BYTES_PER_S", 1)
+    await desk.connect(HUBSPOT)
+    assert (await desk.tell_hubspot(change("phone", "+12025550199"), secret="x")).status_code == 401
+    for path in (desk.path, "/hooks/1/int_x", "/hooks/999999/int_x"):
+        refused = await desk.client.post(path, content=b"[]")
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+    assert (await desk.tell_hubspot(change("phone", "+12025550199"))).json() == {"taken": 1}
 
 
 async def test_what_is_no_delivery_is_a_clear_error(desk: Desk) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kith.api import pace
 from kith.api.requests import (
     PREFERENCE,
     find_correlation_id,
@@ -243,3 +244,18 @@ async def test_whoever_waits_for_a_body_can_be_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await reading
     assert ended.is_set()
+
+
+async def test_a_body_that_is_not_read_at_its_pace_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "BYTES_PER_S", 1)
+    waiting = [b"x" * pace.FREE_BYTES, b"x", b"x", b"never read"]
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": waiting.pop(0), "more_body": len(waiting) > 0}
+
+    everyones = pace.Pace()
+    await everyones.take(3)
+    with pytest.raises(Exposed, match="Too many deliveries") as caught:
+        await read_body(receive, {}, 1_000_000, 10_000, everyones)
+    assert (caught.value.code, caught.value.headers["Connection"]) == ("SERVICE_UNAVAILABLE", "close")
+    assert waiting == [b"x", b"never read"]

@@ -18,6 +18,7 @@ from kith.api.cors import make_cors_headers, make_options_answer, read_origins
 from kith.api.kept import KeptAnswer
 from kith.api.limits import Limiter, make_limit_headers, make_limit_refusal
 from kith.api.metrics import count_request
+from kith.api.pace import REFUSAL_BYTES, Pace
 from kith.api.requests import (
     Disconnected,
     Receive,
@@ -88,7 +89,7 @@ def build_app(engine: Engine) -> App:
     limiter = Limiter(engine.clock, engine.counts)
     logs_answers = engine.settings.log_level == "debug"
     origins = read_origins(engine.settings.cors_origins)
-    turns, unsent = Turns(), Unsent()
+    turns, unsent, pace = Turns(), Unsent(), Pace()
     kept = {entry.path: KeptAnswer(engine.settings.status_cache_ms) for entry in TABLE if entry.kept}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,7 +101,7 @@ def build_app(engine: Engine) -> App:
             if exchange.method == "OPTIONS":
                 answer = make_options_answer(exchange.headers, router.list_methods(exchange.path, scope), origins)
             else:
-                answer = await answer_request(engine, router, limiter, turns, unsent, exchange, receive, kept)
+                answer = await answer_request(engine, router, limiter, turns, unsent, pace, exchange, receive, kept)
         except Exposed as error:
             answer = make_error_answer(error)
         except Disconnected:
@@ -135,6 +136,7 @@ async def answer_request(
     limiter: Limiter,
     turns: Turns,
     unsent: Unsent,
+    pace: Pace,
     exchange: Exchange,
     receive: Receive,
     kept: Mapping[str, KeptAnswer],
@@ -145,7 +147,7 @@ async def answer_request(
     route, values = router.get_route(exchange.method, exchange.path, scope.get("raw_path") or exchange.path.encode())
     exchange.route = route
     if route.call is HookCall:
-        return await route.handler(await make_hook_call(engine, exchange, receive), *values)
+        return await answer_hook(engine, pace, exchange, receive, route, values)
     if caller is None:
         open_call = OpenCall(engine, exchange.headers)
         if route.kept:
@@ -199,13 +201,20 @@ async def answer_caller(
     return answer
 
 
-async def make_hook_call(engine: Engine, exchange: Exchange, receive: Receive) -> HookCall:
+async def answer_hook(
+    engine: Engine, pace: Pace, exchange: Exchange, receive: Receive, route: Route, values: Sequence[Any]
+) -> Answer:
+    """Answer a request that a signature lets in. A refusal waits for its turn, whatever its reason."""
     settings, scope = engine.settings, exchange.scope
-    body = await read_body(receive, exchange.headers, settings.body_bytes_max, settings.body_timeout_ms)
+    body = await read_body(receive, exchange.headers, settings.body_bytes_max, settings.body_timeout_ms, pace)
     path = (scope.get("raw_path") or exchange.path.encode()).decode("latin-1")
     query = scope["query_string"].decode("latin-1")
     target = f"{path}?{query}" if query else path
-    return HookCall(engine, exchange.headers, exchange.method, target, body)
+    try:
+        return await route.handler(HookCall(engine, exchange.headers, exchange.method, target, body), *values)
+    except Exposed:
+        await pace.take(REFUSAL_BYTES + len(body))
+        raise
 
 
 async def admit(engine: Engine, limiter: Limiter, exchange: Exchange) -> Caller:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from kith.api.pace import FREE_BYTES, Pace
 from kith.errors import Exposed, InvalidRequest
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -58,15 +59,18 @@ def check_headers(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], has_
                 raise InvalidRequest(f"{shown}: is there {names[name]} times. Send it once.", {"header": shown})
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], bytes_max: int, timeout_ms: int) -> bytes:
+async def read_body(
+    receive: Receive, headers: Mapping[bytes, bytes], bytes_max: int, timeout_ms: int, pace: Pace | None = None
+) -> bytes:
     """The whole body. Raises 413 as soon as it is known to be larger than ``bytes_max``, 408 after the timeout.
 
     Nearly every body has arrived with its head. A timer costs as much as reading it, so one is set only for a wait.
+    ``pace`` is that of what is read beyond ``FREE_BYTES``.
     """
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and (len(declared) > 18 or int(declared) > bytes_max):
         raise make_too_large(bytes_max)
-    reading = read_parts(receive, bytes_max)
+    reading = read_parts(receive, bytes_max, pace)
     try:
         waits_for = reading.send(None)
     except StopIteration as done:
@@ -92,7 +96,7 @@ def finish(begun: Coroutine[Any, Any, bytes], waits_for: Any) -> Generator[Any, 
     return body
 
 
-async def read_parts(receive: Receive, bytes_max: int) -> bytes:
+async def read_parts(receive: Receive, bytes_max: int, pace: Pace | None) -> bytes:
     parts = []
     size = 0
     while True:
@@ -106,6 +110,8 @@ async def read_parts(receive: Receive, bytes_max: int) -> bytes:
         parts.append(part)
         if not message.get("more_body"):
             return parts[0] if len(parts) == 1 else b"".join(parts)
+        if pace is not None and size > FREE_BYTES:
+            await pace.take(len(part))
 
 
 def make_too_large(bytes_max: int) -> Exposed:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 import structlog
 
+from kith.aside import compute
 from kith.engine.context import Engine
 from kith.errors import Exposed, InvalidId, InvalidRequest, NotFound
 from kith.integrations.accounts import Integration, get_integration
@@ -53,7 +54,7 @@ async def take_delivery(engine: Engine, workspace_number: str, integration_id: s
     one = await find_integration(engine, workspace, integration_id)
     secret = find_secret(engine, one)
     provider = one.provider if one is not None else guess_provider(delivery)
-    is_signed = verify(engine, secret or NO_SECRET, provider, delivery)
+    is_signed = await compute(len(delivery.body), verify, engine, secret or NO_SECRET, provider, delivery)
     if not is_signed or workspace is None or one is None or not secret:
         raise Exposed("INVALID_SIGNATURE", REFUSAL)
     return await Intake(engine, workspace, one).take(list_changes(one, delivery.body))
