@@ -181,7 +181,8 @@ def test_quotas_are_shown_and_changed(terminal: Terminal) -> None:
     assert quotas["tagsPerRecord"]["used"] is None
     changed = ("--quota", "lists=200", "--quota", "bytes=20GB", "--quota", "contacts=none", "--quota", "tags=5")
     terminal.run("workspaces", "set", "acme", *changed)
-    terminal.run("workspaces", "set", "acme", "--quota", "tags=default")
+    told = terminal.run("workspaces", "set", "acme", "--quota", "tags=default")
+    assert told == terminal.run("workspaces", "show", "acme"), "a change shows what it has changed"
     quotas = {one["quota"]: one for one in terminal.run("workspaces", "show", "acme")["quotas"]}
     set_to = {name: one["limit"] for name, one in quotas.items() if one["source"] == "set"}
     assert set_to == {"lists": 200, "bytes": 20 * 2**30, "contacts": None}
@@ -484,6 +485,7 @@ def test_psql_opens_the_embedded_database_as_kiths_role(serve: Served) -> None:
     asked = ("-Atc", "SELECT current_user, current_database()")
     assert run_kith("psql", "--data", str(serve.data), *asked).stdout == "kith_app|kith\n"
     assert run_kith("psql", "--superuser", *asked, data=str(serve.data)).stdout == "kith|postgres\n"
+    assert "2" in run_kith("psql", "SELECT 1 + 1", data=str(serve.data)).stdout
     refused = run_kith("psql", "--superuser", *asked, database_url="postgresql:///kith")
     assert (refused.returncode, "KITH_DATABASE_URL is set" in refused.stderr) == (1, True)
 

@@ -21,7 +21,8 @@ def add_commands(app: typer.Typer) -> None:
 
 def psql(
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="Arguments of psql, such as -c 'SELECT 1'.", show_default=False)
+        list[str] | None,
+        typer.Argument(help="A statement, such as 'SELECT 1', or options of psql.", show_default=False),
     ] = None,
     superuser: Annotated[
         bool, typer.Option("--superuser", help="As the superuser of the embedded server, on its database postgres.")
@@ -39,4 +40,8 @@ def psql(
     address, password = split_password(url)
     environment = to_environment(settings) | ({"PGPASSWORD": password} if password else {})
     program = (to_bin_dir(settings) or find_binaries(None)) / "psql"
-    os.execve(program, ["psql", f"--dbname={address}", *(arguments or [])], environment)  # noqa: S606 - no shell
+    given = arguments or []
+    if given and not given[0].startswith("-"):
+        # psql would take it for the name of a database.
+        given = ["-c", *given]
+    os.execve(program, ["psql", f"--dbname={address}", *given], environment)  # noqa: S606 - no shell

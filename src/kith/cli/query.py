@@ -34,7 +34,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def query(
-    where: Annotated[str, typer.Option("--where", "-w", help="A filter, such as `status = ACTIVE`.")] = "",
+    where: Annotated[str, typer.Option("--where", help="A filter, such as `status = ACTIVE`.")] = "",
     entity: EntityOption = "contact",
     search: Annotated[str | None, typer.Option(help="Words to search for.")] = None,
     sort: Annotated[str | None, typer.Option(help="Such as createdAt:desc; three fields at most.")] = None,

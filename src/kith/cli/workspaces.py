@@ -1,6 +1,7 @@
 """``kith workspaces``: the tenants of an installation."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import typer
@@ -74,14 +75,12 @@ def change(
     given = {one: limit for one, limit in quotas.items() if limit != DEFAULT}
     defaults = quotas.keys() - given.keys()
     strict = None if strict_properties is None else strict_properties == "on"
-    workspace = run_connected(
-        load_settings(data=data),
-        lambda connection: change_workspace(connection, name, timezone, strict, given, defaults),
-    )
-    if as_json:
-        print_json(to_row(workspace))
-    else:
-        print_table([to_row(workspace)], "")
+
+    async def work(connection: Connection) -> tuple[Workspace, dict[str, int]]:
+        workspace = await change_workspace(connection, name, timezone, strict, given, defaults)
+        return workspace, (await load_usage(connection, workspace))[1]
+
+    print_workspace(*run_connected(load_settings(data=data), work), as_json)
 
 
 @app.command()
@@ -92,7 +91,10 @@ def show(name: Name, data: Data = None, as_json: AsJson = False) -> None:
         workspace = await get_workspace(connection, name)
         return workspace, (await load_usage(connection, workspace))[1]
 
-    workspace, used = run_connected(load_settings(data=data), work)
+    print_workspace(*run_connected(load_settings(data=data), work), as_json)
+
+
+def print_workspace(workspace: Workspace, used: Mapping[str, int], as_json: bool) -> None:
     quotas = [to_quota(workspace, quota, used.get(quota)) for quota in QUOTAS]
     if as_json:
         print_json({**to_row(workspace), "quotas": quotas})
