@@ -9,8 +9,14 @@ from kith.api.responses import Answer, Header
 from kith.errors import StartError
 
 MAX_AGE_S = 600
-REQUEST_HEADERS = b"authorization, content-type, idempotency-key, if-match, prefer, x-api-key, x-read-after"
-EXPOSED_HEADERS = b"content-location, etag, location, operation-location, retry-after, x-correlation-id, x-kith-checks"
+REQUEST_HEADERS = (
+    b"authorization, content-type, idempotency-key, if-match, prefer, x-api-key, x-correlation-id, x-read-after"
+)
+EXPOSED_HEADERS = (
+    b"content-location, etag, idempotent-replayed, location, operation-location, preference-applied, ratelimit,"
+    b" ratelimit-policy, retry-after, x-correlation-id, x-kith-checks, x-ratelimit-limit, x-ratelimit-remaining,"
+    b" x-ratelimit-reset"
+)
 VARY: Header = (b"vary", b"Origin")
 
 
