@@ -201,12 +201,24 @@ async def test_common_names_of_fields_are_suggested_wherever_a_field_is_named(cl
     assert {fault["field"]: fault["message"] for fault in fields} == {
         "company": "is not a field here. Link a company with POST /crm/contacts/{id}/companies.",
         "tags": "is not a field here. Tag it with POST /crm/contacts/{id}/tags.",
-        "owner": "is not a field here.",
-        "middleName": "is not a field here.",
+        "owner": 'is not a field here. One of your own goes into properties: {"properties": {…}}.',
+        "middleName": 'is not a field here. One of your own goes into properties: {"properties": {…}}.',
     }
     for more in ({"where": "surname = x"}, {"sort": "surname:asc"}, {"select": ["surname"]}):
         error = (await client.post("/crm/query", json={"entity": "contact"} | more)).json()["error"]
         assert (error["code"], error["details"]["suggestion"]) == ("UNKNOWN_FIELD", "familyName"), more
+    for query, way_out in (
+        ("email=a@example.com", "GET /crm/contacts/{email}"),
+        ("zzz=1", "POST /crm/query filters by any field"),
+    ):
+        error = (await client.get(f"/crm/contacts?{query}")).json()["error"]
+        assert way_out in error["message"], error
+    for sort, meant in (("name desc", "name:desc"), ("email:asc, name  DESC", "name:desc")):
+        error = (await client.post("/crm/query", json={"entity": "contact", "sort": sort})).json()["error"]
+        assert (error["code"], error["details"]["suggestion"]) == ("QUERY_SYNTAX", meant), sort
+    made = {"name": "x", "entityType": "CONTACT", "isDynamic": True, "filterCriteria": {"where": "name = x"}}
+    error = (await client.post("/crm/lists", json=made)).json()["error"]
+    assert '"explain": true' in error["message"], error
     for query, meant in (("pageSize=5", "limit"), ("sortBy=created_at", "createdAt"), ("order=asc", "sortOrder")):
         error = (await client.get(f"/crm/contacts?{query}")).json()["error"]
         assert f"Did you mean '{meant}'?" in error["message"], error

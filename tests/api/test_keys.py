@@ -45,6 +45,22 @@ async def test_what_is_no_key_is_no_key(kit: Kit, headers: dict[str, str]) -> No
         assert read_error(await stranger.get("/crm/contacts", headers=headers)) == (401, "UNAUTHORIZED")
 
 
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"X-API-Key": MADE_UP[:-1]}, "it has 51 characters, and a key has 52"),
+        ({"Authorization": f"Bearer {MADE_UP}x"}, "it has 53 characters, and a key has 52"),
+        ({"X-API-Key": f"Bearer {MADE_UP}"}, "X-API-Key takes the key alone"),
+        ({"X-API-Key": MADE_UP[:-1] + "!"}, "letters, digits, - and _ only"),
+        ({"X-API-Key": "pat-eu1"}, "keys begin with kith_srv_"),
+    ],
+)
+async def test_what_is_wrong_with_the_form_of_a_key_is_told(kit: Kit, headers: dict[str, str], reason: str) -> None:
+    async with kit.open_client() as stranger:
+        message = (await stranger.get("/crm/contacts", headers=headers)).json()["error"]["message"]
+    assert reason in message and MADE_UP[9:30] not in message
+
+
 @pytest.mark.parametrize("key", [MADE_UP, "x", "kith_srv_", MADE_UP + "a", "kith_abc_" + "a" * 43, "\x7f", "é"])
 async def test_a_key_that_nobody_made_is_invalid(kit: Kit, key: str) -> None:
     async with kit.open_client() as stranger:

@@ -119,6 +119,7 @@ async def test_a_segment_whose_list_is_deleted_archives_nobody_and_is_a_problem(
         ({"listId": 1}, 422, "segment.listId"),
         ({"where": "stage = CUSTOMER"}, 400, None),
         ({"were": "status = ACTIVE"}, 422, "segment.were"),
+        ({"filter": "status = ACTIVE"}, 422, "segment.filter"),
     ],
 )
 async def test_a_segment_that_cannot_be_is_refused_by_name(
@@ -131,3 +132,9 @@ async def test_a_segment_that_cannot_be_is_refused_by_name(
     assert refused.status_code == status, refused.text
     if field is not None:
         assert refused.json()["error"]["details"]["fields"][0]["field"] == field
+    await shop.connect("HUBSPOT", CUSTOMERS)
+    [held] = (await shop.client.get("/crm/integrations")).json()["data"]
+    refused = await shop.client.patch(f"/crm/integrations/{held['id']}", json={"segment": segment})
+    assert refused.status_code == status, "nor does a change take it"
+    if field == "segment.filter":
+        assert "Fields are where, listId." in refused.json()["error"]["message"]

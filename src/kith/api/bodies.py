@@ -189,7 +189,8 @@ def find_faults(tree: dict[str, Any], shape: type[msgspec.Struct], has_bad_value
             yield from faults
         elif name not in known:
             unknown += 1
-            hint = (find_elsewhere(name, shape) or suggest(name, known)) if unknown <= SUGGESTIONS_MAX else ""
+            own = ' One of your own goes into properties: {"properties": {…}}.' if "properties" in known else ""
+            hint = (find_elsewhere(name, shape) or suggest(name, known) or own) if unknown <= SUGGESTIONS_MAX else ""
             yield to_printable(name), f"is not a field here.{hint}"
         else:
             try:

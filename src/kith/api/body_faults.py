@@ -53,8 +53,13 @@ def explain(error: str, value: Any, expected: Any) -> tuple[str, str]:
         wanted = " or ".join(WORDS.get(word, word) for word in types.group(1).split(" | "))
         return place, f"must be {wanted}, not {WORDS.get(types.group(2), types.group(2))}."
     if member := MEMBER.match(error):
-        message = "is needed." if member.group(1) == "missing required" else "is not a field here."
-        return f"{place}.{to_printable(member.group(2))}", message
+        name = member.group(2)
+        message = "is needed."
+        if member.group(1) != "missing required":
+            known = list_members(expected, place)
+            hint = suggest(name, known) or (f" Fields are {', '.join(known)}." if known else "")
+            message = f"is not a field here.{hint}"
+        return f"{place}.{to_printable(name)}", message
     found, options = follow(value, expected, place)
     if options and isinstance(found, str):
         return place, f"'{to_printable(found)}' is not one of {', '.join(options)}.{suggest(found, options)}"
@@ -70,6 +75,15 @@ def follow(value: Any, expected: Any, place: str) -> tuple[Any, tuple[str, ...]]
             return None, ()
         info, value = below, value[name] if name else value[int(index)]
     return value, list_options(info)
+
+
+def list_members(expected: Any, place: str) -> tuple[str, ...]:
+    """The names of the fields of the object at a place inside a field."""
+    info: inspect.Type | None = inspect.type_info(expected)
+    for name, _ in STEP.findall(place)[1:]:
+        info = find_below(info, name) if info is not None else None
+    kinds = list_kinds(info) if info is not None else ()
+    return tuple(field.encode_name for kind in kinds if isinstance(kind, inspect.StructType) for field in kind.fields)
 
 
 def list_kinds(info: inspect.Type) -> tuple[inspect.Type, ...]:

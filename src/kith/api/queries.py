@@ -12,6 +12,11 @@ from kith.engine.listing import SEARCH_CHARACTERS_MAX
 from kith.errors import InvalidRequest
 
 Count = Literal["default", "exact", "none"]
+# What names one record stands in the path.
+IN_PATHS = {
+    "email": " GET /crm/contacts/{email} finds one, POST /crm/query many.",
+    "domain": " GET /crm/companies/{domain} finds one, POST /crm/query many.",
+}
 PARAMETERS_MAX = 100
 DIGITS_MAX = 18
 
@@ -124,7 +129,9 @@ def parse_query(raw: bytes, parameters: Mapping[str, Parameter]) -> dict[str, st
     for name, text in pairs:
         if name not in parameters:
             taking = [known for known, parameter in parameters.items() if text in parameter.options]
-            hint = suggest(name, taking) or suggest(name, parameters)
+            hint = IN_PATHS.get(name) or suggest(name, taking) or suggest(name, parameters)
+            if not hint and "cursor" in parameters:
+                hint = " POST /crm/query filters by any field."
             raise make_refusal(to_printable(name), f"is not a parameter here.{hint}")
         if name in given:
             raise make_refusal(name, "is there twice.")

@@ -4,6 +4,7 @@ The router, the documentation and the tests all read this one table.
 """
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal, get_type_hints
@@ -55,6 +56,8 @@ TABLE: list[Route] = []
 NEVER_IDS = frozenset(("batch", "bulk", "count", "export", "filter", "import", "query", "search", "upsert"))
 # Letters are a name; an id has one of these.
 ID_SIGNS = "0123456789_@."
+# What paths of other APIs have in front, or behind /crm.
+FOREIGN = re.compile(r"api|rest|public|v[0-9]+(\.[0-9]+)?", re.IGNORECASE)
 SUGGESTED_CHARACTERS_MAX = 200
 NEAR = 0.66
 
@@ -197,12 +200,14 @@ class Router:
     def _make_not_found(self, path: str) -> NotFound:
         meant = self._suggest(path) if len(path) <= SUGGESTED_CHARACTERS_MAX else None
         if meant is None or meant == path:
-            return NotFound(f"There is no path {path[:200]}.")
+            return NotFound(f"There is no path {path[:200]}. GET /docs shows all that there are.")
         return NotFound(f"There is no path {path}. Did you mean {meant}?", details={"suggestion": meant})
 
     def _suggest(self, path: str) -> str | None:
         """The path that was probably meant: without a trailing slash, with /crm in front, or with other names."""
         parts = [part for part in path.split("/") if part]
+        while len(parts) > 1 and FOREIGN.fullmatch(parts[parts[0] == "crm"]):
+            del parts[parts[0] == "crm"]
         if parts and parts[0] != "crm":
             known = self._follow(["crm", *parts]) if len(parts) > 1 or not self._follow(parts) else None
             if known is not None:

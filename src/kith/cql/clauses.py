@@ -111,6 +111,12 @@ def _resolve_sort_text(text: str, vocabulary: Vocabulary) -> tuple[Sort, ...]:
         name, colon, direction = part.rpartition(":") if part.strip() not in vocabulary.names else (part, "", "")
         if not colon:
             name, direction = part, "asc"
+        if not colon and name.strip() not in vocabulary.names:
+            meant, space, word = name.strip().rpartition(" ")
+            if space and word.lower() in DIRECTIONS:
+                suggestion = f"{meant.strip()}:{word.lower()}"
+                message = f"The direction follows a colon. Did you mean {suggestion!r}?"
+                raise refuse("QUERY_SYNTAX", message, Span(start, len(part)), text, suggestion=suggestion)
         place = Span(start + len(name) - len(name.lstrip()), len(name.strip()))
         direction_place = Span(start + len(name) + len(colon), len(part) - len(name) - len(colon))
         sorts.append(_make_sort(name.strip(), direction.strip(), vocabulary, sorts, (place, direction_place), text))

@@ -106,6 +106,11 @@ class _Reader:
             if key not in _KEYS[kind]:
                 meant = suggest(key, _KEYS[kind])
                 hint = f" Did you mean {meant!r}?" if meant else f" It has {', '.join(_KEYS[kind])}."
+                if key in ("where", "filter", "query"):
+                    hint = (
+                        " A filter as text has a JSON form: send it to POST /crm/query as where, with"
+                        ' "explain": true, and take ast from the answer.'
+                    )
                 message = f"A condition of type {kind} has no {show(key)}.{hint}"
                 raise refuse("QUERY_SYNTAX", message, f"{path}.{key[:64]}", expected=_KEYS[kind], suggestion=meant)
 

@@ -42,10 +42,15 @@ class _List(msgspec.Struct, rename="camel"):
     entity_type: str
 
 
-async def make_segment(engine: Engine, request: WriteRequest, name: str, given: SegmentInput) -> Segment:
-    """Raises Validation, NotFound, and the refusals of CQL. With ``where``, it makes a dynamic list."""
+def check_segment(given: SegmentInput) -> None:
+    """Raise Validation unless it has a filter or a list, and not both."""
     if (given.where is UNSET) == (given.list_id is UNSET):
         raise Validation([("segment", 'takes either "where", a CQL filter, or "listId", a list\'s id.')])
+
+
+async def make_segment(engine: Engine, request: WriteRequest, name: str, given: SegmentInput) -> Segment:
+    """Raises Validation, NotFound, and the refusals of CQL. With ``where``, it makes a dynamic list."""
+    check_segment(given)
     if given.list_id is not UNSET:
         try:
             found = await get_list(engine, request.workspace, str(given.list_id))
@@ -70,6 +75,8 @@ async def change_segment(
     engine: Engine, request: WriteRequest, name: str, held: Segment | None, given: SegmentInput | None
 ) -> Segment | None:
     """The segment in place of the one that is held. A filter takes the place of a filter in the same list."""
+    if given is not None:
+        check_segment(given)
     if held is not None and held.where is not None and given is not None and given.where is not UNSET:
         criteria = await _read_where(engine, request, given.where)
         await update_list(engine, _for_list(request), held.list, ListPatch(filter_criteria=criteria))
