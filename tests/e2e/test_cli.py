@@ -314,6 +314,8 @@ def test_wrong_use_is_explained_in_plain_words(run_here: RunHere, arguments: str
         ),
         ({"url": "127.0.0.1:1"}, "it must begin with http:// or https://."),
         ({"url": "http://127.0.0.1:1", "key": "\u00e9"}, "KITH_KEY is no API key: it has characters"),
+        ({"url": "http://127.0.0.1:1", "key": "kith\r_srv"}, "KITH_KEY is no API key: it has characters"),
+        ({"url": "http://127.0.0.1:1", "key": " kith_srv_x\r"}, "No server answers at"),
     ],
 )
 def test_a_query_without_a_server_says_why_in_plain_words(variables: dict[str, str], message: str) -> None:

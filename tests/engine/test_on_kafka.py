@@ -4,12 +4,17 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
+from kith.cli.app import initialise
 from kith.cli.show import load_status
 from kith.clock import SystemClock
 from kith.engine.apply import Writer
-from kith.errors import BrokenLog, ConflictingWriter
+from kith.engine.log_move import move_log
+from kith.engine.replay import replay_check
+from kith.errors import BrokenLog, ConflictingWriter, StartError
 from kith.log.kafka import KafkaLog
+from kith.log.kafka_topic import make_options
 from kith.log.opening import open_log
 from tests.engine.acts import Acts
 from tests.kafka import Broker
@@ -29,6 +34,24 @@ async def test_the_status_tells_how_far_the_log_in_kafka_is_applied(database_url
         assert (status["lag"], max(shard["head"] for shard in status["shards"])) == (3, 3)
         await kit.drain()
         assert (await load_status(connection, settings))["lag"] == 0
+
+
+async def test_commands_that_only_look_make_no_topic(database_url: str, kafka: Broker) -> None:
+    settings = kafka.make_settings(SETTINGS)
+    with pytest.raises(StartError, match=f"Kafka has no topic {settings.kafka_topic}. Set KITH_KAFKA_TOPIC"):
+        await replay_check(database_url, settings)
+    with pytest.raises(StartError, match="Kafka has no topic"):
+        await move_log(database_url, settings, False, print)
+    async with connect(database_url) as connection:
+        with pytest.raises(StartError, match="Kafka has no topic"):
+            await load_status(connection, settings)
+        await connection.execute("UPDATE installation SET log = 'kafka:other'")
+    with pytest.raises(StartError, match="The log of this installation is in Kafka, topic other"):
+        await initialise(settings, database_url)
+    admin = AIOKafkaAdminClient(**make_options(settings))
+    await admin.start()
+    assert [name for name in await admin.list_topics() if name.startswith(settings.kafka_topic)] == []
+    await admin.close()
 
 
 async def test_a_topic_that_was_made_anew_stops_the_writer_before_anything_is_passed_over(

@@ -42,6 +42,7 @@ from kith.processes.supervise import serve as supervise
 from kith.settings import Settings, find_unknown, load_settings
 from kith.store.data_folder import get_database_url
 from kith.store.database import Database, connect
+from kith.store.log_place import check_place, load_place
 from kith.store.migrate import migrate
 
 app = typer.Typer(
@@ -159,6 +160,8 @@ async def prepare_log(settings: Settings, url: str) -> None:
 
         database = await Database.open(url, settings, "worker", connections_max=2)
         try:
+            async with database.acquire() as connection:
+                check_place(await load_place(connection), settings)
             await prepare_topics(settings, (await load_installation(database)).partitions)
         finally:
             await database.close()

@@ -46,16 +46,21 @@ def find_server(data: str | None) -> Settings:
 
 def find_key(settings: Settings) -> str:
     """KITH_KEY, else the admin key of the data folder. Raises StartError where there is neither."""
-    if settings.key:
-        if not (settings.key.isascii() and settings.key.isprintable()):
-            raise StartError("KITH_KEY is no API key: it has characters that no key has. Copy the key again.")
-        return settings.key
+    if key := settings.key.strip():
+        return check_key("KITH_KEY", key)
     kept = Path(settings.data) / ADMIN_KEY
     if (text := read_secret(kept, "the admin key")) is None:
         raise StartError(
             f"There is no API key: set KITH_KEY, or run this where the data folder is ({kept} is not there)."
         )
-    return text
+    return check_key(str(kept), text)
+
+
+def check_key(name: str, key: str) -> str:
+    """The key, if a header may hold it. It is never shown."""
+    if not (key.isascii() and key.isprintable()):
+        raise StartError(f"{name} is no API key: it has characters that no key has. Copy the key again.")
+    return key
 
 
 def ask(settings: Settings, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:

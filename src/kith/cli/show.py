@@ -93,7 +93,7 @@ async def load_status(connection: Connection, settings: Settings) -> dict[str, A
 async def load_kafka_heads(settings: Settings, bases: dict[int, int]) -> dict[int, int]:
     from kith.log.kafka import KafkaLog  # noqa: PLC0415 - a client of Kafka; other commands start faster without it
 
-    log = await KafkaLog.open(settings, len(bases), bases)
+    log = await KafkaLog.open(settings, len(bases), bases, False)
     try:
         return await log.load_heads()
     finally:

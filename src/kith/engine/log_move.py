@@ -117,7 +117,7 @@ async def _move_to_table(connection: Connection, url: str, settings: Settings, p
     if place not in (None, to_place(settings)):
         raise StartError(f"The log is {describe(str(place))}. Set KITH_KAFKA_TOPIC to it.")
     bases = await load_bases(connection)
-    log = await KafkaLog.open(settings, len(bases), bases)
+    log = await KafkaLog.open(settings, len(bases), bases, False)
 
     async def move() -> None:
         cursors = {row["shard"]: row["position"] for row in await connection.fetch(_LOG["load_cursors"])}

@@ -114,7 +114,7 @@ async def _replay(source: Connection, scratch_url: str, settings: Settings) -> R
     partitions = await source.fetchval(_LOG["load_installation"])
     if not settings.kafka_bootstrap:
         return await _replay_log(source, scratch_url, settings, partitions, None)
-    kafka = await KafkaLog.open(settings, partitions, await load_bases(source))
+    kafka = await KafkaLog.open(settings, partitions, await load_bases(source), False)
     try:
         return await _replay_log(source, scratch_url, settings, partitions, kafka)
     finally:

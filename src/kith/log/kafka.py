@@ -57,9 +57,11 @@ class KafkaLog:
         self._discarding: set[asyncio.Task[None]] = set()
 
     @classmethod
-    async def open(cls, settings: Settings, partitions: int, bases: Mapping[int, int] | None = None) -> "KafkaLog":
-        """Makes the topic where it is missing. Raises NotYet where no broker answers, StartError."""
-        await prepare_topics(settings, partitions)
+    async def open(
+        cls, settings: Settings, partitions: int, bases: Mapping[int, int] | None = None, makes: bool = True
+    ) -> "KafkaLog":
+        """``makes``: the topic, where it is missing. Raises NotYet where no broker answers, StartError."""
+        await prepare_topics(settings, partitions, makes)
         log = cls(settings, partitions, bases)
         log._asking = log._make_consumer()
         try:

@@ -71,12 +71,17 @@ def make_ssl_context(settings: Settings) -> ssl.SSLContext:
     return context
 
 
-async def prepare_topics(settings: Settings, partitions: int) -> None:
-    """Makes what is missing. Raises NotYet where no broker answers, StartError where the topic is another's."""
+async def prepare_topics(settings: Settings, partitions: int, makes: bool = True) -> None:
+    """``makes``: what is missing. Raises NotYet where no broker answers, StartError for a topic that does not fit."""
     admin = AIOKafkaAdminClient(**make_options(settings), request_timeout_ms=OPEN_TIMEOUT_MS)
     try:
         await admin.start()
-        await _make_missing(admin, settings, partitions)
+        if not makes and not await _count_partitions(admin, settings.kafka_topic):
+            raise StartError(
+                f"Kafka has no topic {settings.kafka_topic}. Set KITH_KAFKA_TOPIC to the topic of this installation;"
+                " `kith init` and `kith serve` make the topic of a new one."
+            )
+        await _make_missing(admin, settings, partitions, makes)
     except (KafkaError, OSError) as error:
         hint = "Is KITH_KAFKA_BOOTSTRAP right?"
         if settings.kafka_security_protocol.upper() != "PLAINTEXT":
@@ -88,7 +93,7 @@ async def prepare_topics(settings: Settings, partitions: int) -> None:
         await admin.close()
 
 
-async def _make_missing(admin: AIOKafkaAdminClient, settings: Settings, partitions: int) -> None:
+async def _make_missing(admin: AIOKafkaAdminClient, settings: Settings, partitions: int, makes: bool) -> None:
     brokers = len((await admin.describe_cluster())["brokers"])
     replicas = settings.kafka_replicas or min(REPLICAS, brokers)
     configs = {
@@ -101,7 +106,7 @@ async def _make_missing(admin: AIOKafkaAdminClient, settings: Settings, partitio
     }
     for name in (settings.kafka_topic, to_dead_topic(settings)):
         found = await _count_partitions(admin, name)
-        if found == 0:
+        if found == 0 and makes:
             made = await admin.create_topics([NewTopic(name, partitions, replicas, topic_configs=configs)])
             for topic, code, *more in made.topic_errors:
                 if code not in (0, _EXISTS):
