@@ -55,7 +55,8 @@ error: it stands beside the `data` of a record whose create is accepted and not 
 
 
 CLI_PAGE = """
-Every command takes `--help`; those that answer something take `--json`. They work beside a running server: they
+In a checkout the command is `.venv/bin/kith`. Every command takes `--help`; those that answer something take
+`--json`. They work beside a running server: they
 find its database through `KITH_DATABASE_URL`, else through the data folder (`--data`, or `KITH_DATA`). Exit status:
 0 done, 1 refused or failed (one line on standard error says why), 2 used wrongly. `kith --install-completion` sets
 up completion by tab.

@@ -49,6 +49,7 @@ def test_what_the_page_of_integrations_shows_is_what_happens(tmp_path: Path) -> 
             hold_against(step, run_step(shell, script))
             # Whoever types is slower than the worker; a test is not.
             asyncio.run(wait_until_sent(served))
+    assert {path.name for path in tmp_path.iterdir()} == {served.data.name, served.log.name}, "the page leaves files"
 
 
 @contextmanager
