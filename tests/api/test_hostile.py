@@ -172,13 +172,13 @@ async def test_a_hostile_path_is_refused(client: httpx2.AsyncClient, path: str) 
 
 
 @pytest.mark.parametrize(
-    "search", ["%", "_", "'", '"', "\\", "a' OR '1'='1", ":*", "&|!()", "<->", "😀", "\u202e", "a" * 500, "İ", "ß", " "]
+    "search", ["%", "_", "'", '"', "\\", "a' OR '1'='1", ":*", "&|!()", "<->", "😀", "\u202e", "a" * 500, "İ", "ß"]
 )
 async def test_a_search_is_only_ever_text(client: httpx2.AsyncClient, drain: Drain, search: str) -> None:
     await client.post("/crm/contacts", json={"name": "Alice"})
     await drain()
     listed = await client.get("/crm/contacts", params={"search": search})
     assert listed.status_code == 200, listed.text
-    assert len(listed.json()["data"]) == (1 if not search.strip() else 0) or search in ("%", "_", "'", '"', "\\")
+    assert len(listed.json()["data"]) == 0 or search in ("%", "_", "'", '"', "\\")
     typed = await client.get("/crm/contacts/search", params={"q": search})
     assert typed.status_code == 200, typed.text

@@ -194,7 +194,8 @@ def test_an_email_is_found_by_either_form_of_its_domain(typed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["www.acme.example", "https://acme.example", "HTTP://www.acme.ex", "acme.example/about?a=b"]
+    "typed",
+    ["www.acme.example", "https://acme.example", "HTTP://www.acme.ex", "acme.example/about?a=b", "acme.example:8080"],
 )
 def test_a_web_address_finds_its_domain(typed: str) -> None:
     assert finds(typed, make_contact(email="max@acme.example"))

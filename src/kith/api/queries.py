@@ -10,6 +10,7 @@ from msgspec import Meta, inspect
 from kith.api.body_faults import suggest, to_printable
 from kith.engine.listing import SEARCH_CHARACTERS_MAX
 from kith.errors import InvalidRequest
+from kith.model.forms import NAME_PATTERN
 
 Count = Literal["default", "exact", "none"]
 # What names one record stands in the path.
@@ -57,10 +58,9 @@ class SearchQuery(msgspec.Struct, rename="camel", kw_only=True):
     q: Annotated[
         str,
         Meta(
-            min_length=1,
             description="What was typed so far.",
             examples=["alice"],
-            extra_json_schema={"maxLength": SEARCH_CHARACTERS_MAX},
+            extra_json_schema={"minLength": 1, "maxLength": SEARCH_CHARACTERS_MAX, "pattern": NAME_PATTERN},
         ),
     ]
     limit: Annotated[int, Meta(ge=1, le=100, description="Results at most.")] = 20

@@ -2,13 +2,13 @@
 
 import re
 
-_PATH = re.compile(r"[/?#]")
+_PORT_OR_PATH = re.compile(r":[0-9]|[/?#]")
 
 
 def cut_host(text: str) -> str:
     """Of a URL, or of its beginning, the host, without ``www.`` in front."""
     host = text.partition("//")[2] or text
-    host = _PATH.split(host, maxsplit=1)[0] or host
+    host = _PORT_OR_PATH.split(host, maxsplit=1)[0] or host
     while host.lower().startswith("www.") and len(host) > len("www."):
         host = host[4:]
     return host
