@@ -304,7 +304,7 @@ def test_a_broken_key_file_is_one_line(data: Path, name: str, database_url: str)
         assert (data / name).read_bytes() == broken
     asked = {"admin.key": "query", "secrets.key": "secrets rotate"}[name].split()
     (data / name).write_bytes(b"\xff\xfe\x00")
-    ran = run_kith(*asked, "--data", str(data), database_url=database_url)
+    ran = run_kith(*asked, "--data", str(data), database_url=database_url, url="http://127.0.0.1:1")
     assert (ran.returncode, len(ran.stderr.splitlines())) == (1, 1)
     assert f"{data / name} cannot be used" in ran.stderr
 

@@ -5,6 +5,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 from structlog.testing import capture_logs
 
+from kith.engine import apply
+from kith.engine.dead_letters import get_dead_letters, retry_dead_letters
+from kith.engine.replay import replay_check
 from kith.model.commands import (
     Command,
     CreateCompany,
@@ -16,6 +19,7 @@ from kith.model.commands import (
     LogActivity,
 )
 from tests.engine.acts import Acts, to_id
+from tests.kit import Kit
 
 Drain = Callable[[], Awaitable[None]]
 MAKING: dict[str, list[Command]] = {
@@ -84,3 +88,24 @@ async def test_a_deleted_contact_keeps_its_external_id(acts: Acts, drain: Drain)
     await acts.append(taken)
     await drain()
     assert (await acts.get_operation(taken.operation_id)).to_error().code == "EXTERNAL_ID_EXISTS"
+
+
+async def test_one_that_was_set_aside_for_it_ends_rejected_when_it_is_retried(
+    own_kit: Kit, own_acts: Acts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an earlier version did. Applied again from the start, it is set aside there again."""
+    first, second = (own_acts.make_envelope(one) for one in MAKING["list"])
+    await own_acts.append(first)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(apply, "is_taken_id", lambda _: False)
+        await own_kit.drain()
+        await own_acts.append(second)
+        await own_kit.drain()
+    assert (await own_acts.get_operation(second.operation_id)).to_error().code == "INTERNAL"
+    async with own_kit.engine.database.acquire() as connection:
+        letters = await get_dead_letters(connection, [(own_acts.workspace.shard, 2)])
+    [_] = [one async for one in retry_dead_letters(own_kit.engine.log, letters, own_kit.engine.clock.now())]
+    await own_kit.drain()
+    assert (await own_acts.get_operation(second.operation_id)).to_error().code == "EXTERNAL_ID_EXISTS"
+    report = await replay_check(own_kit.url, own_kit.engine.settings)
+    assert report.differences == []
