@@ -52,6 +52,8 @@ def configure_logs(level: str) -> None:
     )
     # The pool tells of every connection that a stopping PostgreSQL cut, with its traceback; whoever asked is told too.
     logging.getLogger("asyncpg").setLevel(logging.ERROR)
+    # The server warns of each request that is no HTTP, or wants another protocol: strangers would fill the disk.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
 
 
