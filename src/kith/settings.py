@@ -119,7 +119,7 @@ SETTINGS: tuple[Setting, ...] = (
         " named and none answers, port 8000 of this machine.",
     ),
     Setting("key", "The API key that the command line sends."),
-    Setting("partitions", "Partitions of the log; fixed when the installation is made.", 1),
+    Setting("partitions", "Partitions of the log, at most 1024; fixed when the installation is made.", 1, 1024),
     Setting("log_level", "debug, info, warning or error."),
     Setting("read_timeout_ms", "A read's longest time in the database, in milliseconds.", 1),
     Setting("write_timeout_ms", "A batch's longest statement, in milliseconds.", 1),

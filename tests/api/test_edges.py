@@ -116,6 +116,7 @@ HOST = (b"host", b"kith.test")
     [
         ((), "Host"),
         ((HOST, HOST), "Host"),
+        *((((b"host", host),), "Host") for host in (b"", b"a, b", b"a@b/../", b"a:b", b"a b", b"[::1", b"\xff")),
         ((HOST, (b"authorization", b"Bearer a"), (b"authorization", b"Bearer b")), "Authorization"),
         ((HOST, (b"x-api-key", b"a"), (b"x-api-key", b"a")), "X-API-Key"),
         ((HOST, (b"idempotency-key", b"a"), (b"idempotency-key", b"b")), "Idempotency-Key"),
@@ -134,6 +135,11 @@ async def test_a_header_that_may_come_once_is_not_chosen_from_two(
 async def test_other_headers_may_come_twice_and_http_1_0_needs_no_host(kit: Kit) -> None:
     assert (await send(kit, HOST, (b"accept", b"a"), (b"accept", b"b"), (b"prefer", b"a"), (b"prefer", b"b")))[0] == 200
     assert (await send(kit, version="1.0"))[0] == 200
+
+
+@pytest.mark.parametrize("host", [b"a.example.com:80", b"my_service:8000", b"127.0.0.1", b"[2001:db8::1]:8000"])
+async def test_a_host_is_a_name_or_an_address_and_a_port(kit: Kit, host: bytes) -> None:
+    assert (await send(kit, (b"host", host)))[0] == 200
 
 
 async def test_the_first_page_leads_on_and_is_json_where_json_is_asked_for(stranger: httpx2.AsyncClient) -> None:

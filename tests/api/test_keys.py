@@ -77,10 +77,21 @@ async def test_a_key_stands_in_either_header(kit: Kit, workspace: Workspace) -> 
         for headers in (
             {"Authorization": f"Bearer {key}"},
             {"Authorization": f"bearer   {key} "},
+            {"Authorization": f"Bearer\t{key}"},
+            {"Authorization": f"Bearer {key}", "X-API-Key": f"{key} "},
             {"X-API-Key": key},
             {"Authorization": "Basic YTpi", "X-API-Key": key},
         ):
             assert (await client.get("/crm/contacts", headers=headers)).status_code == 200
+
+
+async def test_of_two_keys_none_is_chosen(kit: Kit, workspace: Workspace) -> None:
+    key = await kit.make_key(workspace)
+    async with kit.open_client(key) as client:
+        for other in (MADE_UP, await kit.make_key(workspace)):
+            answer = await client.get("/crm/contacts", headers={"X-API-Key": other})
+            assert read_error(answer) == (400, "INVALID_REQUEST")
+            assert other not in answer.text and key not in answer.text
 
 
 async def test_a_key_of_another_kind_is_forbidden(kit: Kit, workspace: Workspace) -> None:

@@ -282,6 +282,7 @@ def age_schema(data: Path) -> None:
     ("settings", "reason"),
     [
         ({"port": "many"}, "KITH_PORT is 'many'"),
+        ({"partitions": "999999999"}, "KITH_PARTITIONS is 999999999; it must be at most 1024."),
         ({"log_level": "loud"}, "KITH_LOG_LEVEL is 'loud'"),
         ({"database_url": "postgresql://nobody@127.0.0.1:1/none"}, "KITH_DATABASE_URL"),
         ({"database_url": "mysql://somewhere"}, "KITH_DATABASE_URL"),
@@ -296,7 +297,10 @@ def test_a_setting_that_cannot_be_used_is_one_line(data: Path, settings: dict[st
 def test_a_broken_key_file_is_one_line(data: Path, name: str, database_url: str) -> None:
     """Nothing is ready before it, and no part is started again and again behind it."""
     data.mkdir()
-    for broken in (b"\xff\xfe\x00", b"no key at all\n"):
+    os.mkfifo(data / name)
+    assert f"{data / name} cannot be used as" in refuse("--data", str(data), "--port", "0", database_url=database_url)
+    (data / name).unlink()
+    for broken in (b"\xff\xfe\x00", b"no key at all\n", b"\n"):
         (data / name).write_bytes(broken)
         line = refuse("--data", str(data), "--port", "0", database_url=database_url)
         assert line.startswith(f"Error: {data / name} cannot be used as ")
@@ -307,6 +311,19 @@ def test_a_broken_key_file_is_one_line(data: Path, name: str, database_url: str)
     ran = run_kith(*asked, "--data", str(data), database_url=database_url, url="http://127.0.0.1:1")
     assert (ran.returncode, len(ran.stderr.splitlines())) == (1, 1)
     assert f"{data / name} cannot be used" in ran.stderr
+
+
+def test_a_damaged_admin_key_is_not_shown(data: Path) -> None:
+    data.mkdir()
+    (data / "admin.key").write_bytes(b"kith_srv_\rx")
+    ran = run_kith("query", data=str(data), url="http://127.0.0.1:1")
+    assert f"{data / 'admin.key'} is no API key" in ran.stderr and "kith_srv_" not in ran.stderr
+
+
+def test_a_folder_in_the_way_of_the_address_is_one_line(data: Path, database_url: str) -> None:
+    (data / "address").mkdir(parents=True)
+    line = refuse("--data", str(data), "--port", "0", database_url=database_url)
+    assert line == f"Error: {data}/address cannot be written (is a directory). Move it and address.new away."
 
 
 def test_a_database_of_the_users_own_is_used_instead(data: Path, database_url: str) -> None:

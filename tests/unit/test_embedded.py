@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -18,7 +18,7 @@ import pytest
 from kith.errors import StartError
 from kith.store import binaries, embedded
 from kith.store.binaries import Account, to_identity
-from kith.store.data_folder import Folder, find_embedded_url, to_socket_folder
+from kith.store.data_folder import Folder, find_address, find_embedded_url, to_socket_folder, write_address
 from kith.store.embedded import EmbeddedPostgres, to_options
 from kith.store.migrate import migrate
 from tests.postgres import connect, to_url
@@ -222,6 +222,22 @@ def test_a_data_folder_that_is_a_file_is_refused(data: Path) -> None:
         EmbeddedPostgres.start(data)
 
 
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_a_log_that_is_no_file_is_one_line(data: Path, make: Callable[[Path], None]) -> None:
+    data.mkdir()
+    make(data / "postgresql.log")
+    with pytest.raises(StartError, match=r"postgresql.log cannot be written \(.+\). Move it away"):
+        EmbeddedPostgres.start(data, durable=False)
+
+
+def test_a_pipe_in_the_place_of_the_address_keeps_nobody_waiting(tmp_path: Path) -> None:
+    for name in ("address", "address.new"):
+        os.mkfifo(tmp_path / name)
+    assert find_address(tmp_path) is None
+    write_address(tmp_path, "http://127.0.0.1:1")
+    assert find_address(tmp_path) == "http://127.0.0.1:1"
+
+
 def test_a_folder_that_is_refused_is_not_left_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(1, "not permitted")
@@ -328,6 +344,12 @@ def test_the_log_of_a_running_server_is_moved_away_when_it_is_large(
         older = tmp_path / "postgresql.log.1"
         assert older.read_bytes().endswith(b"x" * 2000)
         assert older.stat().st_mode & 0o777 == 0o600
+        older.unlink()
+        older.mkdir()
+        with log.open("ab") as more:
+            more.write(b"x" * 2000)
+        server.rotate_log()
+        assert log.stat().st_size >= 2000
     assert b"shut down" in log.read_bytes()  # the server goes on in the emptied file
 
 

@@ -4,18 +4,22 @@ import shlex
 from collections.abc import Mapping
 
 from kith.engine.key_cache import Caller
-from kith.errors import Exposed
+from kith.errors import Exposed, InvalidRequest
 
 
 def get_token(headers: Mapping[bytes, bytes]) -> str:
-    """The API key of a request, from Authorization (Bearer) or X-API-Key. Raises 401 where there is none."""
+    """The API key of a request, from Authorization (Bearer) or X-API-Key. Raises 401 for none, 400 for two."""
     given = headers.get(b"authorization", b"").strip()
-    scheme, _, token = given.partition(b" ")
-    if scheme.lower() != b"bearer" or not token.strip():
-        token = headers.get(b"x-api-key", b"")
-    if not token.strip():
+    scheme, _, token = given.replace(b"\t", b" ").partition(b" ")
+    token = token.strip() if scheme.lower() == b"bearer" else b""
+    other = headers.get(b"x-api-key", b"").strip()
+    if token and other and token != other:
+        raise InvalidRequest(
+            "Authorization and X-API-Key have different keys. Send one of them.", {"header": "X-API-Key"}
+        )
+    if not token and not other:
         raise make_missing(given)
-    return token.strip().decode("latin-1")
+    return (token or other).decode("latin-1")
 
 
 def make_missing(given: bytes) -> Exposed:
@@ -24,7 +28,7 @@ def make_missing(given: bytes) -> Exposed:
         problem = "No API key was sent."
     elif given.lower() == b"bearer":
         problem = "The Authorization header has no key after 'Bearer'."
-    elif b" " not in given:
+    elif len(given.split()) == 1:
         problem = "The Authorization header has a key and no scheme: 'Bearer ' is missing in front of it."
     else:
         problem = "The scheme of the Authorization header is not Bearer."

@@ -25,6 +25,7 @@ PREFERENCE = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*+(?:"|\\?\Z))++', re.DOTALL)
 WAIT = re.compile(r'wait\s*=\s*("?)([0-9]+)\1\s*(?:;.*)?', re.IGNORECASE)
 VERSION = re.compile(r'(?:W/)?"?([0-9]{1,10})"?')
 CORRELATION_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+HOST = re.compile(rb"(?:[\w.~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 JSON_TYPE = re.compile(rb"\s*application/(?:[\w.+-]*\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
@@ -48,9 +49,12 @@ class Disconnected(Exception):
 
 
 def check_headers(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], has_repeats: bool) -> None:
-    """Raise 400 where Host is missing, or a header that may come once comes twice. Values are never quoted."""
-    if b"host" not in headers and scope.get("http_version", "1.1") != "1.0":
+    """Raise 400 where Host is missing or no host, or a header that may come once comes twice. Values are not quoted."""
+    host = headers.get(b"host")
+    if host is None and scope.get("http_version", "1.1") != "1.0":
         raise InvalidRequest("The request has no Host header. HTTP/1.1 requires one.", {"header": "Host"})
+    if host is not None and not HOST.fullmatch(host):
+        raise InvalidRequest("Host: must be a name or an address, and perhaps a port.", {"header": "Host"})
     if has_repeats:
         names = Counter(name for name, _ in scope["headers"])
         for name in SINGLE & names.keys():

@@ -1,5 +1,7 @@
 """The data folder: its lock, the private folders in it, and where the server that runs in it is reached."""
 
+import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -136,36 +138,59 @@ def find_embedded_url(data: Path) -> str | None:
 
 
 def read_secret(path: Path, what: str) -> str | None:
-    """The one line of a file that holds a secret; None where it is missing or empty. Raises StartError."""
+    """The one line of a file that holds a secret; None where it is missing. Raises StartError."""
     try:
-        text = path.read_text("ascii").strip()
+        text = read_regular(path).decode("ascii").strip()
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "it is not text"
-        raise make_broken(path, what, reason) from None
-    return text or None
+    except OSError as error:
+        raise make_broken(path, what, (error.strerror or str(error)).lower()) from None
+    except UnicodeDecodeError:
+        raise make_broken(path, what, "it is not text") from None
+    if not text:
+        raise make_broken(path, what, "it is empty")
+    return text
 
 
 def make_broken(path: Path, what: str, reason: str) -> StartError:
     return StartError(f"{path} cannot be used as {what}: {reason}. Put it back from a backup, or move it away.")
 
 
+def open_regular(path: str | Path, flags: int) -> int:
+    """For ``opener``: open a file that is one. A pipe would keep the program waiting. Raises OSError."""
+    fd = os.open(path, flags | os.O_NONBLOCK, 0o600)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is not a file")
+    return fd
+
+
+def read_regular(path: Path) -> bytes:
+    with open(path, "rb", opener=open_regular) as file:
+        return file.read()
+
+
 def write_address(data: Path, address: str | None) -> None:
-    """Note where the server of this data folder answers; None where it does not any more."""
+    """Note where the server of this data folder answers; None where it does not any more. Raises StartError."""
     path = data / ADDRESS_FILE
     if address is None:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink()
         return
     unfinished = path.with_suffix(".new")
-    unfinished.write_text(address + "\n", "utf-8")
-    unfinished.replace(path)
+    try:
+        unfinished.unlink(missing_ok=True)
+        unfinished.write_text(address + "\n", "utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise StartError(f"{path} cannot be written ({reason}). Move it and {unfinished.name} away.") from None
 
 
 def find_address(data: Path) -> str | None:
     """Where the server that runs in a data folder answers; None where none was started there."""
     try:
-        return (data.expanduser() / ADDRESS_FILE).read_text("utf-8").strip() or None
+        return read_regular(data.expanduser() / ADDRESS_FILE).decode().strip() or None
     except (OSError, UnicodeDecodeError):
         return None
 

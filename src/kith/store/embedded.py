@@ -4,6 +4,7 @@ No other local user gets in: it listens on a Unix socket in a folder of mode 070
 """
 # ruff: noqa: S603, PLW1509 - only PostgreSQL's own programs are started here, and preexec_fn only makes system calls
 
+import contextlib
 import ctypes
 import os
 import re
@@ -35,6 +36,7 @@ from kith.store.data_folder import (
     Folder,
     make_unwritable,
     open_data,
+    open_regular,
     to_socket_folder,
     to_superuser_url,
     to_url,
@@ -288,7 +290,12 @@ class EmbeddedPostgres:
         }
         arguments = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
         self.rotate_log()
-        with open(self._log_path, "ab", opener=_open_private) as log:
+        try:
+            log = open(self._log_path, "ab", opener=_open_private)  # noqa: SIM115 - closed below
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise StartError(f"PostgreSQL's log {self._log_path} cannot be written ({reason}). Move it away.") from None
+        with log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
                 [self._bin_dir / "postgres", "-D", self._cluster.name, *arguments],
@@ -360,13 +367,14 @@ class EmbeddedPostgres:
         return self._data / "postgresql.log"
 
     def rotate_log(self) -> None:
-        """Move a large log away. The server goes on with its open file, so the file is copied and then emptied."""
+        """Move a large log away, where it can be: the server has it open, so it is copied and then emptied."""
         path = self._log_path
-        if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
-            older = path.with_suffix(".log.1")
-            with open(path, "rb") as log, open(older, "wb", opener=_open_private) as copy:
-                shutil.copyfileobj(log, copy)
-            os.truncate(path, 0)
+        with contextlib.suppress(OSError):
+            if path.stat().st_size > LOG_BYTES_MAX:
+                older = path.with_suffix(".log.1")
+                with open(path, "rb") as log, open(older, "wb", opener=_open_private) as copy:
+                    shutil.copyfileobj(log, copy)
+                os.truncate(path, 0)
 
     def _read_log(self) -> str:
         with open(self._log_path, "rb") as log:
@@ -375,7 +383,7 @@ class EmbeddedPostgres:
 
 
 def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    return open_regular(path, flags | os.O_NOFOLLOW)
 
 
 def find_reason(said: str) -> str:
