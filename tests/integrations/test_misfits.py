@@ -52,6 +52,47 @@ async def test_a_property_of_hubspot_that_takes_no_value_of_a_field(
 
 
 @pytest.mark.parametrize(
+    ("ours", "kind", "field_type", "options", "misfit"),
+    [
+        (
+            "properties.it",
+            "SELECT",
+            "select",
+            ["x", "y"],
+            "takes x, y, and fields.contact.properties.it, which is sent to",
+        ),
+        ("properties.it", "SELECT", "select", ["x", "a"], None),
+        ("properties.it", "MULTI_SELECT", "select", ["a"], "Make it a property of multiple checkboxes there"),
+        ("properties.it", "MULTI_SELECT", "checkbox", ["a"], None),
+        ("properties.it", "MULTI_SELECT", "checkbox", ["x"], "is a. Add these options to it there"),
+        ("properties.it", "BOOLEAN", "select", ["yes", "no"], "is true, false. Add these options to it there"),
+        ("properties.it", "BOOLEAN", "select", ["true", "false"], None),
+        ("properties.it", "TEXT", "select", ["x"], None),
+        ("properties.it", "SELECT", "select", [], None),
+        ("lifecycleStage", None, "select", ["hot", "cold"], "is SUBSCRIBER, LEAD, MARKETING_QUALIFIED,"),
+        ("lifecycleStage", None, "select", ["LEAD", "CUSTOMER"], None),
+        ("status", None, "radio", ["on", "off"], "is ACTIVE, ARCHIVED. Add these options to it there"),
+    ],
+)
+async def test_an_enumeration_of_hubspot_that_has_none_of_the_options_of_a_field(
+    shop: Shop, ours: str, kind: str | None, field_type: str, options: list[str], misfit: str | None
+) -> None:
+    if kind is not None:
+        await define(shop, "it", kind)
+    theirs = Property(name="theirs", type="enumeration", field_type=field_type, options=options)
+    shop.fake.hubspot.properties["contacts"]["theirs"] = theirs
+    await shop.connect("HUBSPOT", fields={"contact": {ours: "theirs"}})
+    if misfit is not None:
+        problem = await find_problem(shop)
+        assert problem is not None and misfit in problem and problem.endswith("or to null.")
+        return
+    await shop.make("contacts", email="a@example.com")
+    await shop.settle()
+    shown = (await shop.client.get("/crm/integrations/1")).json()["data"]
+    assert (shown["problem"], shown["pendingRecords"]) == (None, 0)
+
+
+@pytest.mark.parametrize(
     ("theirs", "required", "fields", "words"),
     [
         ("date", False, {"createdAt": "THEIRS"}, "it takes DATE"),

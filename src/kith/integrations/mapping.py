@@ -4,14 +4,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
 from kith.clock import to_iso
 from kith.model.companies import Company
-from kith.model.contacts import Contact
-from kith.model.properties import PropertyType, Schema
+from kith.model.contacts import Contact, LifecycleStage
+from kith.model.properties import Property, PropertyType, Schema
 from kith.model.values import has_extension
 
 Fields = Mapping[str, str]  # our field -> theirs
@@ -57,28 +57,46 @@ def get_phone(contact: Contact) -> str | None:
     return contact.phone if contact.phone and has_extension(contact.phone) else contact.phone_e164 or contact.phone
 
 
-# What a provider is told of the types of our fields: entity -> our field -> type; fields that are left out are text.
-Kinds = Mapping[str, Mapping[str, PropertyType]]
-BUILT_IN_KINDS: Mapping[str, PropertyType] = {
-    "activityCount": "NUMBER",
-    "lastActivityAt": "DATETIME",
-    "createdAt": "DATETIME",
-    "spend": "NUMBER",
+class Kind(NamedTuple):
+    """The type of a field, and the texts that it can have; none where it can have any."""
+
+    type: PropertyType
+    values: tuple[str, ...] = ()
+
+
+# What a provider is told of our fields: entity -> our field -> kind; fields that are left out are text.
+Kinds = Mapping[str, Mapping[str, Kind]]
+BUILT_IN_KINDS: Mapping[str, Kind] = {
+    "activityCount": Kind("NUMBER"),
+    "lastActivityAt": Kind("DATETIME"),
+    "createdAt": Kind("DATETIME"),
+    "spend": Kind("NUMBER"),
+    "lifecycleStage": Kind("SELECT", get_args(LifecycleStage)),
+    "status": Kind("SELECT", ("ACTIVE", "ARCHIVED")),
 }
 
 
-def find_kind(kinds: Kinds, entity: str, ours: str) -> PropertyType:
-    return BUILT_IN_KINDS.get(ours) or kinds.get(entity, {}).get(ours, "TEXT")
+def find_kind(kinds: Kinds, entity: str, ours: str) -> Kind:
+    return BUILT_IN_KINDS.get(ours) or kinds.get(entity, {}).get(ours) or Kind("TEXT")
 
 
 def to_kinds(schemas: Iterable[Schema]) -> Kinds:
-    """The types of the properties that are defined, by the names under which they are mapped."""
+    """The kinds of the properties that are defined, by the names under which they are mapped."""
     return {
         one.external_id.lower(): {
-            PROPERTY_PREFIX + key: held.type for key, held in one.properties.items() if held.active
+            PROPERTY_PREFIX + key: Kind(held.type, list_values(held))
+            for key, held in one.properties.items()
+            if held.active
         }
         for one in schemas
     }
+
+
+def list_values(held: Property) -> tuple[str, ...]:
+    """The texts in which values of the property are sent; none where there is no end to them."""
+    if held.type == "BOOLEAN":
+        return "true", "false"
+    return tuple(option.value for option in held.options if not option.archived)
 
 
 def merge_fields(defaults: Fields, chosen: Mapping[str, str | None]) -> dict[str, str]:

@@ -61,11 +61,17 @@ class AccountDetails(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     time_zone: str = "UTC"
 
 
+class Option(msgspec.Struct, frozen=True):
+    value: str
+
+
 class Property(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """``type``: string, number, bool, date, datetime or enumeration."""
+    """``type``: string, number, bool, date, datetime or enumeration. Of an enumeration, a checkbox takes several."""
 
     name: str
     type: str = "string"
+    field_type: str = ""
+    options: tuple[Option, ...] = ()
     has_unique_value: bool = False
 
 

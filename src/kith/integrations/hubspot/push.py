@@ -27,14 +27,16 @@ from kith.integrations.hubspot.records import push_records
 from kith.integrations.hubspot.removal import archive, remove_activities, remove_contacts
 from kith.integrations.hubspot.settings import KEY_PROPERTY, HubSpotSettings, RecordEntity
 from kith.integrations.hubspot.tokens import CredentialsDocument, Lock, Store, Tokens, keep_nothing, lock_nothing
+from kith.integrations.hubspot.values import STAGES
 from kith.integrations.inbound_port import FieldChanged, Inbound
 from kith.integrations.limiter import Limiter
-from kith.integrations.mapping import Kinds, find_kind
+from kith.integrations.mapping import Kind, Kinds, find_kind
 from kith.integrations.port import Account, Entity, Item, Job, Outcomes, Skipped, Unlinked
 from kith.model.companies import Company
 from kith.model.contacts import Contact
 
 NO_KINDS: Kinds = {}
+SHOWN_MAX = 10
 # The types of ours that a property of a type of theirs takes; one that is left out takes any text.
 TAKEN: Mapping[str, Sequence[str]] = {
     "date": ("DATE",),
@@ -159,10 +161,33 @@ class HubSpot:
                     f"HubSpot has no property {theirs!r} of {kind}, to which fields.{entity}.{ours} is sent. Make it "
                     "there, or map the field to another one, or to null."
                 )
-            wanted, ours_is = TAKEN.get(known[theirs].type), find_kind(self._kinds, entity, ours)
-            if wanted is not None and ours_is not in wanted:
+            misfit = find_misfit(known[theirs], ours, find_kind(self._kinds, entity, ours))
+            if misfit is not None:
+                sender = f"fields.{entity}.{ours}, which is sent to it,"
                 raise Permanent(
-                    f"HubSpot's property {theirs!r} of {kind} is of the type {known[theirs].type}, and "
-                    f"fields.{entity}.{ours}, which is sent to it, is {ours_is}. HubSpot takes {' or '.join(wanted)} "
-                    "there. Map the field to a property of another type, or to null."
+                    f"HubSpot's property {theirs!r} of {kind} {misfit[0]}, and {sender} {misfit[1]} or to null."
                 )
+
+
+def find_misfit(theirs: Property, ours: str, kind: Kind) -> tuple[str, str] | None:
+    """What their property is, and what our field is and what to do, where no value of ours can be written to it."""
+    wanted = TAKEN.get(theirs.type)
+    if wanted is not None and kind.type not in wanted:
+        takes = f"HubSpot takes {' or '.join(wanted)} there"
+        return f"is of the type {theirs.type}", f"is {kind.type}. {takes}. Map the field to a property of another type,"
+    if theirs.type != "enumeration":
+        return None
+    if kind.type == "MULTI_SELECT" and theirs.field_type != "checkbox":
+        way_out = "Make it a property of multiple checkboxes there, or map the field to another one,"
+        return "takes one option", f"is {kind.type}. {way_out}"
+    values = STAGES.values() if (ours, theirs.name) == ("lifecycleStage", "lifecyclestage") else kind.values
+    options = {one.value for one in theirs.options}
+    if values and options and options.isdisjoint(values):
+        way_out = "Add these options to it there, or map the field to another property,"
+        return f"takes {shorten(sorted(options))}", f"is {shorten([*values])}. {way_out}"
+    return None
+
+
+def shorten(options: Sequence[str]) -> str:
+    more = f" and {len(options) - SHOWN_MAX} more" if len(options) > SHOWN_MAX else ""
+    return ", ".join(options[:SHOWN_MAX]) + more

@@ -131,7 +131,7 @@ class Mailchimp:
                     "every contact. Map a field to it in fields.contact, or make it optional in Mailchimp."
                 )
             return
-        taken, ours_is = TAKEN.get(field.type), find_kind(self._kinds, "contact", ours)
+        taken, ours_is = TAKEN.get(field.type), find_kind(self._kinds, "contact", ours).type
         if taken is not None and ours_is not in taken:
             takes = f"it takes {' or '.join(taken)}" if taken else "Kith sends none of that type"
             raise Permanent(
