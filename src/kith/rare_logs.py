@@ -18,10 +18,16 @@ class RareLog:
         self._left_out = 0
 
     def warning(self, **fields: Any) -> None:
+        self._write("warning", fields)
+
+    def error(self, **fields: Any) -> None:
+        self._write("error", fields)
+
+    def _write(self, level: str, fields: dict[str, Any]) -> None:
         now = time.monotonic()
         if now < self._next_at:
             self._left_out += 1
             return
-        log.warning(self._event, left_out=self._left_out, **fields)
+        getattr(log, level)(self._event, left_out=self._left_out, **fields)
         self._next_at = now + self._interval_s
         self._left_out = 0

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import httpx2
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from kith.api import pace
 from kith.clock import FixedClock
@@ -16,6 +17,7 @@ from kith.integrations.outbox import Outbox, StoredLink
 from kith.integrations.port import Link
 from kith.integrations.signatures import sign_hubspot, sign_mailchimp
 from kith.model.workspaces import Workspace
+from kith.rare_logs import RareLog
 from kith.store.queries import load_queries
 from tests.kit import SETTINGS, Kit, open_kit
 
@@ -252,6 +254,18 @@ async def test_refused_deliveries_are_so_many_a_second_and_signed_ones_do_not_wa
         refused = await desk.client.post(path, content=b"[]")
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
     assert (await desk.tell_hubspot(change("phone", "+12025550199"))).json() == {"taken": 1}
+
+
+async def test_deliveries_for_a_secret_that_cannot_be_read_are_logged_once_in_a_while(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "_UNREADABLE", RareLog("webhook_secret_unreadable", 1e9))
+    await desk.connect(HUBSPOT)
+    await desk.kit.engine.database.execute("UPDATE integrations SET credentials = 'x'")
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert (await desk.tell_hubspot(change("phone", "+12025550199"))).status_code == 401
+    assert [(line["event"], line["log_level"]) for line in logs] == [("webhook_secret_unreadable", "error")]
 
 
 async def test_what_is_no_delivery_is_a_clear_error(desk: Desk) -> None:

@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Iterable, Mapping
 
 import msgspec
-import structlog
 
 from kith.aside import compute
 from kith.engine.context import Engine
@@ -23,6 +22,7 @@ from kith.integrations.signatures import (
 )
 from kith.integrations.vault import Vault
 from kith.model.workspaces import Workspace
+from kith.rare_logs import RareLog
 from kith.store.queries import load_queries
 from kith.store.workspaces import to_workspace
 
@@ -30,7 +30,7 @@ REFUSAL = "This delivery is not taken: it is not signed for an integration that 
 # What a signature is checked against where there is no integration, or it has no secret: nobody can know it.
 NO_SECRET = secrets.token_hex(32)
 NO_WORKSPACE = Workspace(shard=0, id=0, name="")
-logger = structlog.get_logger(__name__)
+_UNREADABLE = RareLog("webhook_secret_unreadable")
 SECRET = "webhookSecret"  # noqa: S105 - the name of a field
 _SQL = load_queries("workspaces")
 
@@ -80,7 +80,7 @@ def find_secret(engine: Engine, one: Integration | None) -> str | None:
             return None
         credentials = vault.unseal(one.external_id, one.credentials)
     except Exposed as error:
-        logger.error("webhook_secret_unreadable", integration=one.external_id if one else None, code=error.code)
+        _UNREADABLE.error(integration=one.external_id if one else None, code=error.code)
         return None
     # An OAuth app's secret is among its credentials anyway.
     return credentials.get(SECRET) or credentials.get("clientSecret")
