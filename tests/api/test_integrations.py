@@ -68,6 +68,14 @@ async def test_an_account_is_connected_and_shown_without_its_credentials(admin: 
     assert SECRET not in json.dumps(made)
 
 
+async def test_very_many_wrong_settings_are_told_of_in_part(admin: httpx2.AsyncClient) -> None:
+    many = {f"{'x' * 200}{number}": "a" for number in range(2000)}
+    for settings in (many, {"fields": {"contact": many}}, {"ownership": many}):
+        refused = await admin.post("/crm/integrations", json={**HUBSPOT, "settings": settings})
+        assert len(refused.json()["error"]["details"]["fields"]) == 50
+        assert len(refused.content) < 50_000
+
+
 async def test_the_name_is_stored_in_nfc(admin: httpx2.AsyncClient) -> None:
     made = await connect(admin, {**HUBSPOT, "name": "Cafe\u0301 "})
     assert made["name"] == "Caf\u00e9"

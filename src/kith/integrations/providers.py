@@ -16,13 +16,21 @@ from kith.integrations.mailchimp.payloads import BETWEEN, make_merge_fields
 from kith.integrations.mailchimp.settings import MailchimpCredentials, MailchimpSettings
 from kith.integrations.mapping import MAPPABLE, PROPERTY_PREFIX, WRITABLE
 from kith.integrations.port import Entity, ProviderName
-from kith.integrations.setting_faults import SUGGESTIONS_MAX, find_name_faults, find_setting_faults, to_fault
+from kith.integrations.setting_faults import (
+    NAME_CHARACTERS_MAX,
+    SUGGESTIONS_MAX,
+    find_name_faults,
+    find_setting_faults,
+    to_fault,
+)
 from kith.model.aliases import find_meant
 from kith.model.contacts import Contact
 from kith.model.properties import Schema
 from kith.model.state import Ref
 from kith.model.workspaces import Workspace
 from kith.settings import Settings
+
+FAULTS_MAX = 50
 
 
 class Kind(NamedTuple):
@@ -91,7 +99,7 @@ def check_credentials(provider: ProviderName, given: Mapping[str, Any]) -> None:
     form = kind.find_form(given)
     faults = list(find_name_faults(form, given, "credentials", kind.credentials, IN_SETTINGS | _BESIDE))
     if faults:
-        raise Validation(faults)
+        raise Validation(faults[:FAULTS_MAX])
     try:
         msgspec.convert(given, form)
     except msgspec.ValidationError as error:
@@ -121,13 +129,13 @@ async def check_settings(
     shape = PROVIDERS[provider].settings
     faults += find_setting_faults(shape, given, "settings", IN_CREDENTIALS | _BESIDE)
     if faults:
-        raise Validation(faults)
+        raise Validation(faults[:FAULTS_MAX])
     try:
         settings = msgspec.convert(given, shape)
     except msgspec.ValidationError as error:
         raise Validation([to_fault("settings", error)]) from None
     if faults := list(settings.find_faults()):
-        raise Validation(faults)
+        raise Validation(faults[:FAULTS_MAX])
     kept: dict[str, Any] = msgspec.to_builtins(settings)
     return kept
 
@@ -140,4 +148,4 @@ def _list_unknown(
     for number, ours in enumerate(ours for ours in fields if ours not in known):
         meant = find_meant(ours, known) if number < SUGGESTIONS_MAX else None
         hint = f"Did you mean {meant!r}?" if meant else f"There are {', '.join(own)}, and properties.<key>."
-        yield f"settings.{place}.{ours}", f"is no field that is taken here. {hint}"
+        yield f"settings.{place}.{ours[:NAME_CHARACTERS_MAX]}", f"is no field that is taken here. {hint}"
