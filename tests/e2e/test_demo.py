@@ -4,9 +4,11 @@ import json
 
 import httpx2
 
+from kith.cli.demo import TOGETHER
 from tests.serving import Served
 
-CONTACTS = 60
+# More commands than go together.
+CONTACTS = TOGETHER // 3
 
 
 def test_a_workspace_is_filled_through_the_log_and_once(serve: Served) -> None:

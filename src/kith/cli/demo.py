@@ -123,7 +123,7 @@ async def fill(settings: Settings, name: str, contacts: int, seed: int, tell: Ca
             while waiting and waiting[0][0] <= position - behind_max:
                 _, sent = waiting.popleft()
                 ids = [one.operation_id for one in sent]
-                outcomes = await find_outcomes(engine.database, workspace, ids, sent[0].made_at)
+                outcomes = await find_outcomes(engine.database, workspace, ids)
                 for one in ids:
                     filled.note(outcomes.get(one))
 
@@ -131,13 +131,14 @@ async def fill(settings: Settings, name: str, contacts: int, seed: int, tell: Ca
         for envelopes in cut(crowd.list_envelopes()):
             sent = await list_missing(engine, workspace, envelopes)
             filled.present += len(envelopes) - len(sent)
-            entries = (encode_envelope(one) for one in sent)
-            appended = await asyncio.gather(
-                *(engine.log.append(workspace.shard, workspace.id, entry) for entry in entries)
-            )
-            position = max(position, *appended)
-            waiting.append((position, sent))
-            await settle(BEHIND_MAX)
+            if sent:
+                entries = (encode_envelope(one) for one in sent)
+                appended = await asyncio.gather(
+                    *(engine.log.append(workspace.shard, workspace.id, entry) for entry in entries)
+                )
+                position = max(appended)
+                waiting.append((position, sent))
+                await settle(BEHIND_MAX)
             tell(sum(type(one.command).__name__ == "CreateContact" for one in envelopes))
         await settle(0)
         filled.seconds = time.monotonic() - began

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -20,7 +20,6 @@ from kith.store.database import Database
 from kith.store.queries import load_queries
 
 READ_AFTER_WAIT_S = 5.0
-EPOCH = datetime.fromtimestamp(0, UTC)
 # A shard and a place on its log, as the position in a write's answer is.
 POSITION = re.compile("([0-9]{1,9})-([0-9]{1,18})")
 _SQL = load_queries("operations")
@@ -167,11 +166,9 @@ class Outcome(NamedTuple):
     message: str | None = None
 
 
-async def find_outcomes(
-    database: Database, workspace: Workspace, ids: Sequence[str], since: datetime = EPOCH
-) -> dict[str, Outcome]:
-    """By operation, of those that have ended and were made since."""
-    rows = await database.fetch(_SQL["list_outcomes"], workspace.shard, workspace.id, ids, since)
+async def find_outcomes(database: Database, workspace: Workspace, ids: Sequence[str]) -> dict[str, Outcome]:
+    """By operation, of those that have ended."""
+    rows = await database.fetch(_SQL["list_outcomes"], workspace.shard, workspace.id, ids)
     return {row["id"]: Outcome(row["status"], row["code"], row["message"]) for row in rows}
 
 

@@ -6,7 +6,7 @@ WHERE shard = $1 AND workspace_id = $2 AND id = $3 AND created_at >= $4 AND crea
 
 -- name: list_outcomes
 SELECT id, status, error ->> 'code' AS code, error ->> 'message' AS message FROM operations
-WHERE shard = $1 AND workspace_id = $2 AND id = ANY ($3::text[]) AND created_at >= $4;
+WHERE shard = $1 AND workspace_id = $2 AND id = ANY ($3::text[]);
 
 -- name: move_cursor
 -- The compare-and-set that lets one writer only commit a batch; whoever waits hears of it with the commit.
