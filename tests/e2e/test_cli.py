@@ -407,15 +407,15 @@ def test_a_query_runs_on_the_server_and_is_explained_without_one(serve: Served, 
         exact = json.dumps(made).replace(": 5}", f": {EXACT}}}")
         assert client.post("/crm/contacts", content=exact, headers={"Prefer": "wait=10"}).status_code == 201
     asked = {"url": serve.url, "key": serve.key}
-    found = read_json(run_kith("query", "-w", "seats > 4", "--json", **asked))
+    found = read_json(run_kith("query", "--where", "seats > 4", "--json", **asked))
     assert ([row["email"] for row in found["data"]], found["meta"]["total"]) == (["ada@example.com"], 1)
-    shown = run_kith("query", "-w", "seats > 4", "--select", "email,seats", **asked)
+    shown = run_kith("query", "--where", "seats > 4", "--select", "email,seats", **asked)
     assert shown.stdout.splitlines()[:2] == ["email            seats", f"ada@example.com  {EXACT}"]
     assert "1 of 1;" in shown.stdout
     assert f'"seats":{EXACT}' in run_kith("query", "--json", **asked).stdout.replace(" ", "")
-    nothing = run_kith("query", "-w", "seats > 6", **asked)
+    nothing = run_kith("query", "--where", "seats > 6", **asked)
     assert "Nothing fits." in nothing.stdout
-    wrong = run_kith("query", "-w", "seat > 5", "--json", **asked)
+    wrong = run_kith("query", "--where", "seat > 5", "--json", **asked)
     assert (wrong.returncode, json.loads(wrong.stderr)["error"]["code"]) == (1, "UNKNOWN_FIELD")
     told = read_json(run_kith("parse", "seats>4 or not name=x", "--sql", "--json", **asked))
     assert told["canonical"] == "properties.seats > 4 OR name != x"
