@@ -141,7 +141,7 @@ async def test_a_backup_does_not_go_where_something_is_and_a_half_one_is_none(
     unfinished = tmp_path / "backup.unfinished"
     unfinished.mkdir()
     (unfinished / "database.dump").write_text("half")
-    with pytest.raises(StartError, match=r"no whole backup: manifest\.json"):
+    with pytest.raises(StartError, match=r"no whole backup: it has no manifest\.json"):
         read_manifest(unfinished)
     await back_up(database_url, folder, TOOLS)
     assert (stat.S_IMODE(folder.stat().st_mode), unfinished.exists()) == (0o700, False)

@@ -131,7 +131,10 @@ async def check_ended(deployed: Deployed, answer: httpx2.Response, code: str | N
     ), (answer.request.url, ended)
 
 
-async def test_writes_that_name_their_records_are_accepted_and_checked_by_the_writer(deployed: Deployed) -> None:
+async def test_writes_that_name_their_records_are_accepted_and_checked_by_the_writer(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kith.api.routes.lists.EVALUATION_WAIT_S", 0)
     made, client = await make_all(deployed), deployed.client
     deployed.stop_postgres()
     old, company = f"/crm/contacts/{made.old}", f"/crm/companies/{made.company}"
