@@ -165,13 +165,12 @@ async def test_a_circle_of_merges_that_two_processes_accepted_ends(
         lose(blind, {one, other})
         assert (await client.post(f"/crm/contacts/{other}/merge", json={"loserId": one})).status_code == 202
     first, second = [(await _find_merge(engine, workspace, loser, n)) for n, loser in enumerate((other, one))]
-    known = MemoryPending.find_record
-
-    def find(self: Any, workspace_id: int, identity: Any, **more: Any) -> Any:
-        circle = {("contact", other): first, ("contact", one): second}
-        return (True, circle[identity]) if identity in circle else known(self, workspace_id, identity, **more)
-
+    circle = {("contact", other): first, ("contact", one): second}
     for overlay in (MemoryPending, SharedSnapshot):
+
+        def find(self: Any, workspace_id: int, identity: Any, *, known: Any = overlay.find_record, **more: Any) -> Any:
+            return (True, circle[identity]) if identity in circle else known(self, workspace_id, identity, **more)
+
         monkeypatch.setattr(overlay, "find_record", find)
     nouns = await make_nouns(client)
     for contact in (one, other):
