@@ -86,7 +86,7 @@ async def describe_machine(url: str) -> Machine:
         system=platform.platform(),
         load_before=round(os.getloadavg()[0], 2),
         versions={
-            "kith": version("kith"),
+            "kith": version("kith-crm"),
             "python": platform.python_version(),
             "postgresql": postgresql,
             **{package: version(package) for package in PACKAGES},

@@ -102,7 +102,7 @@ async def make_documents(
     for start in range(0, len(commands), BATCH):
         batch = [Placed(n, make_envelope(workspace, one)) for n, one in enumerate(commands[start : start + BATCH])]
         known = [*records.values(), *(find_schema(workspace, entity) for entity in SCHEMAS)]
-        counters = {workspace: make_counter(workspace, numbers, 1)}
+        counters = {workspace: make_counter(workspace, numbers, 1, 0)}
         loaded = [(workspace, one) for one in known]
         decided = await decide_batch(batch, loaded, counters, set(), now(), None, None, lambda _: DynamicLists((), {}))
         rows = await decided.make_record_rows()

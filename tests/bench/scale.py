@@ -101,7 +101,7 @@ async def save_definitions(kith: Installation) -> None:
     for record in (MRR, PLAN, TAG, LIST):
         maker.add(workspace.id, None, record)
     # Numbers go on behind theirs.
-    maker.rows["save_counters"] = [make_counter(workspace.id, {"tag": 2, "list": 2, "property": 1002}, 1)]
+    maker.rows["save_counters"] = [make_counter(workspace.id, {"tag": 2, "list": 2, "property": 1002}, 1, 0)]
     async with connected(kith) as connection:
         await save(connection, workspace.shard, {name: to_documents(rows) for name, rows in maker.rows.items()})
 
