@@ -186,11 +186,14 @@ class Writer:
         return sum(one for one in ended if isinstance(one, int))
 
     async def _drain_shard(self, shard: int, stop: asyncio.Event | None) -> int:
-        """Apply the log of a shard up to where it is known to end; the number of entries."""
-        applied = 0
+        """Apply the log of a shard up to where it is known to end by now; the number of entries.
+
+        What comes meanwhile is for the next time: else batches under load would stay as small as the first.
+        """
+        applied, head = 0, self._heads.get(shard, 0)
         try:
-            while self._positions[shard] < self._heads.get(shard, 0) and not (stop and stop.is_set()):
-                applied += await self._apply_next(shard, self._heads[shard])
+            while self._positions[shard] < head and shard in self._heads and not (stop and stop.is_set()):
+                applied += await self._apply_next(shard, head)
         finally:
             await self._end_ahead(shard)
         return applied
