@@ -214,9 +214,9 @@ class Load:
                     raise Unanswered from error
                 self.ledger.answers[answer.status_code] += 1
                 if answer.status_code == 503:
-                    assert answer.json()["error"]["code"] == "SERVICE_UNAVAILABLE"
+                    assert answer.json()["error"]["code"] in ("SERVICE_UNAVAILABLE", "LOG_BEHIND"), answer.text
                     if key is None:
-                        # The log did not answer in time: it may have it. As above.
+                        # The log did not answer in time: it may have it. As above. Or the writer is behind.
                         return None
                     raise Unanswered(answer.text)
         return await self._take(answer, key)
