@@ -11,10 +11,12 @@ from tests.serving import Served, serving
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
-# What others of a shard may wait for at most, with other tests on the same processors.
-P50_MS = 1000
-# With the machine for itself. The ratio holds where a request takes long by itself, the time where it does not.
-QUIET_RATIO, QUIET_P50_MS, QUIET_P99_MS = 3, 60, 150
+# What others of a shard may wait for at most, with other tests on the same processors: there the ratio is that of
+# the tests. The continuous integration runs this file by itself too.
+BESIDE_P50_MS = 1000
+# (ratio, ms) of p50 and p99: the ratio holds where a request takes long by itself, the time where it does not. Few
+# rounds say little of a p99.
+P50, P99 = ((3, 60), (3, 150)) if ROUNDS >= 100 else ((8, 150), (20, 1500))
 QUOTAS = ("--quota", "textConditionsPerList=100", "--quota", "textConditions=none")
 # Requests that each harm has begun in so many rounds at least, and an answer that shows that it took effect: that its
 # lists and contacts were accepted. None where its clients read no answers, or where all of its queries may still run;
@@ -66,7 +68,6 @@ async def test_a_quiet_tenant_is_served_beside_one_that(shared: Served, name: st
         assert harmed.answers.keys() <= {200, 429, 503, 504}, figures
     for operation in OPERATIONS:
         assert len(beside.ms[operation]) == ROUNDS
-        assert beside.find(operation, 0.5) <= P50_MS, figures
-        if "PYTEST_XDIST_WORKER" not in os.environ:
-            assert beside.find(operation, 0.5) <= max(QUIET_RATIO * alone.find(operation, 0.5), QUIET_P50_MS), figures
-            assert beside.find(operation, 0.99) <= max(QUIET_RATIO * alone.find(operation, 0.99), QUIET_P99_MS), figures
+        least_ms = BESIDE_P50_MS if "PYTEST_XDIST_WORKER" in os.environ else P50[1]
+        assert beside.find(operation, 0.5) <= max(P50[0] * alone.find(operation, 0.5), least_ms), figures
+        assert beside.find(operation, 0.99) <= max(P99[0] * alone.find(operation, 0.99), P99[1]), figures

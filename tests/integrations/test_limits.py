@@ -91,17 +91,16 @@ async def test_hubspot_is_asked_80_times_in_any_10_s_by_all_workers_together(dat
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(("latency_s", "per_s"), [(0.8, 8), (2, 4)], ids=["as fast as allowed", "as many as allowed"])
-async def test_mailchimp_is_asked_8_times_a_second_and_at_once_by_all_workers_together(
+async def test_mailchimp_is_asked_8_times_in_any_second_and_at_once_by_all_workers_together(
     database_url: str, latency_s: float, per_s: float
 ) -> None:
     fake = Fake()
     fake.mailchimp.simultaneous_max = 8
     chosen = [{"listId": fake.mailchimp.add_list(f"List {n}").id} for n in range(WORKERS)]
     sent_per_s = await push_for_a_while(database_url, "MAILCHIMP", SECONDS, chosen, fake, latency_s)
-    most_within, most_at_once = fake.most_within(10, "mailchimp"), fake.most_at_once("mailchimp")
-    print(f"at most {most_within} in 10 s, {most_at_once} at once")
-    # A process that stands still for a moment sends late what it was allowed in time.
-    assert most_within <= 80 + 2 and most_at_once <= 8
+    most_within, most_at_once = fake.most_within(1, "mailchimp"), fake.most_at_once("mailchimp")
+    print(f"at most {most_within} in 1 s, {most_at_once} at once")
+    assert most_within <= 8 and most_at_once <= 8
     assert per_s == 8 or most_at_once == 8
     assert {one.status for one in fake.requests} <= {200, 204, None}
     assert sent_per_s >= USED_MIN * per_s
