@@ -58,21 +58,34 @@ def write_without_a_writer(served: Served, writers: Writers, count: int) -> None
     writers.write(served, count)
 
 
-def start_move(data: Path, settings: dict[str, str]) -> "subprocess.Popen[str]":
-    """A batch holds one command, so that there is time to kill it."""
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "kith", "migrate-log", "--data", str(data)],
+# It stands still where it has said the words, so that it is killed there however late that is seen.
+STOPPED_AT = """
+import os, signal, sys
+from kith.cli import main, move
+from kith.engine import log_move
+
+words, tell = sys.argv.pop(1), move.tell
+
+def tell_and_stop(line):
+    tell(line)
+    if words in line:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+move.tell, log_move.TELL_EVERY_S = tell_and_stop, 0.001
+main()
+"""
+
+
+def kill_move_at(data: Path, settings: dict[str, str], words: str) -> None:
+    """With its PostgreSQL, where it says so. A batch holds one command, so that it says what is left."""
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", STOPPED_AT, words, "migrate-log", "--data", str(data)],
         env=make_environment(**settings, batch_commands_max="1"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-    )
-
-
-def kill_move_at(data: Path, settings: dict[str, str], words: str) -> None:
-    """With its PostgreSQL, as soon as it says so."""
-    with start_move(data, settings) as move:
+    ) as move:
         assert move.stderr is not None
         lines = []
         for line in move.stderr:
@@ -102,7 +115,7 @@ def test_a_log_moves_to_kafka_and_back_and_every_acknowledged_write_is_there_onc
         refused = run_kith("migrate-log", "--data", str(served.data), **settings)
         assert refused.returncode == 1 and "Kith is at work on this database" in refused.stderr
         kill_everything(served, random.Random(1))
-    kill_move_at(served.data, settings, "Applying")
+    kill_move_at(served.data, settings, "commands are left")
     kill_move_at(served.data, settings, "Moving the log")
     moved = run_kith("migrate-log", "--json", "--data", str(served.data), **settings)
     assert moved.returncode == 0, moved.stderr
