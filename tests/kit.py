@@ -11,7 +11,7 @@ import httpx2
 import pytest
 import stamina
 
-from kith.api.app import App, build_app
+from kith.api.app import App, Application
 from kith.clock import Clock, SystemClock
 from kith.engine.apply import Writer
 from kith.engine.context import Engine, open_engine
@@ -127,7 +127,7 @@ class Kit:
             app, workspace = self.app, self._workspaces.get(key)
             if locked and workspace is not None:
                 own = row_security.lock_engine(self.engine, self.url, workspace)
-                app = build_app(await stack.enter_async_context(own))
+                app = Application(await stack.enter_async_context(own))
             transport = httpx2.ASGITransport(app=app)
             yield await stack.enter_async_context(
                 httpx2.AsyncClient(transport=transport, base_url="http://kith.test", headers=headers)
@@ -163,4 +163,4 @@ async def open_kit(url: str, settings: Settings = SETTINGS, clock: Clock | None 
                 await log.wait(1)
         writer = Writer(database, log, clock or SystemClock(), settings)
         await maintain(database, clock or SystemClock(), settings)
-        yield Kit(url, engine, writer, build_app(engine))
+        yield Kit(url, engine, writer, Application(engine))

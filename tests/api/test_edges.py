@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from kith.api.app import build_app
+from kith.api.app import Application
 from kith.api.cors import read_origins
 from kith.api.kept import KeptAnswer
 from kith.api.responses import Answer
@@ -172,7 +172,7 @@ async def test_pages_of_an_origin_that_is_named_may_call(kit: Kit, workspace: Wo
     settings = msgspec.structs.replace(kit.engine.settings, cors_origins=f"{ORIGIN}, http://localhost:3000")
     engine = msgspec.structs.replace(kit.engine, settings=settings)
     key = await kit.make_key(workspace)
-    transport = httpx2.ASGITransport(app=build_app(engine))
+    transport = httpx2.ASGITransport(app=Application(engine))
     async with httpx2.AsyncClient(transport=transport, base_url="http://kith.test") as browser:
         asked = await browser.options("/crm/contacts/1", headers={"Origin": ORIGIN, **PREFLIGHT})
         assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (204, ORIGIN)
@@ -248,7 +248,7 @@ async def test_metrics_and_readiness_are_made_once_for_all_who_ask(kit: Kit, mon
 
     monkeypatch.setattr(type(kit.engine.database), "fetch", count_fetch)
     monkeypatch.setattr(type(kit.engine.database), "fetchval", count_fetchval)
-    transport = httpx2.ASGITransport(app=build_app(engine))
+    transport = httpx2.ASGITransport(app=Application(engine))
     async with httpx2.AsyncClient(transport=transport, base_url="http://kith.test") as many:
         for path in ("/metrics", "/readyz"):
             await many.get(path)

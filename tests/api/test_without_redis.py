@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from kith.api.app import build_app
+from kith.api.app import Application
 from kith.cli.app import app
 from kith.clock import FixedClock
 from kith.engine.context import open_engine
@@ -68,7 +68,7 @@ async def test_a_limit_holds_for_all_processes_together(redis_kit: Kit, own_redi
     async with (
         open_engine(settings, redis_kit.url, redis_kit.engine.clock) as engine,
         redis_kit.open_client(key) as one,
-        replace(redis_kit, engine=engine, app=build_app(engine)).open_client(key, locked=False) as two,
+        replace(redis_kit, engine=engine, app=Application(engine)).open_client(key, locked=False) as two,
     ):
         answers = [await client.get("/crm/nothing") for _ in range(3) for client in (one, two)]
     assert [answer.status_code for answer in answers] == [404] * 4 + [429] * 2

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import asyncpg
 
 from kith.api import shapes
-from kith.api.app import App, Scope, Send, build_app
+from kith.api.app import App, Application, Scope, Send
 from kith.api.calls import ReadCall, WriteCall
 from kith.api.requests import Receive
 from kith.api.responses import JSON, Answer, make_write_answer
@@ -151,7 +151,7 @@ async def read_by_hand(call: ReadCall, name: str) -> Answer:
 
 def build_bench_app(engine: Engine) -> App:
     """Kith's application, with the bare one in front of ``/bare/``."""
-    kith = build_app(engine)
+    kith = Application(engine)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -185,5 +185,5 @@ async def open_bare(engine: Engine) -> BareReads:
 
 
 if __name__ == "__main__":
-    api.build_app = build_bench_app
+    api.Application = build_bench_app
     run_part("api", load_settings())

@@ -5,7 +5,7 @@ asks for, and turns whatever is raised into the one shape of error.
 """
 
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -83,37 +83,40 @@ class Exchange:
         self.workspace_id = 0
 
 
-def build_app(engine: Engine) -> App:
-    """The application on an open engine. Opening and closing the engine is the caller's."""
-    router = Router(TABLE)
-    limiter = Limiter(engine.clock, engine.counts)
-    logs_answers = engine.settings.log_level == "debug"
-    origins = read_origins(engine.settings.cors_origins)
-    turns, unsent, pace = Turns(), Unsent(), Pace()
-    kept = {entry.path: KeptAnswer(engine.settings.status_cache_ms) for entry in TABLE if entry.kept}
+class Application:
+    """Answers requests with an open engine. Opening and closing the engine is the caller's."""
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, engine: Engine) -> None:
+        settings = engine.settings
+        self._engine = engine
+        self._router = Router(TABLE)
+        self._limiter = Limiter(engine.clock, engine.counts)
+        self._logs_answers = settings.log_level == "debug"
+        self._origins = read_origins(settings.cors_origins)
+        self._turns = Turns()
+        self._unsent = Unsent()
+        self._pace = Pace()
+        self._kept = {entry.path: KeptAnswer(settings.status_cache_ms) for entry in TABLE if entry.kept}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", f"there is no {scope['type']} here"
         started = perf_counter()
         exchange = Exchange(scope)
         try:
-            check_headers(exchange.scope, exchange.headers, exchange.has_repeats)
-            if exchange.method == "OPTIONS":
-                answer = make_options_answer(exchange.headers, router.list_methods(exchange.path, scope), origins)
-            else:
-                answer = await answer_request(engine, router, limiter, turns, unsent, pace, exchange, receive, kept)
+            check_headers(scope, exchange.headers, exchange.has_repeats)
+            answer = await self._answer(exchange, receive)
         except Exposed as error:
             answer = make_error_answer(error)
         except Disconnected:
             return
         except Exception as error:  # noqa: BLE001 - the one place where whatever failed becomes an answer
-            answer = answer_failure(exchange, error, logs_answers)
-        if origins:
-            answer.headers += make_cors_headers(exchange.headers, origins)
-        correlation_id = await send_answer(exchange, answer, unsent, send)
+            answer = answer_failure(exchange, error, self._logs_answers)
+        if self._origins:
+            answer.headers += make_cors_headers(exchange.headers, self._origins)
+        correlation_id = await send_answer(exchange, answer, self._unsent, send)
         route = exchange.route
         seconds = perf_counter() - started
-        if logs_answers:
+        if self._logs_answers:
             log.debug(
                 "Answered.",
                 method=exchange.method,
@@ -127,39 +130,28 @@ def build_app(engine: Engine) -> App:
         else:
             count_request(route.method, route.path, answer.status, seconds)
 
-    return app
-
-
-async def answer_request(
-    engine: Engine,
-    router: Router,
-    limiter: Limiter,
-    turns: Turns,
-    unsent: Unsent,
-    pace: Pace,
-    exchange: Exchange,
-    receive: Receive,
-    kept: Mapping[str, KeptAnswer],
-) -> Answer:
-    """Raises Exposed for what is refused, in this order: key, limit, path, scope, query, body, the verb's own."""
-    caller = await admit(engine, limiter, exchange) if exchange.guarded else None
-    scope = exchange.scope
-    route, values = router.get_route(exchange.method, exchange.path, scope.get("raw_path") or exchange.path.encode())
-    exchange.route = route
-    if route.call is HookCall:
-        return await answer_hook(engine, pace, exchange, receive, route, values)
-    if caller is None:
-        open_call = OpenCall(engine, exchange.headers)
-        if route.kept:
-            return await kept[route.path].get(lambda: route.handler(open_call))
-        return await route.handler(open_call, *values)
-    check_scope(caller, route.call.scope)
-    if route.batch:
-        await take_limit(limiter, exchange, caller, "batch")
-    exchange.workspace_id = caller.workspace.id
-    unsent.check(caller.workspace.id)
-    with turns.count(caller.workspace.id):
-        return await answer_caller(engine, turns, exchange, receive, route, values, caller)
+    async def _answer(self, exchange: Exchange, receive: Receive) -> Answer:
+        """Raises Exposed for what is refused, in this order: key, limit, path, scope, query, body, the verb's own."""
+        scope, method, path = exchange.scope, exchange.method, exchange.path
+        if method == "OPTIONS":
+            return make_options_answer(exchange.headers, self._router.list_methods(path, scope), self._origins)
+        caller = await admit(self._engine, self._limiter, exchange) if exchange.guarded else None
+        route, values = self._router.get_route(method, path, scope.get("raw_path") or path.encode())
+        exchange.route = route
+        if route.call is HookCall:
+            return await answer_hook(self._engine, self._pace, exchange, receive, route, values)
+        if caller is None:
+            open_call = OpenCall(self._engine, exchange.headers)
+            if route.kept:
+                return await self._kept[route.path].get(lambda: route.handler(open_call))
+            return await route.handler(open_call, *values)
+        check_scope(caller, route.call.scope)
+        if route.batch:
+            await take_limit(self._limiter, exchange, caller, "batch")
+        exchange.workspace_id = caller.workspace.id
+        self._unsent.check(caller.workspace.id)
+        with self._turns.count(caller.workspace.id):
+            return await answer_caller(self._engine, self._turns, exchange, receive, route, values, caller)
 
 
 async def answer_caller(
@@ -192,7 +184,7 @@ async def answer_caller(
         return await route.handler(
             route.call(engine, await make_write_request(exchange, caller, raw)), *values, **inputs
         )
-    waited_s = await wait_as_asked(engine, exchange, caller)
+    waited_s = await wait_as_asked(engine, exchange, caller) if b"x-read-after" in exchange.headers else 0
     if waited_s:
         await turns.take(workspace_id, len(query_string) + len(raw))
     answer = await route.handler(ReadCall(engine, caller.workspace, caller.tier, len(raw)), *values, **inputs)
@@ -253,10 +245,8 @@ async def make_write_request(exchange: Exchange, caller: Caller, raw: bytes) -> 
 
 
 async def wait_as_asked(engine: Engine, exchange: Exchange, caller: Caller) -> int:
-    """Wait for the write that X-Read-After names. Answers the seconds that ``Prefer`` gave it, 0 where it did not."""
-    token = exchange.headers.get(b"x-read-after")
-    if token is None:
-        return 0
+    """Wait for the write that X-Read-After names. Answers the seconds that ``Prefer`` gave it, else 0."""
+    token = exchange.headers[b"x-read-after"]
     asked_s = find_wait_s(exchange.scope["headers"])
     await wait_until_readable(engine, caller.workspace, token.decode("latin-1"), asked_s or READ_AFTER_S)
     return asked_s

@@ -4,8 +4,11 @@ The counts are this process's own, or all processes' where they share them. Wind
 X-RateLimit-Reset is exact.
 """
 
+from functools import lru_cache
+
 import msgspec
 
+from kith.api.responses import Header
 from kith.clock import Clock
 from kith.engine.key_cache import Caller
 from kith.errors import Exposed
@@ -57,15 +60,19 @@ class Limiter:
         return Usage(per_s, max(0, per_s - used), second + 1, used > per_s)
 
 
-def make_limit_headers(policy: str, usage: Usage) -> list[tuple[bytes, bytes]]:
+def make_limit_headers(policy: str, usage: Usage) -> list[Header]:
     """The X-RateLimit fields and the IETF ones (draft-ietf-httpapi-ratelimit-headers-10)."""
     return [
-        (b"x-ratelimit-limit", b"%d" % usage.limit),
+        *_make_policy_headers(policy, usage.limit),
         (b"x-ratelimit-remaining", b"%d" % usage.remaining),
         (b"x-ratelimit-reset", b"%d" % usage.reset),
-        (b"ratelimit-policy", b'"%b";q=%d;w=1' % (policy.encode(), usage.limit)),
         (b"ratelimit", b'"%b";r=%d;t=1' % (policy.encode(), usage.remaining)),
     ]
+
+
+@lru_cache(maxsize=256)
+def _make_policy_headers(policy: str, limit: int) -> tuple[Header, Header]:
+    return (b"x-ratelimit-limit", b"%d" % limit), (b"ratelimit-policy", b'"%b";q=%d;w=1' % (policy.encode(), limit))
 
 
 def make_limit_refusal(policy: str, caller: Caller, usage: Usage) -> Exposed:

@@ -8,6 +8,7 @@ import types
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, MutableMapping
 from decimal import Context, Decimal
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 WAIT_MAX_S = 30
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
+HOST_BYTES_MAX = 300
 
 # A quoted text without an end goes to the end of the header: every character is looked at once.
 PREFERENCE = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*+(?:"|\\?\Z))++', re.DOTALL)
@@ -53,7 +55,7 @@ def check_headers(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], has_
     host = headers.get(b"host")
     if host is None and scope.get("http_version", "1.1") != "1.0":
         raise InvalidRequest("The request has no Host header. HTTP/1.1 requires one.", {"header": "Host"})
-    if host is not None and not HOST.fullmatch(host):
+    if host is not None and (len(host) > HOST_BYTES_MAX or not is_host(host)):
         raise InvalidRequest("Host: must be a name or an address, and perhaps a port.", {"header": "Host"})
     if has_repeats:
         names = Counter(name for name, _ in scope["headers"])
@@ -61,6 +63,11 @@ def check_headers(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], has_
             if names[name] > 1:
                 shown = name.decode().title().replace("X-Api", "X-API")
                 raise InvalidRequest(f"{shown}: is there {names[name]} times. Send it once.", {"header": shown})
+
+
+@lru_cache(maxsize=256)
+def is_host(value: bytes) -> bool:
+    return HOST.fullmatch(value) is not None
 
 
 async def read_body(

@@ -20,7 +20,7 @@ class Unsent:
 
     def check(self, workspace_id: int) -> None:
         """Raise RATE_LIMITED where the workspace's clients leave so much unread that no more is made for them."""
-        waiting = self._bytes[workspace_id]
+        waiting = self._bytes.get(workspace_id, 0)
         if waiting > UNSENT_BYTES_MAX:
             message = (
                 f"Answers of {waiting // 2**20} MB to this workspace are not read yet."

@@ -31,6 +31,7 @@ _POSITIONS: Mapping[str, str] = {
     for weights in combinations("ABCD", count)
 }
 _WORD = re.compile(r"[^\W_]+")
+_PLAIN = re.compile("[A-Za-z0-9]")
 # Letters of scripts that are written without spaces between words, or whose names are asked for by a part: Han, kana,
 # bopomofo and hangul.
 _CJK = re.compile(
@@ -113,6 +114,11 @@ def to_tsquery(query: str, workspace_id: int, fields: Iterable[str] = ()) -> str
         if (alternatives := " | ".join(f"({_to_clause(words, workspace_id, weights)})" for words in term))
     ]
     return " & ".join(f"({term})" for term in terms) or None
+
+
+def has_terms(query: str) -> bool:
+    """Whether ``to_tsquery`` would find a term; most queries show it at their first letter or digit."""
+    return _PLAIN.search(query) is not None or to_tsquery(query, 0) is not None
 
 
 def list_terms(query: str) -> list[list[tuple[str, ...]]]:

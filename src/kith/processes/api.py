@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 import uvicorn
 
-from kith.api.app import build_app
+from kith.api.app import Application
 from kith.api.protocol import GuardedProtocol
 from kith.engine.context import open_engine
 from kith.engine.foresight import rebuild_pending
@@ -68,7 +68,7 @@ async def run(settings: Settings) -> None:
     async with open_patiently(lambda: open_engine(settings, url)) as engine:
         foreseen = await rebuild_pending(engine)
         config = uvicorn.Config(
-            build_app(engine),
+            Application(engine),
             host=settings.host,
             port=settings.port,
             lifespan="off",
