@@ -184,7 +184,7 @@ class Script:
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Turn]:
         """It is its own limiter, which lets everything through."""
-        yield Turn(0)
+        yield Turn(0, 0)
 
     rest_s = 0.0
 

@@ -1,9 +1,11 @@
 """The limit of an account holds for all who send to it, however many processes they are."""
 
 import asyncio
+import selectors
 import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from typing import Any
 
 import httpx2
 import pytest
@@ -117,6 +119,71 @@ async def test_nothing_leaves_to_an_account_once_one_of_its_calls_was_answered_4
         await asyncio.gather(*(caller.send("GET", "/") for caller in callers))
     assert len(left) == 9
     assert min(left[1:]) - answered[0] >= 1
+
+
+class StandingClock(selectors.DefaultSelector):
+    """The time of a loop in which waiting takes none, and of a limiter's database."""
+
+    now = 0.0
+    due = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.now += timeout or 0.0
+        return super().select(0)
+
+    def make_loop(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.SelectorEventLoop(self)
+        loop.time = lambda: self.now  # type: ignore[method-assign]
+        return loop
+
+    async def fetchval(self, _: str, key: str, *values: Any) -> float | None:
+        if not values:
+            return None  # nothing is put off
+        every_s, burst = values
+        turn = max(self.due, self.now - every_s * (burst - 1))
+        self.due = turn + every_s
+        return turn - self.now
+
+
+@pytest.mark.parametrize("connect_s", [0, 0.25])
+@pytest.mark.parametrize("rate", [Rate(requests=8, seconds=1), Rate(requests=20, seconds=1, burst=4)])
+def test_a_process_that_stands_still_or_connects_slowly_keeps_to_the_limit(rate: Rate, connect_s: float) -> None:
+    clock = StandingClock()
+    left: list[float] = []
+
+    class Connecting(httpx2.AsyncBaseTransport):
+        """Only every third request finds a connection."""
+
+        asked = 0
+
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            self.asked += 1
+            connected = asyncio.Event()
+            asyncio.get_running_loop().call_later(connect_s if self.asked % 3 else 0, connected.set)
+            await connected.wait()
+            await request.extensions["trace"]("http11.send_request_headers.started", {})
+            left.append(clock.now)
+            return httpx2.Response(204)
+
+    async def get_headers() -> dict[str, str]:
+        return {}
+
+    def stand_still() -> None:
+        clock.now += 1.3
+        asyncio.get_running_loop().call_later(0.9, stand_still)
+
+    async def send() -> None:
+        stand_still()
+        database: Any = clock
+        async with httpx2.AsyncClient(transport=Connecting()) as client:
+            limiter = Limiter(database, "MAILCHIMP:still", rate)
+            caller = Caller(client, limiter, SystemClock(), "http://vendor.example", get_headers, lambda _: None)
+            await asyncio.gather(*(caller.send("GET", "/") for _ in range(50)))
+
+    with asyncio.Runner(loop_factory=clock.make_loop) as runner:
+        runner.run(send())
+    assert len(left) == 50
+    assert most_within(left, rate.seconds) <= rate.requests
 
 
 async def test_numbers_keep_their_digits_on_the_way_to_a_provider_and_back(databases: list[Database]) -> None:

@@ -26,7 +26,8 @@ from tests.kit import SETTINGS, Kit, open_kit
 
 SECONDS = 60 if int(os.environ.get("KITH_TEST_KILLS", "6")) >= 10 else 20
 WORKERS = 4
-USED_MIN = 0.8
+# Of what comes evenly 0.84; turns that come while the machine stands still lapse.
+USED_MIN = 0.7
 SOON_S = 0.2
 
 
@@ -121,7 +122,7 @@ async def take(limiter: Limiter) -> None:
 
 
 async def test_turns_that_are_put_off_are_put_off_for_everybody_also_for_those_who_wait(kit: Kit) -> None:
-    rate = Rate(requests=21, seconds=1.05 / 0.96)
+    rate = Rate(requests=21, seconds=1)
     one, other = (Limiter(kit.engine.database, "postponed", rate) for _ in range(2))
     await take(one)
     waiting = [asyncio.create_task(take(limiter)) for limiter in (one, other, one)]
@@ -144,7 +145,7 @@ async def test_turns_that_are_put_off_for_long_are_not_waited_for(kit: Kit) -> N
 
 async def test_turns_that_are_put_off_come_evenly_afterwards(kit: Kit) -> None:
     """However long the pause was: what was not used in it is not made up for."""
-    limiter = Limiter(kit.engine.database, "evenly", Rate(requests=11, seconds=1.05 / 0.96))
+    limiter = Limiter(kit.engine.database, "evenly", Rate(requests=11, seconds=1))
     await limiter.postpone(0.2)
     loop = asyncio.get_running_loop()
     began_s = loop.time()

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -103,9 +104,7 @@ class Caller:
         if body is not None:
             content = _encode(body)
             headers["Content-Type"] = "application/json"
-        request = self._client.build_request(
-            method, self._url + path, content=content, params=params, headers=headers, extensions={"trace": self._watch}
-        )
+        request = self._client.build_request(method, self._url + path, content=content, params=params, headers=headers)
         while True:
             async with self._limiter.turn() as turn:
                 if self._limiter.rest_s:
@@ -123,7 +122,8 @@ class Caller:
             return _decode(answer)
 
     async def _ask(self, request: httpx2.Request, turn: Turn) -> httpx2.Response:
-        """Raises NotTaken, Transient, _HeldBack."""
+        """Raises NotTaken, Transient, Limited, _HeldBack."""
+        request.extensions["trace"] = partial(self._watch, turn)
         try:
             return await self._client.send(request)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
@@ -134,10 +134,12 @@ class Caller:
         except httpx2.RequestError as error:  # also an answer that is packed wrongly
             raise Transient(f"The connection to {self._url} broke ({error or type(error).__name__}).") from error
 
-    async def _watch(self, event: str, info: Mapping[str, Any]) -> None:
-        """Follow a request on its connection. It may have waited for the connection, and the account rests by now."""
-        if event.endswith("send_request_headers.started") and self._limiter.rest_s:
-            raise _HeldBack
+    async def _watch(self, turn: Turn, event: str, info: Mapping[str, Any]) -> None:
+        """Follow a request on its connection. It may have waited for the connection, and has to leave now."""
+        if event.endswith("send_request_headers.started"):
+            if self._limiter.rest_s:
+                raise _HeldBack
+            await self._limiter.renew(turn)
 
 
 class _HeldBack(Exception):

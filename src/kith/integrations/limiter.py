@@ -1,7 +1,8 @@
 """How much is sent to an account in a time, by all processes together: GCRA in a row of PostgreSQL, and places.
 
 A row holds when the next request is due if all come evenly (the theoretical arrival time of the generic cell rate
-algorithm). Whoever takes a turn moves it on and waits for its own: nobody is refused, nobody polls.
+algorithm). Whoever takes a turn moves it on and waits for its own: nobody is refused, nobody polls. A turn that is
+not used at once lapses: late, as from a process that stood still, the request would leave beside those of later turns.
 
 A place is held by saying so again and again: one whose holder is gone is free soon, however long requests may take.
 """
@@ -20,6 +21,8 @@ from kith.store.queries import load_queries
 
 # Requests are seen where they arrive, a little sooner or later than they were sent.
 MARGIN = 0.96
+# How late a turn may be used, with the time that it takes to hear of it from the database.
+LATE_MAX_S = 0.15
 PLACE_POLL_S = REST_POLL_S = 0.05
 # How long a place stays taken of which its holder says no more, and how often that says it.
 HELD_S, HOLD_EVERY_S = 15.0, 4.0
@@ -42,20 +45,21 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def every_s(self) -> float:
-        """The burst comes on top of what comes evenly, so that both together stay within the limit."""
-        return self.seconds / (max(self.requests - self.burst, 1) * MARGIN) if self.requests > 1 else self.seconds
+        """One more than ``requests`` takes longer than ``seconds``, also where only the first of them is late."""
+        return (self.seconds / MARGIN + LATE_MAX_S) / (self.requests + 1 - self.burst)
 
 
 class Turn:
-    """A turn that was taken."""
+    """A turn that was taken. It has to be used before ``lapses_at``, by the loop's clock."""
 
-    def __init__(self, place_s: float) -> None:
-        self._over_at = asyncio.get_running_loop().time() + place_s
+    def __init__(self, place_s: float, lapses_at: float) -> None:
+        self._place_s = place_s
+        self.lapses_at = lapses_at
         self.left_s = 0.0
 
     def keep_place(self) -> None:
         """No answer came, and the provider may still be at work on it: the place is free when that is surely over."""
-        self.left_s = max(0.0, self._over_at - asyncio.get_running_loop().time())
+        self.left_s = max(0.0, self.lapses_at + self._place_s - asyncio.get_running_loop().time())
 
 
 class Limiter:
@@ -77,16 +81,14 @@ class Limiter:
     async def turn(self) -> AsyncIterator[Turn]:
         """Within it, one request may be sent. Raises Limited where turns are put off for longer than is waited for."""
         if self._rate.places is None:
-            await self._wait_for_turn()
-            yield Turn(self._rate.place_s)
+            yield Turn(self._rate.place_s, await self._wait_for_turn())
             return
         async with self._looking:
             place = await self._take_place(self._rate.places)
         holding = asyncio.create_task(place.hold())
         left_s = 0.0
         try:
-            await self._wait_for_turn()
-            turn = Turn(self._rate.place_s)
+            turn = Turn(self._rate.place_s, await self._wait_for_turn())
             try:
                 yield turn
             finally:
@@ -98,6 +100,11 @@ class Limiter:
             holding.cancel()
             await asyncio.gather(holding, return_exceptions=True)
             await place.keep(left_s)
+
+    async def renew(self, turn: Turn) -> None:
+        """Wait for another turn if this one has lapsed. Raises Limited."""
+        if asyncio.get_running_loop().time() > turn.lapses_at:
+            turn.lapses_at = await self._wait_for_turn()
 
     @property
     def rest_s(self) -> float:
@@ -113,17 +120,22 @@ class Limiter:
         self.rest(seconds)
         await self._database.execute(_SQL["postpone_turns"], self._key, seconds)
 
-    async def _wait_for_turn(self) -> None:
-        """Turns that were taken before they were put off are taken again."""
+    async def _wait_for_turn(self) -> float:
+        """Answers when it lapses. One that was put off after it was taken, or that lapsed, is taken again."""
+        loop = asyncio.get_running_loop()
         while True:
-            wait_s = await self._database.fetchval(_SQL["take_turn"], self._key, self._rate.every_s, self._rate.burst)
-            if wait_s <= 0 and not self.rest_s:
-                return
+            asked_at = loop.time()
+            values = (self._key, self._rate.every_s, self._rate.burst)
+            wait_s: float = max(0.0, await self._database.fetchval(_SQL["take_turn"], *values))
             if wait_s > POSTPONED_WAIT_MAX_S and (until := await self._find_postponed()) is not None:
                 raise Limited("No more requests may be sent to the account for now.", until)
-            await asyncio.sleep(max(wait_s, min(self.rest_s, REST_POLL_S)))
-            if await self._find_postponed() is None and not self.rest_s:
-                return
+            if wait_s or self.rest_s:
+                await asyncio.sleep(max(wait_s, min(self.rest_s, REST_POLL_S)))
+                if await self._find_postponed() is not None:
+                    continue
+            lapses_at = asked_at + wait_s + LATE_MAX_S
+            if not self.rest_s and loop.time() <= lapses_at:
+                return lapses_at
 
     async def _find_postponed(self) -> datetime | None:
         until: datetime | None = await self._database.fetchval(_SQL["find_postponed"], self._key)
