@@ -1,9 +1,11 @@
 """An integration with a segment sends whoever fits, and archives or leaves whoever stops fitting."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from kith.engine.workspaces import change_workspace
 from kith.integrations.failures import Permanent
 from tests.integrations.conftest import Shop
 
@@ -138,3 +140,32 @@ async def test_a_segment_that_cannot_be_is_refused_by_name(
     assert refused.status_code == status, "nor does a change take it"
     if field == "segment.filter":
         assert "Fields are where, listId." in refused.json()["error"]["message"]
+
+
+async def test_what_ends_before_the_segment_is_saved_leaves_no_list_once_it_comes_again(shop: Shop) -> None:
+    await shop.connect("HUBSPOT")
+    body = {"provider": "HUBSPOT", "name": "x", "credentials": {"accessToken": "x"}, **CUSTOMERS}
+    database = shop.kit.engine.database
+    for method, path, sent in (("POST", "", body), ("PATCH", "/1", CUSTOMERS)):
+        await database.execute("ALTER TABLE integrations ADD CONSTRAINT ended CHECK (segment IS NULL) NOT VALID")
+        assert (await shop.client.request(method, f"/crm/integrations{path}", json=sent)).status_code == 500
+        await database.execute("ALTER TABLE integrations DROP CONSTRAINT ended")
+        assert (await shop.client.request(method, f"/crm/integrations{path}", json=sent)).is_success
+    await shop.kit.drain()
+    assert len((await shop.client.get("/crm/lists")).json()["data"]) == 2
+
+
+async def test_integrations_that_are_the_same_have_a_list_each_and_what_is_refused_has_none(shop: Shop) -> None:
+    body = {"provider": "HUBSPOT", "name": "x", "credentials": {"accessToken": "x"}, **CUSTOMERS}
+    answers = await asyncio.gather(*(shop.client.post("/crm/integrations", json=body) for _ in range(3)))
+    assert [answer.status_code for answer in answers] == [201] * 3
+    await shop.kit.drain()
+    assert len((await shop.client.get("/crm/lists")).json()["data"]) == 3
+    assert (await shop.client.patch("/crm/integrations/1", json={"segment": None})).status_code == 200
+    assert (await shop.client.patch("/crm/integrations/1", json=CUSTOMERS)).status_code == 200
+    async with shop.kit.engine.database.acquire() as connection:
+        await change_workspace(connection, shop.workspace.name, quotas={"integrations": 3})
+    async with shop.kit.open_client(await shop.kit.make_key(shop.workspace)) as client:
+        assert (await client.post("/crm/integrations", json=body)).status_code == 422
+    await shop.kit.drain()
+    assert len((await shop.client.get("/crm/lists")).json()["data"]) == 3

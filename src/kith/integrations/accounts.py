@@ -24,7 +24,7 @@ from kith.integrations.vault import Vault
 from kith.model.forms import NAME_PATTERN
 from kith.model.quotas import check_single
 from kith.model.workspaces import Workspace
-from kith.store.database import Connection
+from kith.store.database import Connection, Database
 from kith.store.queries import load_queries
 from kith.store.workspaces import lock_control
 
@@ -238,33 +238,38 @@ async def create_integration(
     settings = await check_settings(engine, workspace, fields.provider, fields.settings or {})
     check_credentials(fields.provider, fields.credentials)
     sealed = Vault.from_settings(engine.settings).seal(external_id, fields.credentials)
-    segment = await make_segment(engine, request, name, fields.segment) if fields.segment else None
-    async with engine.database.acquire() as connection, connection.transaction():
-        await lock_control(connection)
-        known = await connection.fetch(_SQL["list_external_ids"], workspace.shard, workspace.id)
-        statuses = {row["external_id"]: row["status"] for row in known}
-        is_new = statuses.get(external_id) in (None, "DELETED")  # else the same request has just made it
-        if is_new:
-            check_new(workspace, external_id, statuses)
+    made, inserted = None, False
+    while made is None:
+        known = await list_known(engine.database, workspace)
+        check_new(workspace, external_id, known)
+        segment = None
+        if fields.segment:
+            segment = await make_segment(engine, request, name, fields.segment, str(len(known)))
+        async with engine.database.acquire() as connection, connection.transaction():
+            await lock_control(connection)
+            check_new(workspace, external_id, await list_known(connection, workspace))
             values = (external_id, fields.provider, name, sealed, _encode(settings), now, request.fingerprint)
-            leaving = fields.when_leaving if fields.when_leaving is not UNSET else "archive"
-            await connection.execute(
-                _SQL["insert_integration"], workspace.shard, workspace.id, *values, _encode_segment(segment), leaving
-            )
+            chosen = (_encode_segment(segment), fields.when_leaving if fields.when_leaving is not UNSET else "archive")
+            key = (workspace.shard, workspace.id)
+            inserted = await connection.fetchval(_SQL["insert_integration"], *key, *values, *chosen) is not None
             await connection.execute(_SQL["tell_changed"])
-    made = await find_made(engine, request, external_id)
-    if made is None:
-        raise NotFound(f"The integration {external_id} was deleted as soon as it was connected.")
-    return made, not is_new
+        made = await find_made(engine, request, external_id)
+    return made, not inserted
+
+
+async def list_known(database: Database | Connection, workspace: Workspace) -> dict[str, str]:
+    """External id -> status, of all that ever were."""
+    rows = await database.fetch(_SQL["list_external_ids"], workspace.shard, workspace.id)
+    return {row["external_id"]: row["status"] for row in rows}
 
 
 def check_new(workspace: Workspace, external_id: str, known: Mapping[str, str]) -> None:
-    """``known``: external id -> status, of all that ever were. Raises IDEMPOTENCY_KEY_REUSED, QUOTA_EXCEEDED."""
-    if external_id in known:
+    """Raises IDEMPOTENCY_KEY_REUSED, QUOTA_EXCEEDED."""
+    if known.get(external_id) == "DELETED":
         message = "This Idempotency-Key has connected an integration that is deleted by now. Take another."
         raise Exposed("IDEMPOTENCY_KEY_REUSED", message, {"integration": external_id})
     used = sum(status != "DELETED" for status in known.values())
-    check_single(workspace, "integrations", used, used + 1)
+    check_single(workspace, "integrations", used, used + (external_id not in known))
 
 
 async def find_made(engine: Engine, request: WriteRequest, external_id: str) -> Integration | None:
@@ -292,7 +297,9 @@ async def update_integration(engine: Engine, request: WriteRequest, text: str, f
     segment, leaving = one.segment, one.when_leaving
     if fields.segment is not UNSET:
         check_version(one, request)
-        segment = await change_segment(engine, request, name or one.name, one.segment, fields.segment)
+        segment = await change_segment(
+            engine, request, name or one.name, one.segment, fields.segment, one.external_id, str(one.version)
+        )
     if fields.when_leaving is not UNSET:
         leaving = fields.when_leaving
     looks_again = (settings or one.settings, segment, leaving) != (one.settings, one.segment, one.when_leaving)

@@ -14,6 +14,7 @@ from kith.engine.context import Engine
 from kith.engine.lists import create_list, delete_list, get_list, update_list
 from kith.engine.submit import WriteRequest
 from kith.errors import NotFound, Validation
+from kith.ids import derive_id
 from kith.model.lists import ListInput, ListPatch
 
 
@@ -48,8 +49,12 @@ def check_segment(given: SegmentInput) -> None:
         raise Validation([("segment", 'takes either "where", a CQL filter, or "listId", a list\'s id.')])
 
 
-async def make_segment(engine: Engine, request: WriteRequest, name: str, given: SegmentInput) -> Segment:
-    """Raises Validation, NotFound, and the refusals of CQL. With ``where``, it makes a dynamic list."""
+async def make_segment(engine: Engine, request: WriteRequest, name: str, given: SegmentInput, *of: str) -> Segment:
+    """Raises Validation, NotFound, and the refusals of CQL. With ``where``, it makes a dynamic list.
+
+    ``of`` is the state in which the integration is to get it: in the same, the same request gets the same list. It
+    comes again where the process was killed before the segment was saved.
+    """
     check_segment(given)
     if given.list_id is not UNSET:
         try:
@@ -67,12 +72,14 @@ async def make_segment(engine: Engine, request: WriteRequest, name: str, given: 
         is_dynamic=True,
         filter_criteria=await _read_where(engine, request, given.where),
     )
+    if request.idempotency_key is None:
+        request = msgspec.structs.replace(request, idempotency_key=derive_id("lst", *of, name, given.where))
     written = await create_list(engine, _for_list(request), fields)
     return Segment(list=written.location.rpartition("/")[2], where=given.where)
 
 
 async def change_segment(
-    engine: Engine, request: WriteRequest, name: str, held: Segment | None, given: SegmentInput | None
+    engine: Engine, request: WriteRequest, name: str, held: Segment | None, given: SegmentInput | None, *of: str
 ) -> Segment | None:
     """The segment in place of the one that is held. A filter takes the place of a filter in the same list."""
     if given is not None:
@@ -81,7 +88,7 @@ async def change_segment(
         criteria = await _read_where(engine, request, given.where)
         await update_list(engine, _for_list(request), held.list, ListPatch(filter_criteria=criteria))
         return msgspec.structs.replace(held, where=given.where)
-    made = await make_segment(engine, request, name, given) if given is not None else None
+    made = await make_segment(engine, request, name, given, *of) if given is not None else None
     await drop_segment(engine, request, held)
     return made
 

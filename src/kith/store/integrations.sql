@@ -1,4 +1,5 @@
 -- name: insert_integration
+-- Unless it is there, or its segment's own list is another's: that came with the same request at the same time.
 INSERT INTO integrations (shard, workspace_id, id, external_id, provider, name, status, credentials, settings,
   feed_sequence, reconciled_at, created_at, updated_at, version, epoch, fingerprint,
   segment, when_leaving)
@@ -6,6 +7,8 @@ SELECT $1, $2, (SELECT coalesce(max(id), 0) + 1 FROM integrations WHERE shard = 
   $3, $4, $5, 'ACTIVE', $6, $7::jsonb,
   coalesce((SELECT next_event_sequence - 1 FROM counters WHERE shard = $1 AND workspace_id = $2), 0), $8, $8, $8, 1, 1, $9,
   $10::jsonb, $11
+WHERE NOT EXISTS (SELECT FROM integrations WHERE shard = $1 AND workspace_id = $2
+  AND (external_id = $3 OR $10::jsonb ? 'where' AND segment->>'list' = $10::jsonb->>'list'))
 RETURNING id;
 
 -- name: list_external_ids
