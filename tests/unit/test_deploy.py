@@ -65,7 +65,9 @@ def test_the_compose_file_has_all_that_a_cluster_is_made_of(compose: Any) -> Non
     started = [service["command"][0] for service in services.values() if "build" in service and "command" in service]
     assert set(started) <= commands
     mounted = {volume.split(":")[0] for service in services.values() for volume in service.get("volumes", ())}
-    assert mounted == set(compose["volumes"])
+    files = {name for name in mounted if name.startswith("./")}
+    assert mounted - files == set(compose["volumes"])
+    assert all((DEPLOY / name).is_file() for name in files)
     assert (DEPLOY / services["api"]["build"]["context"] / services["api"]["build"]["dockerfile"]).is_file()
 
 
@@ -76,6 +78,20 @@ def test_no_secret_stands_in_the_compose_file_and_nothing_is_open_to_a_network(c
         ]
         assert all(value.startswith("${") for value in secrets)
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+
+
+def test_the_role_of_kith_owns_its_database_and_is_no_superuser(compose: Any) -> None:
+    postgres = compose["services"]["postgres"]
+    assert "POSTGRES_USER" not in postgres["environment"]  # the image would make a superuser of it
+    [script] = [one for one in postgres["volumes"] if "/docker-entrypoint-initdb.d/" in one]
+    statements = (DEPLOY / script.split(":")[0]).read_text()
+    user, database = re.findall(
+        r"//(\w+):.*@postgres:\d+/(\w+)", compose["x-kith"]["environment"]["KITH_DATABASE_URL"]
+    )[0]
+    assert re.findall(r"CREATE .*", statements) == [
+        f"CREATE ROLE {user} LOGIN PASSWORD :'secret';",
+        f"CREATE DATABASE {database} OWNER {user};",
+    ]
 
 
 @pytest.mark.parametrize("path", [path for path in DEPLOY.rglob("*") if path.is_file()], ids=lambda path: path.name)
