@@ -5,7 +5,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -246,7 +246,7 @@ def make_query_row(query: Mapping[str, Any]) -> tuple[str, ...]:
     return f"`{query['name']}`", default, meaning
 
 
-def list_body_rows(schema: Mapping[str, Any], document: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def list_body_rows(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Sequence[tuple[str, ...]]:
     fields = resolve(schema, document)
     rows = []
     for name, field in fields["properties"].items():
@@ -289,7 +289,7 @@ def describe(schema: Mapping[str, Any], document: Mapping[str, Any]) -> str:
         case {"type": "string", "pattern": pattern} if not pattern.startswith("^[^"):
             return f"text `{pattern}`"
         case {"type": kind}:
-            return NAMES_OF_TYPES.get(kind, kind)
+            return NAMES_OF_TYPES.get(kind, str(kind))
         case _:
             return "any value"
 
@@ -305,7 +305,7 @@ def make_page(title: str, *parts: str) -> str:
     return "\n\n".join((f"# {title}", NOTICE, *(part.strip() for part in parts))) + "\n"
 
 
-def make_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def make_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 

@@ -106,7 +106,8 @@ class Installation:
 def sum_cpu_s(process: psutil.Process) -> float:
     """With the children, which are PostgreSQL's own; those that ended count in their parent."""
     times = [process.cpu_times(), *(child.cpu_times() for child in process.children())]
-    return sum(one.user + one.system for one in times) + times[0].children_user + times[0].children_system
+    seconds: float = sum(one.user + one.system for one in times) + times[0].children_user + times[0].children_system
+    return seconds
 
 
 @contextmanager

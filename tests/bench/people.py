@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import msgspec
 
+from kith.model.contacts import LifecycleStage
+
 Choice = TypeVar("Choice")
 
 GIVEN = """
@@ -35,7 +37,15 @@ ENDS = """
     mann sen son ova ski dottir feld hardt heim ini kamp lund meier qvist rup strand thal vik wald zadeh
 """.split()
 DOMAINS = ("gmail.com", "outlook.com", "yahoo.com", "icloud.com", "hotmail.com", "gmx.de", "orange.fr", "proton.me")
-STAGES = ("LEAD", "SUBSCRIBER", "CUSTOMER", "MARKETING_QUALIFIED", "SALES_QUALIFIED", "OPPORTUNITY", "EVANGELIST")
+STAGES: Sequence[LifecycleStage] = (
+    "LEAD",
+    "SUBSCRIBER",
+    "CUSTOMER",
+    "MARKETING_QUALIFIED",
+    "SALES_QUALIFIED",
+    "OPPORTUNITY",
+    "EVANGELIST",
+)
 PLANS = ("Free", "Starter", "Growth", "Enterprise")
 ASCII = str.maketrans("éèëïíóöøüúåäãáçşřžýłğıñÅŁØ", "eeeiiooouuaaaacsrzylginALO", "'")
 
@@ -48,7 +58,7 @@ class Person(msgspec.Struct, frozen=True, rename="camel"):
     given_name: str
     family_name: str
     phone: str
-    lifecycle_stage: str
+    lifecycle_stage: LifecycleStage
     properties: dict[str, int | str]
 
 

@@ -32,7 +32,7 @@ FIVE = (
     " AND createdAt > 2024-01-01 AND mrr >= 4999"
 )
 # What is measured: filter, search and sort. Each has more rows than a page at either size, but for the most selective.
-QUERIES: Mapping[str, Mapping[str, str]] = {
+QUERIES: Mapping[str, Mapping[str, Any]] = {
     "equality on a property": {"filter": "mrr = 4999", "sort": "createdAt:desc"},
     "range on a property": {"filter": "mrr between 4000 and 4100", "sort": "mrr:asc"},
     "beginning of a property": {"filter": "plan starts with enter", "sort": "plan:asc"},

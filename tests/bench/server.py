@@ -32,6 +32,7 @@ from kith.model.contacts import ContactInput, make_contact_changes
 from kith.model.workspaces import Workspace
 from kith.processes import api
 from kith.settings import load_settings
+from kith.store.database import Connection
 from kith.store.queries import load_queries
 from kith.store.workspaces import list_workspaces
 from tests.bench.queries import SHAPES
@@ -91,6 +92,7 @@ class BareReads:
         async with self._pool.acquire() as connection:
             if name.isdecimal():
                 row = await connection.fetchrow(self._get, workspace.shard, workspace.id, int(name))
+                assert row is not None
                 return b'{"data":%b}' % row["document"].encode()
             statement = self._kept.get(name)
             if statement is None:
@@ -98,9 +100,11 @@ class BareReads:
             if name in self._named:
                 await find_named(connection, workspace.shard, workspace.id, self._named[name])
             row = await connection.fetchrow(statement.sql, *statement.values)
+            assert row is not None
             if name in self._words and row["found"] < LIMIT:
                 words = self._words[name]
                 more = await connection.fetchrow(words.sql, *words.values)
+                assert more is not None
                 return b'{"data":[%b,%b]}' % (row["page"][1:-1].encode(), more["page"][1:-1].encode())
             if name.startswith(("query", "search")):
                 return b'{"data":%b}' % row["page"].encode()
@@ -169,7 +173,7 @@ def build_bench_app(engine: Engine) -> App:
 async def open_bare(engine: Engine) -> BareReads:
     """A pool as large as Kith's, whose connections are as little held up: no reset between requests, no seqscans."""
 
-    async def keep(_: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
+    async def keep(_: Connection) -> None:
         pass
 
     pool = await asyncpg.create_pool(
@@ -185,5 +189,5 @@ async def open_bare(engine: Engine) -> BareReads:
 
 
 if __name__ == "__main__":
-    api.Application = build_bench_app
+    api.Application = build_bench_app  # type: ignore[assignment,attr-defined]
     run_part("api", load_settings())
