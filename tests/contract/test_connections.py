@@ -121,8 +121,7 @@ async def test_the_place_of_a_lost_connection_goes_to_who_waits(two: Database) -
 async def test_a_wait_for_a_connection_ends(two: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     async with two.acquire(), two.acquire():
         # Only now: opening a connection may take longer.
-        monkeypatch.setattr(connections, "CONNECT_TIMEOUT_S", 0.01)
-        monkeypatch.setattr(connections, "WATCH_S", 0.01)
+        monkeypatch.setattr(two._queue, "_wait_s", 0.01)
         results = await asyncio.gather(*(find_backend(two) for _ in range(3)), return_exceptions=True)
         assert [type(result) for result in results] == [TimeoutError] * 3
     monkeypatch.undo()
@@ -185,8 +184,7 @@ async def test_a_workspace_may_wait_only_so_often(four: Database, monkeypatch: p
 async def test_a_wait_tells_a_full_pool_from_a_full_share(four: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     async with four.acquire(HEAVY), four.acquire(HEAVY), four.acquire(HEAVY):
         async with four.acquire():
-            monkeypatch.setattr(connections, "CONNECT_TIMEOUT_S", 0.01)
-            monkeypatch.setattr(connections, "WATCH_S", 0.01)
+            monkeypatch.setattr(four._queue, "_wait_s", 0.01)
             heavy, light = await asyncio.gather(
                 *(four.fetchval("SELECT 1", workspace_id=one) for one in (HEAVY, LIGHT)), return_exceptions=True
             )

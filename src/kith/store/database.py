@@ -19,8 +19,6 @@ STATEMENTS_KEPT_MAX = 150
 ANSWER_TIMEOUT_S = 1.0
 # One in so many connections of a pool, and at least one, is kept from a workspace that asks for more.
 SPARE_PART = 4
-# How often it is looked whether somebody has waited for a connection for too long.
-WATCH_S = 0.5
 # How long an operator's work waits for a table that somebody has locked.
 LOCK_TIMEOUT_MS = 10_000
 
@@ -130,9 +128,8 @@ class Database:
         size = pool.get_max_size()
         # What is handed over: a connection, or None for the place of one that was dropped.
         self._queue: FairQueue[asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None] = FairQueue(
-            max(1, size - max(1, size // SPARE_PART))
+            max(1, size - max(1, size // SPARE_PART)), CONNECT_TIMEOUT_S
         )
-        self._watching = False
         self._taken = 0
         self._dropping: set[asyncio.Task[None]] = set()
         self._lingering = lingering
@@ -220,37 +217,25 @@ class Database:
 
     async def _wait(self, workspace_id: int) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None":
         """The next connection to be given back; None for the place of one that was dropped. Raises TimeoutError."""
-        loop = asyncio.get_running_loop()
-        handed = self._queue.wait(workspace_id, loop.time() + CONNECT_TIMEOUT_S)
-        if not self._watching:
-            self._watching = True
-            loop.call_later(WATCH_S, self._end_long_waits)
-        try:
-            return await handed
-        except asyncio.CancelledError:
-            if handed.done() and not handed.cancelled() and handed.exception() is None:
-                # It was handed over in the moment in which its taker was cancelled.
-                if (connection := handed.result()) is not None:
-                    self.give_back(connection, workspace_id)
-                else:
-                    self._free_place(workspace_id)
-            raise
 
-    def _end_long_waits(self) -> None:
-        """One timer for all who wait: one for each costs a tenth of what a request does."""
-        loop = asyncio.get_running_loop()
-        if any(self._queue.may_hold(workspace_id) for workspace_id in self._queue.end_waits(loop.time())):
+        def give_back(handed: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None") -> None:
+            if handed is not None:
+                self.give_back(handed, workspace_id)
+            else:
+                self._free_place(workspace_id)
+
+        try:
+            return await self._queue.wait(workspace_id, give_back)
+        except (TimeoutError, Unavailable):
             self._has_refused = True
-        self._watching = bool(self._queue)
-        if self._watching:
-            loop.call_later(WATCH_S, self._end_long_waits)
+            raise
 
     def give_back(
         self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", workspace_id: int = NOBODY
     ) -> None:
         self._has_refused = False
         self._queue.remove(workspace_id)
-        if not self._queue or not self._queue.hand(connection):
+        if not self._queue.hand(connection):
             self._idle.append(connection)
 
     def let_go(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", workspace_id: int) -> None:
@@ -275,7 +260,7 @@ class Database:
         """A connection less is taken from the pool: the next who waits may open one."""
         self._has_refused = False
         self._queue.remove(workspace_id)
-        if not self._queue or not self._queue.hand(None):
+        if not self._queue.hand(None):
             self._taken -= 1
 
     async def fetch(self, sql: str, *values: Any, workspace_id: int = NOBODY) -> list[asyncpg.Record]:

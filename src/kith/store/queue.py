@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -13,6 +13,8 @@ T = TypeVar("T")
 WAITING_MAX = 64
 # The workspace of work that belongs to none, or that needs no bound. It may hold everything.
 NOBODY = 0
+# How often it is looked whether somebody has waited for too long.
+WATCH_S = 0.5
 
 
 class Waiter(NamedTuple, Generic[T]):
@@ -25,11 +27,13 @@ class Waiter(NamedTuple, Generic[T]):
 class FairQueue(Generic[T]):
     """Who waits, by workspace. The next is the workspace that holds fewest, and of equals the one that waits longest.
 
-    ``share`` is how many one workspace may hold at once.
+    ``share`` is how many one workspace may hold at once, ``wait_s`` how long it waits before it is refused.
     """
 
-    def __init__(self, share: int) -> None:
+    def __init__(self, share: int, wait_s: float) -> None:
         self.share = share
+        self._wait_s = wait_s
+        self._timer: asyncio.TimerHandle | None = None
         self._held: dict[int, int] = {}
         self._waiting: dict[int, deque[Waiter[T]]] = {}
 
@@ -60,12 +64,23 @@ class FairQueue(Generic[T]):
         if waiting is not None and workspace_id != NOBODY and len(waiting) >= WAITING_MAX:
             raise make_busy(f"{WAITING_MAX} queries of this workspace wait already")
 
-    def wait(self, workspace_id: int, until: float) -> "asyncio.Future[T]":
-        """A future that gets what is handed over. Raises RATE_LIMITED."""
+    async def wait(self, workspace_id: int, give_back: Callable[[T], None]) -> T:
+        """What is handed over. Raises RATE_LIMITED, and what the wait ends with where it takes too long.
+
+        ``give_back`` gets what was handed over in the moment in which its taker was cancelled.
+        """
         self.check_room(workspace_id)
-        waiter = Waiter[T](until, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiter = Waiter[T](loop.time() + self._wait_s, loop.create_future())
         self._waiting.setdefault(workspace_id, deque()).append(waiter)
-        return waiter.handed
+        self._watch()
+        handed = waiter.handed
+        try:
+            return await handed
+        except asyncio.CancelledError:
+            if handed.done() and not handed.cancelled() and handed.exception() is None:
+                give_back(handed.result())
+            raise
 
     def hand(self, one: T) -> bool:
         """Hand it to the next. Answers whether somebody took it."""
@@ -85,9 +100,14 @@ class FairQueue(Generic[T]):
                 return True
         return False
 
-    def end_waits(self, now: float) -> list[int]:
-        """End the waits that are over with an error. Answers their workspaces."""
-        ended = []
+    def _watch(self) -> None:
+        """One timer for all who wait: one for each costs a tenth of what a request does."""
+        if self and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(min(WATCH_S, self._wait_s), self._end_waits)
+
+    def _end_waits(self) -> None:
+        """End the waits that are over with an error."""
+        now = asyncio.get_running_loop().time()
         for workspace_id in list(self._waiting):
             while (waiting := self._waiting.get(workspace_id)) and (
                 waiting[0].until <= now or waiting[0].handed.done()
@@ -95,8 +115,8 @@ class FairQueue(Generic[T]):
                 handed = self._pop(workspace_id)
                 if not handed.done():
                     handed.set_exception(self._make_error(workspace_id))
-                    ended.append(workspace_id)
-        return ended
+        self._timer = None
+        self._watch()
 
     def _make_error(self, workspace_id: int) -> Exception:
         if workspace_id == NOBODY:
@@ -119,8 +139,7 @@ class Places:
     def __init__(self, count: int, wait_s: float) -> None:
         """``wait_s``: how long a workspace waits for a place before it is refused."""
         self._free = count
-        self._wait_s = wait_s
-        self._queue = FairQueue[None](max(1, count // 2))
+        self._queue = FairQueue[None](max(1, count // 2), wait_s)
 
     @asynccontextmanager
     async def hold(self, workspace_id: int) -> AsyncIterator[None]:
@@ -129,22 +148,11 @@ class Places:
             self._free -= 1
             self._queue.add(workspace_id)
         else:
-            await self._wait(workspace_id)
+            await self._queue.wait(workspace_id, lambda _: self._give_back(workspace_id))
         try:
             yield
         finally:
             self._give_back(workspace_id)
-
-    async def _wait(self, workspace_id: int) -> None:
-        loop = asyncio.get_running_loop()
-        handed = self._queue.wait(workspace_id, loop.time() + self._wait_s)
-        loop.call_later(self._wait_s, lambda: self._queue.end_waits(loop.time()))
-        try:
-            await handed
-        except asyncio.CancelledError:
-            if handed.done() and not handed.cancelled() and handed.exception() is None:
-                self._give_back(workspace_id)  # it was handed over in the moment in which its taker was cancelled
-            raise
 
     def _give_back(self, workspace_id: int) -> None:
         self._queue.remove(workspace_id)
