@@ -126,6 +126,7 @@ class StandingClock(selectors.DefaultSelector):
 
     now = 0.0
     due = 0.0
+    answer_s = 0.0  # of the database
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self.now += timeout or 0.0
@@ -137,12 +138,14 @@ class StandingClock(selectors.DefaultSelector):
         return loop
 
     async def fetchval(self, _: str, key: str, *values: Any) -> float | None:
+        await asyncio.sleep(self.answer_s)
         if not values:
             return None  # nothing is put off
         every_s, burst = values
-        turn = max(self.due, self.now - every_s * (burst - 1))
+        asked_at = self.now - self.answer_s
+        turn = max(self.due, asked_at - every_s * (burst - 1))
         self.due = turn + every_s
-        return turn - self.now
+        return turn - asked_at
 
 
 @pytest.mark.parametrize("connect_s", [0, 0.25])
@@ -184,6 +187,24 @@ def test_a_process_that_stands_still_or_connects_slowly_keeps_to_the_limit(rate:
         runner.run(send())
     assert len(left) == 50
     assert most_within(left, rate.seconds) <= rate.requests
+
+
+def test_turns_come_in_time_from_a_database_that_always_takes_long_to_answer() -> None:
+    clock = StandingClock()
+    clock.answer_s = 0.3
+    left: list[float] = []
+
+    async def send() -> None:
+        database: Any = clock
+        limiter = Limiter(database, "MAILCHIMP:slow", Rate(requests=8, seconds=1))
+        for _ in range(20):
+            async with limiter.turn():
+                left.append(clock.now)
+
+    with asyncio.Runner(loop_factory=clock.make_loop) as runner:
+        runner.run(send())
+    assert len(left) == 20 and left[-1] < 20
+    assert most_within(left, 1) <= 8
 
 
 async def test_numbers_keep_their_digits_on_the_way_to_a_provider_and_back(databases: list[Database]) -> None:

@@ -8,6 +8,7 @@ A place is held by saying so again and again: one whose holder is gone is free s
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
@@ -21,8 +22,11 @@ from kith.store.queries import load_queries
 
 # Requests are seen where they arrive, a little sooner or later than they were sent.
 MARGIN = 0.96
-# How late a turn may be used, with the time that it takes to hear of it from the database.
+# How late a turn may be used, with the time that it takes to hear of it from the database. Of one that always takes
+# longer, turns would never come in time: then it is so many times as long as the fastest of the last answers took.
 LATE_MAX_S = 0.15
+LATE_ANSWERS = 3
+ANSWERS_SEEN = 8
 PLACE_POLL_S = REST_POLL_S = 0.05
 # How long a place stays taken of which its holder says no more, and how often that says it.
 HELD_S, HOLD_EVERY_S = 15.0, 4.0
@@ -76,6 +80,7 @@ class Limiter:
         self._rests = rests if rests is not None else {}
         # Of those in this process that wait for a place one looks, and the others wait for that.
         self._looking = asyncio.Lock()
+        self._answers_s = deque[float](maxlen=ANSWERS_SEEN)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Turn]:
@@ -127,13 +132,14 @@ class Limiter:
             asked_at = loop.time()
             values = (self._key, self._rate.every_s, self._rate.burst)
             wait_s: float = max(0.0, await self._database.fetchval(_SQL["take_turn"], *values))
+            self._answers_s.append(loop.time() - asked_at)
             if wait_s > POSTPONED_WAIT_MAX_S and (until := await self._find_postponed()) is not None:
                 raise Limited("No more requests may be sent to the account for now.", until)
             if wait_s or self.rest_s:
                 await asyncio.sleep(max(wait_s, min(self.rest_s, REST_POLL_S)))
                 if await self._find_postponed() is not None:
                     continue
-            lapses_at = asked_at + wait_s + LATE_MAX_S
+            lapses_at = asked_at + wait_s + max(LATE_MAX_S, LATE_ANSWERS * min(self._answers_s))
             if not self.rest_s and loop.time() <= lapses_at:
                 return lapses_at
 
