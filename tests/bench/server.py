@@ -8,6 +8,7 @@ are the same statements behind Kith's own door: with key, limit, headers and cou
 
 import asyncio
 from datetime import UTC, datetime
+from typing import cast
 
 import asyncpg
 
@@ -98,7 +99,7 @@ class BareReads:
             if statement is None:
                 statement = self._kept[name] = await self._compile(*name.split("/"))
             if name in self._named:
-                await find_named(connection, workspace.shard, workspace.id, self._named[name])
+                await find_named(cast(Connection, connection), workspace.shard, workspace.id, self._named[name])
             row = await connection.fetchrow(statement.sql, *statement.values)
             assert row is not None
             if name in self._words and row["found"] < LIMIT:
@@ -184,7 +185,7 @@ async def open_bare(engine: Engine) -> BareReads:
         server_settings={"timezone": "UTC", "jit": "off", "enable_seqscan": "off"},
     )
     async with pool.acquire() as connection:
-        (workspace,) = await list_workspaces(connection)
+        (workspace,) = await list_workspaces(cast(Connection, connection))
     return BareReads(engine, pool, workspace)
 
 

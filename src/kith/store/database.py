@@ -1,7 +1,7 @@
 """Connections to PostgreSQL: pools whose settings fit their use, and what their failures mean."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,7 +9,7 @@ import asyncpg
 
 from kith.errors import Exposed, NotYet, StartError, Unavailable, to_reason
 from kith.settings import Settings
-from kith.store.lingering import Lingering, Room
+from kith.store.lingering import Lingering, check_room
 from kith.store.queue import NOBODY, FairQueue
 
 Role = Literal["reader", "query", "general", "writer", "worker"]
@@ -17,6 +17,7 @@ CONNECT_TIMEOUT_S = 5.0
 STATEMENTS_KEPT_MAX = 150
 # PostgreSQL ends a statement at its timeout; a server that does not even answer that is given up this much later.
 ANSWER_TIMEOUT_S = 1.0
+CLOSE_TIMEOUT_S = 2.0
 # One in so many connections of a pool, and at least one, is kept from a workspace that asks for more.
 SPARE_PART = 4
 # How long an operator's work waits for a table that somebody has locked.
@@ -40,7 +41,7 @@ UNANSWERED = (
 UNCONNECTED = (*UNANSWERED, asyncpg.PostgresError, ValueError)
 
 if TYPE_CHECKING:
-    Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]
+    Connection = asyncpg.Connection[asyncpg.Record]
 else:
     Connection = asyncpg.Connection  # generic for the type checker only
 
@@ -84,11 +85,7 @@ def make_server_settings(role: Role, settings: Settings) -> dict[str, str]:
 
 
 class Acquired:
-    """A connection that is taken, and given back at the end.
-
-    Given back to the next who waits, or to a stack of idle ones; not to asyncpg's pool, whose ways in and out
-    take tasks and timers: a fifth of the time of a get under load. The pool opens connections and drops broken ones.
-    """
+    """A connection that is taken, and given back at the end: to the next who waits, or to a stack of idle ones."""
 
     __slots__ = ("_connection", "_database", "_workspace_id")
 
@@ -96,38 +93,33 @@ class Acquired:
         self._database = database
         self._workspace_id = workspace_id
 
-    async def __aenter__(self) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+    async def __aenter__(self) -> Connection:
         self._connection = await self._database.take(self._workspace_id)
         return self._connection
 
     async def __aexit__(self, failed: type[BaseException] | None, *_: object) -> None:
         database = self._database
-        if failed is None and is_open(self._connection):
+        if failed is None and not self._connection.is_closed():
             database.give_back(self._connection, self._workspace_id)
         else:
             database.let_go(self._connection, self._workspace_id)
 
 
-def is_open(connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> bool:
-    try:
-        return not connection.is_closed()
-    except asyncpg.InterfaceError:  # it was lost, and has gone back to the pool by itself
-        return False
-
-
 class Database:
-    """A pool of connections of one role.
+    """Connections of one role, opened as they are needed.
 
     ``acquire`` takes one for a workspace, which then holds at most its share; without a workspace there is no bound. A
-    connection whose statement was given up keeps its place until PostgreSQL has ended the statement.
+    connection whose statement was given up keeps its place until PostgreSQL has ended the statement. This is not
+    asyncpg's pool, whose ways in and out take tasks, timers and proxies: a fifth of the time of a get under load.
     """
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", lingering: Lingering) -> None:
-        self.pool = pool
-        self._idle: list[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]] = []
-        size = pool.get_max_size()
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], size: int, lingering: Lingering) -> None:
+        self._connect = connect
+        self._size = size
+        self._open: set[Connection] = set()
+        self._idle: list[Connection] = []
         # What is handed over: a connection, or None for the place of one that was dropped.
-        self._queue: FairQueue[asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None] = FairQueue(
+        self._queue: FairQueue[Connection | None] = FairQueue(
             max(1, size - max(1, size // SPARE_PART)), CONNECT_TIMEOUT_S
         )
         self._taken = 0
@@ -137,30 +129,37 @@ class Database:
 
     @classmethod
     async def open(cls, url: str, settings: Settings, role: Role, connections_max: int | None = None) -> "Database":
-        """Open the pool. Raises StartError when the server cannot be reached."""
-        leave_some = role in ("reader", "query", "general")
-        room = Room(settings.reserved_connections if leave_some else 0)
-        try:
-            pool = await asyncpg.create_pool(
+        """Open the first connection. Raises StartError when the server cannot be reached."""
+        reserved = settings.reserved_connections if role in ("reader", "query", "general") else 0
+
+        async def connect() -> Connection:
+            connection = await asyncpg.connect(
                 url,
-                min_size=1,
-                max_size=connections_max or settings.pool_connections_max,
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=get_timeout_ms(role, settings) / 1000 + ANSWER_TIMEOUT_S,
-                max_inactive_connection_lifetime=0,
                 statement_cache_size=STATEMENTS_KEPT_MAX,
                 server_settings=make_server_settings(role, settings),
-                init=room.check if leave_some else None,
-                reset=_keep_as_it_is,
             )
+            # The first is always opened.
+            if reserved and database.is_open:
+                await check_room(connection, reserved)
+            return connection
+
+        database = cls(connect, connections_max or settings.pool_connections_max, Lingering(url))
+        try:
+            async with database.acquire():
+                return database
         except (*UNANSWERED, ValueError) as error:
             raise make_unreachable(error) from error
         except asyncpg.InvalidAuthorizationSpecificationError as error:
             raise StartError(f"PostgreSQL refuses the connection: {error}. Check KITH_DATABASE_URL.") from error
         except asyncpg.InvalidCatalogNameError as error:
             raise StartError(f"PostgreSQL: {error}. Create it, or check KITH_DATABASE_URL.") from error
-        room.pool = pool
-        return cls(pool, Lingering(url))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has a connection."""
+        return bool(self._open)
 
     @property
     def is_stuck(self) -> bool:
@@ -178,29 +177,30 @@ class Database:
         """Raise RATE_LIMITED where so much of the workspace waits that ``acquire`` would refuse it."""
         self._queue.check_room(workspace_id)
 
-    async def take(self, workspace_id: int = NOBODY) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+    async def take(self, workspace_id: int = NOBODY) -> Connection:
         """An open connection: an idle one, a new one, or the next to be given back."""
         if not self._queue.may_hold(workspace_id):
-            return await self._open(workspace_id, await self._wait(workspace_id))
+            return await self._fill(workspace_id, await self._wait(workspace_id))
         while self._idle:
             connection = self._idle.pop()
-            if is_open(connection):
+            if not connection.is_closed():
                 self._queue.add(workspace_id)
                 return connection
-            await self._drop(connection, NOBODY)
-        if self._taken >= self.pool.get_max_size():
-            return await self._open(workspace_id, await self._wait(workspace_id))
+            self._free_place(NOBODY)
+        if self._taken >= self._size:
+            return await self._fill(workspace_id, await self._wait(workspace_id))
         self._taken += 1
         self._queue.add(workspace_id)
-        return await self._open(workspace_id, None)
+        return await self._fill(workspace_id, None)
 
-    async def _open(
-        self, workspace_id: int, handed: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None"
-    ) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+    async def _fill(self, workspace_id: int, handed: Connection | None) -> Connection:
         """What was handed over, or a new connection for a place."""
         while handed is None:
             try:
-                return await self.pool.acquire(timeout=CONNECT_TIMEOUT_S)
+                connection = await self._connect()
+                self._open.add(connection)
+                connection.add_termination_listener(self._open.discard)
+                return connection
             except asyncpg.TooManyConnectionsError:
                 # The others' connections have to do: one that is idle by now, or the next that is given back.
                 self._queue.remove(workspace_id)
@@ -215,10 +215,10 @@ class Database:
                 raise
         return handed
 
-    async def _wait(self, workspace_id: int) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None":
+    async def _wait(self, workspace_id: int) -> Connection | None:
         """The next connection to be given back; None for the place of one that was dropped. Raises TimeoutError."""
 
-        def give_back(handed: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None") -> None:
+        def give_back(handed: Connection | None) -> None:
             if handed is not None:
                 self.give_back(handed, workspace_id)
             else:
@@ -230,34 +230,43 @@ class Database:
             self._has_refused = True
             raise
 
-    def give_back(
-        self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", workspace_id: int = NOBODY
-    ) -> None:
+    def give_back(self, connection: Connection, workspace_id: int = NOBODY) -> None:
         self._has_refused = False
         self._queue.remove(workspace_id)
         if not self._queue.hand(connection):
             self._idle.append(connection)
 
-    def let_go(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", workspace_id: int) -> None:
-        """Drop a connection that is broken or may still be busy, without waiting for it."""
-        task = asyncio.get_running_loop().create_task(self._drop(connection, workspace_id))
+    def let_go(self, connection: Connection, workspace_id: int) -> None:
+        """Give a connection back that is broken or may still be busy, without waiting for it."""
+        task = asyncio.get_running_loop().create_task(self._settle(connection, workspace_id))
         self._dropping.add(task)
         task.add_done_callback(self._dropping.discard)
 
-    async def _drop(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", workspace_id: int) -> None:
-        """Give the place free when PostgreSQL has ended the statement, however long it goes on after its client."""
+    async def _settle(self, connection: Connection, workspace_id: int) -> None:
+        """Give it back when PostgreSQL has ended the statement, however long it goes on after its client.
+
+        One that does not answer is dropped, and its place becomes free then.
+        """
+        settled = False
         try:
-            backend = connection.get_server_pid() if is_open(connection) else None
-            try:
-                await self.pool.release(connection, timeout=ANSWER_TIMEOUT_S)
-            except (*UNANSWERED, asyncpg.PostgresError):
-                if backend is not None:
+            if not connection.is_closed():
+                backend = connection.get_server_pid()
+                try:
+                    async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                        await connection.execute("")
+                    settled = not connection.is_in_transaction()
+                except (*UNANSWERED, asyncpg.PostgresError):
+                    connection.terminate()
                     await self._lingering.outlast(backend)
         finally:
-            self._free_place(workspace_id)
+            if settled:
+                self.give_back(connection, workspace_id)
+            else:
+                connection.terminate()
+                self._free_place(workspace_id)
 
     def _free_place(self, workspace_id: int) -> None:
-        """A connection less is taken from the pool: the next who waits may open one."""
+        """A connection less is open: the next who waits may open one."""
         self._has_refused = False
         self._queue.remove(workspace_id)
         if not self._queue.hand(None):
@@ -281,15 +290,17 @@ class Database:
 
     async def close(self) -> None:
         """Close what is idle now, and what is busy as soon as it may; never hang."""
-        while self._idle:
-            await self._drop(self._idle.pop(), NOBODY)
         for task in self._dropping:
             task.cancel()
         await self._lingering.close()
+        self._size = 0
         try:
-            await asyncio.wait_for(self.pool.close(), 2)
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                while self._open:
+                    await (await self.take()).close()
         except UNANSWERED:
-            self.pool.terminate()
+            for connection in list(self._open):
+                connection.terminate()
 
 
 @asynccontextmanager
@@ -323,10 +334,6 @@ def make_unreachable(error: Exception) -> StartError:
         form = "postgresql://user:password@host:5432/database"
         return StartError(f"KITH_DATABASE_URL is no address of a database{reason}. Write it as in {form}.")
     return NotYet(f"PostgreSQL cannot be reached ({to_reason(error)}). Is it running, and is KITH_DATABASE_URL right?")
-
-
-async def _keep_as_it_is(connection: Connection) -> None:
-    """Connections go back without a reset query: no statement here leaves anything behind on one."""
 
 
 def to_exposed(error: Exception) -> Exposed | None:

@@ -1,7 +1,6 @@
 """Backends of PostgreSQL: those that go on after their client has left, and how many more may be opened."""
 
 import asyncio
-from typing import Any
 
 import asyncpg
 
@@ -63,23 +62,15 @@ class Lingering:
             await asyncio.gather(self._watch, return_exceptions=True)
 
 
-class Room:
-    """How many connections of the server a pool leaves to others: a connection beyond that is not opened.
-
-    The first connection of a pool is always opened.
-    """
-
-    def __init__(self, reserved: int) -> None:
-        self._reserved = reserved
-        self.pool: asyncpg.Pool[asyncpg.Record] | None = None
-
-    async def check(self, connection: Any) -> None:
-        """Raise TooManyConnectionsError where this new connection leaves too little."""
-        if self.pool is None or self.pool.get_size() == 0:
-            return
+async def check_room(connection: "asyncpg.Connection[asyncpg.Record]", reserved: int) -> None:
+    """Close a new connection, and raise TooManyConnectionsError, where it leaves fewer than ``reserved`` to others."""
+    room = None
+    try:
         room = await connection.fetchval(_SQL["count_room"])
-        if room < self._reserved:
-            raise asyncpg.TooManyConnectionsError(
-                f"{room} connections of PostgreSQL are left, and {self._reserved} are reserved"
-                " (KITH_RESERVED_CONNECTIONS)"
-            )
+    finally:
+        if room is None or room < reserved:
+            connection.terminate()
+    if room < reserved:
+        raise asyncpg.TooManyConnectionsError(
+            f"{room} connections of PostgreSQL are left, and {reserved} are reserved (KITH_RESERVED_CONNECTIONS)"
+        )
