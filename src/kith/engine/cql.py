@@ -12,7 +12,7 @@ from kith.aside import compute
 from kith.cql.ast import Comparison, Condition, Or, Query, Sort, conjoin
 from kith.cql.catalogue import ENTITIES, Field
 from kith.cql.clauses import resolve_search, resolve_select, resolve_sort
-from kith.cql.compile import Source, Statement, compile_page, make_source
+from kith.cql.compile import Source, Statement, compile_count, compile_page, make_source
 from kith.cql.conditions import Context, list_named
 from kith.cql.faults import refuse_size
 from kith.cql.grouping import GROUPS_MAX, compile_groups, resolve_grouping
@@ -100,12 +100,12 @@ async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
     """A page of what fits. Raises the refusals of the language, QUERY_TOO_EXPENSIVE, INVALID_CURSOR, InvalidRequest."""
     resolved = await resolve_asked(engine, workspace, asked)
     query = place_page(engine, workspace, resolved.query, asked.page, asked.cursor, resolved.sorted_by)
-    statement = await compute(asked.size, compile_asked, workspace, resolved, query)
+    statement, counts = await compute(asked.size, compile_asked, workspace, resolved, query, asked.count)
     with Watched(workspace, "query", engine.settings.slow_query_ms, resolved.tree) as watched:
         watched.cost, is_general = await _estimate(engine, workspace, resolved, query, statement)
         check_cost(watched.cost, asked.tier)
         database = engine.general if is_general and not query.offset else engine.queries
-        prepared = Prepared(statement, database, is_long(watched.cost))
+        prepared = Prepared(statement, database, is_long(watched.cost), counts)
         number = None if asked.cursor is not None else asked.page or 1
         async with take_turn(engine.long_queries, workspace.id, watched.cost):
             began_s = perf_counter()
@@ -162,7 +162,7 @@ async def explain_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Exp
     if asked.has_groups:
         cost, _ = await _estimate_groups(engine, workspace, asked, resolved)
     else:
-        statement = await compute(asked.size, compile_asked, workspace, resolved, resolved.query)
+        statement, _ = await compute(asked.size, compile_asked, workspace, resolved, resolved.query, "none")
         cost, _ = await _estimate(engine, workspace, resolved, resolved.query, statement)
     return Explanation(
         canonical=to_text(resolved.tree),
@@ -193,8 +193,11 @@ async def resolve_asked(engine: Engine, workspace: Workspace, asked: Asked) -> R
         limit=asked.limit,
         select=resolve_select(asked.select, vocabulary) if asked.select is not None else None,
     )
-    context = await make_context(engine, workspace, asked, where, vocabulary)
-    lasts = is_short(asked) and not has_relative(where) and not names_links(where)
+    if linked := names_links(where):
+        context = await make_context(engine, workspace, asked, where, vocabulary)
+    else:
+        context = Context(now=engine.clock.now(), zone=vocabulary.zone, size=asked.size)
+    lasts = is_short(asked) and not linked and not has_relative(where)
     return Resolved(
         sources=make_sources(asked.entities, vocabularies),
         tree=tree,
@@ -209,19 +212,26 @@ def is_short(asked: Asked) -> bool:
     return asked.dsl is None and isinstance(asked.filter or "", str) and len(asked.filter or "") <= KEPT_CHARACTERS_MAX
 
 
-def compile_asked(workspace: Workspace, resolved: Resolved, query: Query) -> Statement:
-    """The statement of the query, at whichever page."""
+def compile_asked(
+    workspace: Workspace, resolved: Resolved, query: Query, count: Count
+) -> tuple[Statement, Sequence[Statement]]:
+    """(the statement of the query, at whichever page; where they last, those that count what fits)."""
     if resolved.lasts_with is not None and query.after is None:
-        return _compile_lasting(query, workspace.shard, workspace.id, resolved.lasts_with, resolved.context.zone)
-    return compile_page(resolved.sources, query, workspace.shard, workspace.id, resolved.context)
+        return _compile_lasting(query, count, workspace.shard, workspace.id, resolved.lasts_with, resolved.context.zone)
+    return compile_page(resolved.sources, query, workspace.shard, workspace.id, resolved.context), ()
 
 
 @lru_cache(STATEMENTS_KEPT_MAX)
 def _compile_lasting(
-    query: Query, shard: int, workspace_id: int, vocabularies: Vocabularies, zone: tzinfo
-) -> Statement:
-    entities = cast("Sequence[EntityName]", query.entities)
-    return compile_page(make_sources(entities, vocabularies), query, shard, workspace_id, Context(zone=zone))
+    query: Query, count: Count, shard: int, workspace_id: int, vocabularies: Vocabularies, zone: tzinfo
+) -> tuple[Statement, Sequence[Statement]]:
+    sources = make_sources(cast("Sequence[EntityName]", query.entities), vocabularies)
+    context = Context(zone=zone)
+    page = compile_page(sources, query, shard, workspace_id, context)
+    counted = sources if count != "none" else ()
+    return page, [
+        compile_count(source, query.where, shard, workspace_id, context, exact=count == "exact") for source in counted
+    ]
 
 
 def read_filter(asked: Asked, vocabulary: Vocabulary) -> Condition:
@@ -258,8 +268,6 @@ async def make_context(
 
     Raises INVALID_VALUE for one that is not there.
     """
-    if not names_links(where):
-        return Context(now=engine.clock.now(), zone=vocabulary.zone, size=asked.size)
     async with engine.database.acquire() as connection:
         named = await find_named(connection, workspace.shard, workspace.id, where)
         unknown = await find_unknown(connection, workspace.shard, workspace.id, where, named)
@@ -306,7 +314,7 @@ async def _estimate(
 ) -> Estimate:
     """Pages by number are taken for the first, and those behind a cursor for the first such."""
     if query.offset:
-        query, statement = resolved.query, compile_asked(workspace, resolved, resolved.query)
+        query, (statement, _) = resolved.query, compile_asked(workspace, resolved, resolved.query, "none")
     key = (query.entities, query.where, query.sort, query.limit, query.after is None)
 
     async def price(planned: int) -> int:

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import zip_longest
 from typing import Any, Literal, NamedTuple
 
 import asyncpg
@@ -48,12 +49,14 @@ class Page(msgspec.Struct, frozen=True):
 class Prepared(NamedTuple):
     """The statement of a page, and the connections that plan it as it should be.
 
-    ``is_long``: what fits is counted after the page and not beside it.
+    ``is_long``: what fits is counted after the page and not beside it. ``counts`` are the statements that count it in
+    each source, where there are such already.
     """
 
     statement: Statement
     database: Database
     is_long: bool = False
+    counts: Sequence[Statement] = ()
 
 
 async def run_query(
@@ -69,7 +72,7 @@ async def run_query(
 ) -> Page:
     """The page and its meta; ``page`` is None where a cursor led here. ``kinds`` as in ``make_cursor``."""
     fetching = prepared.database.fetchrow(prepared.statement.sql, *prepared.statement.values, workspace_id=workspace.id)
-    counting = partial(_count_if_asked, engine, workspace, sources, query.where, count, context)
+    counting = partial(count_rows, engine, workspace, sources, query.where, count, context, prepared.counts)
     row: Any
     if count == "none" or context is PLAIN or prepared.is_long:
         row, total = await fetching, await counting()
@@ -101,14 +104,6 @@ def place_page(
     return msgspec.structs.replace(query, offset=check_depth(page, query.limit))
 
 
-async def _count_if_asked(
-    engine: Engine, workspace: Workspace, sources: Sequence[Source], where: Condition, count: Count, context: Context
-) -> tuple[int, bool] | None:
-    if count == "none":
-        return None
-    return await count_rows(engine, workspace, sources, where, context, exact=count == "exact")
-
-
 def find_last(row: Mapping[str, Any]) -> After:
     """The place of a page's last row."""
     return After(tuple(row["keys"][-1]), row["ids"][-1], row["entities"][-1])
@@ -119,20 +114,32 @@ async def count_rows(
     workspace: Workspace,
     sources: Sequence[Source],
     where: Condition,
-    context: Context = PLAIN,
-    *,
-    exact: bool,
-) -> tuple[int, bool]:
+    count: Count,
+    context: Context,
+    statements: Sequence[Statement],
+) -> tuple[int, bool] | None:
     """(how many rows fit, whether that is an estimate): kept totals first, then a bounded count, then the planner.
 
     Raises QUERY_TIMEOUT only where the count has to be exact: a page does not fail for a total that takes too long.
     """
-    counts = [await _count_source(engine, workspace, source, where, context, exact=exact) for source in sources]
+    if count == "none":
+        return None
+    counts = [
+        await _count_source(engine, workspace, source, where, context, statement, exact=count == "exact")
+        for source, statement in zip_longest(sources, statements)
+    ]
     return sum(count for count, _ in counts), any(estimated for _, estimated in counts)
 
 
 async def _count_source(
-    engine: Engine, workspace: Workspace, source: Source, where: Condition, context: Context, *, exact: bool
+    engine: Engine,
+    workspace: Workspace,
+    source: Source,
+    where: Condition,
+    context: Context,
+    counting: Statement | None,
+    *,
+    exact: bool,
 ) -> tuple[int, bool]:
     kept = to_kept_total(where) if source.entity.has_status else None
     if kept is not None:
@@ -146,8 +153,9 @@ async def _count_source(
         statement = _TOTALS[f"find_{name}_total"]
         total = await engine.database.fetchval(statement, workspace.shard, workspace.id, number, entity.upper())
         return int(total or 0), False
-    shard = workspace.shard
-    counting = await compute(context.size, compile_count, source, where, shard, workspace.id, context, exact=exact)
+    if counting is None:
+        shard = workspace.shard
+        counting = await compute(context.size, compile_count, source, where, shard, workspace.id, context, exact=exact)
     try:
         counted = int(await engine.queries.fetchval(counting.sql, *counting.values, workspace_id=workspace.id))
     except asyncpg.QueryCanceledError as error:

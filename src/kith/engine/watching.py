@@ -6,7 +6,7 @@ from time import monotonic, perf_counter
 from types import TracebackType
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 
 from kith.cql.ast import Activities, Comparison, Condition, Not, Related, Search
 from kith.cql.printer import to_text
@@ -17,14 +17,6 @@ from kith.model.workspaces import Workspace
 SHOWN_WORKSPACES = 10
 WINDOW_S = 60
 NAMED_CONDITIONS_MAX = 10
-SECONDS = Histogram(
-    "kith_query_seconds",
-    "Time that queries took, with the wait for a connection to PostgreSQL, by kind.",
-    ["kind"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-)
-# Looked up once: by name it takes a lock and a hash for each query.
-_SECONDS = {kind: SECONDS.labels(kind) for kind in ("query", "groups", "list", "typeahead")}
 SLOW = Counter("kith_slow_queries", "Queries that took longer than KITH_SLOW_QUERY_MS, by kind.", ["kind"])
 BUSIEST = Gauge(
     "kith_workspace_query_seconds",
@@ -81,7 +73,6 @@ class Watched:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         seconds = perf_counter() - self._began_s
-        _SECONDS[self._kind].observe(seconds)
         busiest.add(self._workspace.name, seconds)
         if seconds * 1000 >= self._slow_ms:
             SLOW.labels(self._kind).inc()
