@@ -138,7 +138,9 @@ class StandingClock(selectors.DefaultSelector):
         return loop
 
     async def fetchval(self, _: str, key: str, *values: Any) -> float | None:
-        await asyncio.sleep(self.answer_s)
+        answered = asyncio.Event()
+        asyncio.get_running_loop().call_later(self.answer_s, answered.set)
+        await answered.wait()
         if not values:
             return None  # nothing is put off
         every_s, burst = values
