@@ -139,6 +139,22 @@ async def turn(times: int = 5) -> None:
         await asyncio.sleep(0)
 
 
+async def test_closing_waits_for_what_is_busy_and_for_nothing_else(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "CLOSE_TIMEOUT_S", 600)
+    database = await Database.open(database_url, SETTINGS, "reader", connections_max=2)
+    async with database.acquire() as one, database.acquire() as other:
+        closing = asyncio.create_task(database.close())
+        database.give_back(other)
+        await wait_for(other.is_closed)
+        assert not one.is_closed() and not closing.done()
+        database.give_back(one)
+        async with asyncio.timeout(60):
+            await closing
+        assert one.is_closed()
+
+
 async def test_one_workspace_leaves_a_connection_to_a_newcomer(four: Database) -> None:
     release, served = asyncio.Event(), list[int]()
     takers = [asyncio.create_task(hold(four, HEAVY, release, served)) for _ in range(10)]

@@ -297,7 +297,9 @@ class Database:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 while self._open:
-                    await (await self.take()).close()
+                    connection = await self.take()
+                    self._open.discard(connection)
+                    await connection.close()
         except UNANSWERED:
             for connection in list(self._open):
                 connection.terminate()
