@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -137,6 +138,22 @@ async def hold(database: Database, workspace_id: int, release: asyncio.Event, se
 async def turn(times: int = 5) -> None:
     for _ in range(times):
         await asyncio.sleep(0)
+
+
+async def test_a_connection_whose_statement_failed_or_was_given_up_is_used_again(two: Database) -> None:
+    backend = await find_backend(two)
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await two.fetch("SELECT 1 / 0")
+    await asyncio.gather(*two._dropping)
+    assert await find_backend(two) == backend
+    async with two.acquire() as watching:
+        backend = await find_backend(two)
+        given_up = asyncio.create_task(two.fetch("SELECT pg_sleep(600)"))
+        await wait_until(watching, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)')")
+        given_up.cancel()
+        await asyncio.gather(given_up, return_exceptions=True)
+        await asyncio.gather(*two._dropping)
+        assert await find_backend(two) == backend
 
 
 async def test_closing_waits_for_what_is_busy_and_for_nothing_else(

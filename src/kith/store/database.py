@@ -253,7 +253,7 @@ class Database:
                 backend = connection.get_server_pid()
                 try:
                     async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                        await connection.execute("")
+                        await connection.execute("SELECT")
                     settled = not connection.is_in_transaction()
                 except (*UNANSWERED, asyncpg.PostgresError):
                     connection.terminate()
