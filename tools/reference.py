@@ -91,7 +91,7 @@ hours. `If-Match: "<version>"` on PATCH and DELETE refuses with 412 when the rec
 then 504 `READ_AFTER_TIMEOUT`.
 
 **Limits** are those of the key's tier, by second, unless the key has figures of its own: requests, batch calls
-(members of lists), and how much a query may [cost](cql.md#what-it-costs). Beyond, 429 with `Retry-After`, or 422
+(members of lists), and how much a query may [cost](cql.md#limits-and-cost). Beyond, 429 with `Retry-After`, or 422
 `QUERY_TOO_EXPENSIVE`. Where there is no limit the headers say 1000000.
 
 %s
