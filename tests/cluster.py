@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kith.integrations.vault import new_key
+from kith.integrations.credential_store import new_key
 from kith.store.embedded import EmbeddedPostgres
 from tests.cable import Cable, laid_cable
 from tests.kafka import Broker, running_broker

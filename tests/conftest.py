@@ -12,8 +12,8 @@ import hypothesis
 import pytest
 
 from kith.clock import FixedClock
-from kith.engine.context import Engine
-from kith.engine.replay import replay_check
+from kith.engine.admin.replay import replay_check
+from kith.engine.context.engine import Engine
 from kith.model.workspaces import Workspace
 from kith.settings import Settings
 from tests import row_security

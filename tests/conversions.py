@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from kith.engine.surveys import EXAMPLES_MAX
+from kith.engine.apply.value_conversion import EXAMPLES_MAX
 from kith.model.commands import Command
 from kith.model.companies import Company
 from kith.model.contacts import Contact

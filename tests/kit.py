@@ -13,19 +13,19 @@ import stamina
 
 from kith.api.app import App, Application
 from kith.clock import Clock, SystemClock
-from kith.engine.apply import Writer
-from kith.engine.context import Engine, open_engine
-from kith.engine.keys import SCOPES, create_key
-from kith.engine.maintenance import maintain
-from kith.engine.workspaces import create_workspace
+from kith.engine.admin.keys import SCOPES, create_key
+from kith.engine.admin.workspaces import create_workspace
+from kith.engine.apply.writer import Writer
+from kith.engine.context.engine import Engine, open_engine
+from kith.engine.jobs.maintenance import maintain
 from kith.errors import ConflictingWriter
-from kith.integrations.vault import new_key
-from kith.log.opening import open_log
+from kith.integrations.credential_store import new_key
+from kith.log.factory import open_log
 from kith.model.workspaces import Workspace
 from kith.pending.memory import MemoryPending
 from kith.pending.redis import RedisPending
+from kith.pending.redis_client import Unreachable
 from kith.pending.snapshot import SharedSnapshot
-from kith.pending.trips import Unreachable
 from kith.settings import Settings
 from kith.store.database import UNANSWERED, Database
 from tests import row_security

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from kith.engine.context import Engine
-from kith.engine.costs import Costs
-from kith.engine.loading import Loader
-from kith.engine.vocabularies import VocabularyCache
+from kith.engine.context.engine import Engine
+from kith.engine.context.loader import Loader
+from kith.engine.context.query_costs import Costs
+from kith.engine.context.schema_cache import VocabularyCache
 from kith.model.workspaces import Workspace
 from kith.settings import Settings
 from kith.store.database import Database

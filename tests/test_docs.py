@@ -14,7 +14,7 @@ from tools.reference import PAGES, get_tree, walk_commands
 
 from kith.api import metrics
 from kith.api.routes import TABLE
-from kith.engine import watching
+from kith.engine.read import slow_queries as watching
 from kith.errors import CODES
 from kith.log.kafka_topic import to_group
 from kith.model.properties import PropertyEntity, PropertyGroup, PropertyType

@@ -16,11 +16,11 @@ from kith.api.openapi import TAGS, make_document
 from kith.api.routes import TABLE
 from kith.api.routing import Route
 from kith.cli.app import app
-from kith.cql.catalogue import COMPANY, CONTACT
+from kith.cql.entity_schema import COMPANY, CONTACT
 from kith.cql.syntax import NAMES_OF_OPERATORS, SPELLINGS, list_spellings
 from kith.cql.vocabulary import OPERATORS
-from kith.engine.costs import TIER_COSTS_MAX
-from kith.engine.key_cache import TIER_RATES
+from kith.engine.context.key_cache import TIER_RATES
+from kith.engine.context.query_costs import TIER_COSTS_MAX
 from kith.errors import CODES
 from kith.settings import SETTINGS
 

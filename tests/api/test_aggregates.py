@@ -131,7 +131,7 @@ async def test_too_many_groups_are_refused(
     client: httpx2.AsyncClient, drain: Drain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kith.cql.grouping.GROUPS_MAX", 2)
-    monkeypatch.setattr("kith.engine.cql.GROUPS_MAX", 2)
+    monkeypatch.setattr("kith.engine.read.cql.GROUPS_MAX", 2)
     for n in range(3):
         await client.post("/crm/contacts", json={"name": f"n{n}"})
     await drain()
@@ -144,7 +144,7 @@ async def test_too_many_groups_are_refused(
 async def test_an_explanation_of_groups_runs_nothing(
     filled: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kith.engine.cql.GROUPS_MAX", 0)
+    monkeypatch.setattr("kith.engine.read.cql.GROUPS_MAX", 0)
     body = {"entity": "contact", "explain": True, "aggregate": [{"fn": "count"}], "groupBy": ["name"]}
     answer = await filled.post("/crm/query", json=body | {"where": "name = ada"})
     assert answer.status_code == 200, answer.text

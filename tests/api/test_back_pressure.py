@@ -8,8 +8,8 @@ import httpx2
 import msgspec
 import pytest
 
-from kith.engine.context import open_engine
-from kith.engine.foresight import rebuild_pending
+from kith.engine.accept.rebuild import rebuild_pending
+from kith.engine.context.engine import open_engine
 from kith.model.workspaces import Workspace
 from kith.settings import Settings
 from kith.store.database import Database

@@ -7,8 +7,8 @@ import httpx2
 import msgspec
 import pytest
 
-from kith.engine.contacts import create_contact
-from kith.engine.submit import WriteRequest
+from kith.engine.accept.contacts import create_contact
+from kith.engine.accept.submit import WriteRequest
 from kith.errors import Validation
 from kith.model.contacts import ContactInput
 from kith.model.workspaces import Workspace

@@ -123,7 +123,9 @@ async def paths(client: httpx2.AsyncClient, drain: Drain, monkeypatch: pytest.Mo
     await client.post("/crm/lists", json={"name": "Some", "entityType": "CONTACT"})
     await client.post("/crm/properties", json={"key": "some", "entity": "CONTACT", "type": "TEXT"})
     fake = Fake()
-    monkeypatch.setattr("kith.integrations.probe.open_client", partial(open_client, transport=FakeTransport(fake)))
+    monkeypatch.setattr(
+        "kith.integrations.connection_test.open_client", partial(open_client, transport=FakeTransport(fake))
+    )
     integration = {"provider": "HUBSPOT", "name": "Some", "credentials": {"accessToken": fake.hubspot.token}}
     await client.post("/crm/integrations", json=integration)
     await drain()

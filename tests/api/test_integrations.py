@@ -9,11 +9,11 @@ import httpx2
 import msgspec
 import pytest
 
-from kith.engine.maintenance import maintain
+from kith.engine.jobs.maintenance import maintain
 from kith.errors import Exposed
 from kith.integrations.accounts import get_integration, rotate_credentials
-from kith.integrations.opening import Keeper
-from kith.integrations.vault import Vault, new_key
+from kith.integrations.credential_store import Vault, new_key
+from kith.integrations.factory import Keeper
 from kith.model.workspaces import Workspace
 from kith.store.queries import load_queries
 from tests.kit import SETTINGS, Kit, open_kit

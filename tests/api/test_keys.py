@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from kith.clock import FixedClock
-from kith.engine.keys import revoke_key
+from kith.engine.admin.keys import revoke_key
 from kith.model.workspaces import Workspace
 from tests.kit import Kit
 

@@ -7,7 +7,8 @@ import httpx2
 import msgspec
 import pytest
 
-from kith.engine import aftermath, evaluation
+from kith.engine.apply import bulk_effects as aftermath
+from kith.engine.lists import evaluation
 from kith.model.workspaces import Workspace
 from tests.api.definitions import define, find_code
 from tests.api.test_dynamic_lists import list_members, make_list, one

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from kith.engine.context import Engine
+from kith.engine.context.engine import Engine
 from kith.model.workspaces import Workspace
 from tests.kit import Kit, make_blind
 

@@ -9,9 +9,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from kith.clock import SystemClock
-from kith.engine import aftermath, surveys, tally
-from kith.engine.maintenance import maintain
-from kith.engine.tally import Tally
+from kith.engine.apply import bulk_effects as aftermath
+from kith.engine.apply import operation_progress as tally
+from kith.engine.apply import value_conversion as surveys
+from kith.engine.apply.operation_progress import Tally
+from kith.engine.jobs.maintenance import maintain
 from kith.model.workspaces import Workspace
 from tests.api.definitions import define, read
 from tests.api.test_dynamic_lists import list_members, make_list, one

@@ -269,7 +269,7 @@ async def test_a_type_is_held_against_all_that_was_accepted_before(client: httpx
 async def test_a_type_that_no_longer_fits_when_its_turn_comes_is_rejected(
     client: httpx2.AsyncClient, drain: Drain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kith.engine.properties.APPLIED_WAIT_S", 0)
+    monkeypatch.setattr("kith.engine.accept.properties.APPLIED_WAIT_S", 0)
     made = await define(client, "score", "TEXT")
     await drain()
     await client.post("/crm/contacts", json={"name": "x", "properties": {"score": "none"}})

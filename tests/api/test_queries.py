@@ -203,7 +203,7 @@ async def test_the_total_of_a_tag_or_of_a_list_is_the_one_that_is_kept(
         raise AssertionError("it is counted")
 
     with monkeypatch.context() as patched:
-        patched.setattr("kith.engine.query.compile_count", count_nothing)
+        patched.setattr("kith.engine.read.query.compile_count", count_nothing)
         for count in ("default", "exact"):
             for entity, where, total in wheres:
                 meta = (await ask(filled, where, entity, count=count))["meta"]

@@ -11,9 +11,9 @@ import pytest
 from kith.cql.ast import Comparison
 from kith.cql.compile import Statement
 from kith.cql.syntax import TOKENS_MAX
-from kith.engine import watching
-from kith.engine.context import Engine
-from kith.engine.watching import Watched
+from kith.engine.context.engine import Engine
+from kith.engine.read import slow_queries as watching
+from kith.engine.read.slow_queries import Watched
 from kith.errors import InvalidRequest
 from kith.model.workspaces import Workspace
 from tests.api.definitions import define, find_code
@@ -120,7 +120,7 @@ async def test_a_page_does_not_fail_for_a_total_that_takes_too_long(
         await free_client.post("/crm/contacts", json={"name": f"n{n}"})
     await drain()
     for module in ("query", "cql"):
-        monkeypatch.setattr(f"kith.engine.{module}.compile_count", compile_endless)
+        monkeypatch.setattr(f"kith.engine.read.{module}.compile_count", compile_endless)
     body = {"entity": "contact", "where": "name contains n", "sort": "id:asc", "limit": 2, "page": 2}
     for ask in (
         free_client.post("/crm/query", json=body),
@@ -145,7 +145,7 @@ async def test_a_page_does_not_fail_for_a_total_that_takes_too_long(
 async def test_a_page_that_takes_too_long_is_a_timeout(
     free_client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kith.engine.cql.compile_page", compile_endless)
+    monkeypatch.setattr("kith.engine.read.cql.compile_page", compile_endless)
     answer = await free_client.post("/crm/query", json={"entity": "contact", "where": "name contains n"})
     assert find_code(answer) == (504, "QUERY_TIMEOUT")
 
@@ -263,14 +263,14 @@ async def test_a_long_query_waits_for_a_place_and_no_other_does(
         ran.append(name)
 
     assert (await client.post("/crm/query", json=short)).status_code == 200, "its cost is kept"
-    monkeypatch.setattr("kith.engine.costs.LONG_COST", 1)
+    monkeypatch.setattr("kith.engine.context.query_costs.LONG_COST", 1)
     async with AsyncExitStack() as stack:
         for _ in range(engine.long_queries._queue.share):
             await stack.enter_async_context(engine.long_queries.hold(workspace.id))
         waiting = asyncio.create_task(ask("long", long))
         while not engine.long_queries._queue:
             await asyncio.sleep(0)
-        monkeypatch.setattr("kith.engine.costs.LONG_COST", 50)
+        monkeypatch.setattr("kith.engine.context.query_costs.LONG_COST", 50)
         await ask("short", short)
     await waiting
     assert ran == ["short", "long"]
@@ -284,8 +284,8 @@ async def test_the_estimate_is_part_of_a_slow_querys_time(
 
     seen: list[str] = []
     monkeypatch.setattr(watching.log, "warning", lambda event, **more: seen.append(more["outcome"]))
-    monkeypatch.setattr("kith.engine.cql.Watched", lambda name, kind, _, tree: Watched(name, kind, 0, tree))
-    monkeypatch.setattr("kith.engine.cql.check_cost", refuse)
+    monkeypatch.setattr("kith.engine.read.cql.Watched", lambda name, kind, _, tree: Watched(name, kind, 0, tree))
+    monkeypatch.setattr("kith.engine.read.cql.check_cost", refuse)
     for more in ({}, {"aggregate": [{"fn": "count"}]}):
         answer = await client.post("/crm/query", json={"entity": "contact", "where": "name = x", **more})
         assert answer.json()["error"]["message"] == "not estimated"

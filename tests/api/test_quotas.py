@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from kith.engine.quotas import load_usage
-from kith.engine.workspaces import change_workspace
+from kith.engine.admin.workspaces import change_workspace
+from kith.engine.context.quota_usage import load_usage
 from kith.model.quotas import QUOTAS
 from kith.model.workspaces import Workspace
 from tests.kit import Kit

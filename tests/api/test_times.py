@@ -7,11 +7,11 @@ import httpx2
 import msgspec
 import pytest
 
-from kith.engine.workspaces import create_workspace
+from kith.engine.admin.workspaces import create_workspace
 from kith.integrations.hubspot.engagements import make_properties
 from kith.model.activities import TIMES
 from kith.model.properties import PropertyType
-from kith.model.views import from_document
+from kith.model.serialization import from_document
 from tests.api.definitions import define, find_code, list_fields, read
 from tests.api.test_lost_foresight import lose
 from tests.kit import Kit

@@ -8,8 +8,8 @@ import httpx2
 import msgspec
 import pytest
 
-from kith.engine import aftermath
-from kith.engine.replay import replay_check
+from kith.engine.admin.replay import replay_check
+from kith.engine.apply import bulk_effects as aftermath
 from kith.model.commands import DeleteContact
 from kith.model.workspaces import Workspace
 from tests.api.test_dynamic_lists import CRITERIA, act, list_members, make_list, one

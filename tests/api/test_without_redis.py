@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from kith.api.app import Application
 from kith.cli.app import app
 from kith.clock import FixedClock
-from kith.engine.context import open_engine
+from kith.engine.context.engine import open_engine
 from tests.kit import SETTINGS, Kit, open_kit
 from tests.redis_server import RedisServer, running_redis
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import httpx2
 import pytest
 
-from kith.engine.context import Engine
+from kith.engine.context.engine import Engine
 from kith.errors import Exposed
 from tests.kit import Kit, make_blind
 

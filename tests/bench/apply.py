@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import asyncpg
 import msgspec
 
-from kith.engine.context import load_installation
-from kith.engine.rows import RowMaker
+from kith.engine.apply.rows import RowMaker
+from kith.engine.context.engine import load_installation
 from kith.ids import new_id
-from kith.log.opening import open_log
+from kith.log.factory import open_log
 from kith.model.codec import encode_envelope
 from kith.model.commands import Command, CreateContact, Envelope
 from kith.model.contacts import Contact, ContactInput, make_contact_changes

@@ -19,9 +19,9 @@ import asyncpg
 import msgspec
 import psutil
 
-from kith.engine.context import load_installation
-from kith.engine.keys import new_key_text
-from kith.log.opening import open_log
+from kith.engine.admin.keys import new_key_text
+from kith.engine.context.engine import load_installation
+from kith.log.factory import open_log
 from kith.model.workspaces import Workspace
 from kith.processes.supervise import check_port, prepare_database, wait_until_ready
 from kith.settings import Settings, to_environment

@@ -4,9 +4,9 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from kith.engine.decisions import Placed, decide_batch
-from kith.engine.dynamic_lists import DynamicLists
-from kith.engine.schemas import SCHEMAS
+from kith.engine.apply.decisions import Placed, decide_batch
+from kith.engine.context.property_schemas import SCHEMAS
+from kith.engine.lists.dynamic_lists import DynamicLists
 from kith.ids import new_id
 from kith.model.commands import (
     AssignTag,

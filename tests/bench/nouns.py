@@ -4,8 +4,8 @@ import asyncio
 from statistics import median
 
 from kith.cql.ast import After, And, Comparison, Query, Sort
-from kith.engine.context import open_engine
-from kith.engine.query import make_cursor
+from kith.engine.context.engine import open_engine
+from kith.engine.read.query import make_cursor
 from kith.store.database import Database
 from tests.bench.client import Result
 from tests.bench.figures import Figure

@@ -6,7 +6,7 @@ from statistics import mean
 
 import msgspec
 
-from kith.integrations.vault import new_key
+from kith.integrations.credential_store import new_key
 from kith.processes.supervise import check_port
 from kith.settings import Settings
 from tests.bench.figures import Figure

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from kith.cql.ast import Query, Sort
-from kith.cql.catalogue import CONTACT
 from kith.cql.compile import compile_page, make_source
 from kith.cql.conditions import Context
+from kith.cql.dependencies import add_default_status
+from kith.cql.entity_schema import CONTACT
 from kith.cql.parser import parse
-from kith.cql.reads import add_default_status
 from kith.cql.resolve import resolve
-from kith.engine.vocabularies import make_vocabularies
+from kith.engine.context.schema_cache import make_vocabularies
 from kith.model.lists import List
 from kith.model.properties import Property, Schema, make_schema
 from kith.model.records import ListLink, TagLink

@@ -8,10 +8,10 @@ from statistics import median
 from urllib.parse import quote
 
 from kith.cql.ast import After, Query, Sort
-from kith.engine.contacts import ContactListing, make_condition
-from kith.engine.context import open_engine
-from kith.engine.query import make_cursor
-from kith.engine.rows import RowMaker
+from kith.engine.apply.rows import RowMaker
+from kith.engine.context.engine import open_engine
+from kith.engine.read.listings import ContactListing, make_condition
+from kith.engine.read.query import make_cursor
 from kith.ids import new_id
 from kith.model.contacts import Contact
 from kith.store.batch import make_counter, save, to_documents

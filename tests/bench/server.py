@@ -12,7 +12,7 @@ from typing import cast
 
 import asyncpg
 
-from kith.api import shapes
+from kith.api import response_schemas as shapes
 from kith.api.app import App, Application, Scope, Send
 from kith.api.calls import ReadCall, WriteCall
 from kith.api.requests import Receive
@@ -20,14 +20,14 @@ from kith.api.responses import JSON, Answer, make_write_answer
 from kith.api.routing import route
 from kith.cli.app import run_part
 from kith.cql.ast import After, Condition, Query, Sort
-from kith.cql.catalogue import CONTACT
 from kith.cql.compile import Statement, compile_beginnings, compile_get, compile_page, compile_words, make_source
-from kith.engine.contacts import ContactListing, make_condition
-from kith.engine.context import Engine
-from kith.engine.cql import Asked, resolve_asked
-from kith.engine.named import find_named
-from kith.engine.operations import Operation
-from kith.engine.submit import Written
+from kith.cql.entity_schema import CONTACT
+from kith.engine.accept.operations import Operation
+from kith.engine.accept.submit import Written
+from kith.engine.context.engine import Engine
+from kith.engine.read.cql import Asked, resolve_asked
+from kith.engine.read.filter_references import find_named
+from kith.engine.read.listings import ContactListing, make_condition
 from kith.ids import new_id
 from kith.model.contacts import ContactInput, make_contact_changes
 from kith.model.workspaces import Workspace

@@ -15,7 +15,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from kith.engine.log_move import move_log
+from kith.engine.admin.log_migration import move_log
 from kith.settings import Settings
 from kith.store.embedded import EmbeddedPostgres
 from tests.bench.accept import bench_accept

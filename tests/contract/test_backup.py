@@ -10,8 +10,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from kith.engine.log_move import move_log
-from kith.engine.replay import replay_check
+from kith.engine.admin.log_migration import move_log
+from kith.engine.admin.replay import replay_check
 from kith.errors import StartError
 from kith.settings import Settings, to_environment
 from kith.store.backup import Tools, _run, back_up, read_manifest, restore, split_password

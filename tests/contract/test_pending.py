@@ -9,8 +9,8 @@ import pytest
 from kith.pending.memory import MemoryPending
 from kith.pending.port import Pending
 from kith.pending.redis import RedisPending
+from kith.pending.redis_client import Trips
 from kith.pending.seal import Seal
-from kith.pending.trips import Trips
 from kith.settings import Settings
 from tests.contract.overlays import (
     ADA,

@@ -17,10 +17,10 @@ from kith.model.properties import Option, Property, make_schema
 from kith.model.records import CompanyLink, ListLink, Record, TagLink
 from kith.model.tags import Tag
 from kith.pending.counts import SharedCounts
-from kith.pending.opening import make_prefix, open_pending
+from kith.pending.factory import make_prefix, open_pending
 from kith.pending.redis import GRACE_SPARE_MS, LEASE_SPARE_MS, LIFE_MS, RedisPending
+from kith.pending.redis_client import Trips, Unreachable
 from kith.pending.seal import Seal
-from kith.pending.trips import Trips, Unreachable
 from kith.settings import Settings
 from tests.contract.overlays import (
     ADA,
@@ -418,7 +418,7 @@ async def test_a_server_that_refuses_scripts_is_as_one_that_is_away(own_redis: R
 async def test_a_failure_of_any_kind_does_not_end_the_looking_for_redis(
     own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kith.pending.trips.PROBE_S", 0)
+    monkeypatch.setattr("kith.pending.redis_client.PROBE_S", 0)
     load_scripts, failures = Trips._load_scripts, [RuntimeError("no reply of Redis"), ValueError("nor is this")]
 
     async def fail_first(self: Trips) -> None:

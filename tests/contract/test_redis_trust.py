@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kith.pending.encoding import encode_doubt, encode_head, encode_position, seal_moves, to_suffix
-from kith.pending.opening import make_prefix, open_pending
+from kith.pending.factory import make_prefix, open_pending
 from kith.pending.port import PendingWrite
 from kith.pending.redis import RedisPending
 from kith.pending.seal import Seal

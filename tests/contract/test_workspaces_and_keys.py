@@ -10,9 +10,10 @@ import asyncpg
 import pytest
 
 from kith.clock import FixedClock
-from kith.engine.installation import make_first
-from kith.engine.keys import KINDS, create_key, new_key_text, revoke_key
-from kith.engine.workspaces import change_workspace, create_workspace, get_workspace
+from kith.engine.admin.installation import make_first
+from kith.engine.admin.keys import create_key, new_key_text, revoke_key
+from kith.engine.admin.workspaces import change_workspace, create_workspace, get_workspace
+from kith.engine.context.key_cache import KINDS
 from kith.errors import InvalidRequest, NotFound
 from kith.model.workspaces import make_shard
 from kith.store import keys, workspaces

@@ -17,7 +17,7 @@ from typer.main import get_command
 from kith.cli import demo, main
 from kith.cli.app import app
 from kith.cli.sections import SECTIONS, rephrase
-from kith.engine.keys import SCOPES
+from kith.engine.admin.keys import SCOPES
 from kith.settings import SETTINGS, find_unknown
 from tests.postgres import Cluster
 from tests.serving import Served, make_environment, run_kith

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kith.engine import apply
+from kith.engine.apply import writer as apply
 from kith.settings import to_environment
 from tests.engine.acts import Acts
 from tests.kit import Kit

@@ -5,18 +5,18 @@ from typing import Any
 
 import msgspec
 
-from kith.engine.contacts import (
+from kith.engine.accept.contacts import (
     create_contact,
     delete_contact,
-    get_contact,
     merge_contacts,
     restore_contact,
     update_contact,
 )
-from kith.engine.context import Engine
-from kith.engine.operations import Operation, get_operation
-from kith.engine.properties import create_property, get_property, update_property
-from kith.engine.submit import WriteRequest, Written
+from kith.engine.accept.operations import Operation, get_operation
+from kith.engine.accept.properties import create_property, update_property
+from kith.engine.accept.submit import WriteRequest, Written
+from kith.engine.context.engine import Engine
+from kith.engine.read.records import get_record
 from kith.ids import new_id
 from kith.model.codec import encode_envelope
 from kith.model.commands import Command, CreateContact, Envelope
@@ -65,11 +65,11 @@ class Acts:
         return await update_property(self.engine, self._request, ref, PropertyPatch(**fields))
 
     async def get_property(self, ref: str) -> dict[str, Any]:
-        found = await get_property(self.engine, self.workspace, ref)
+        found = await get_record(self.engine, self.workspace, "property", ref)
         return msgspec.json.decode(found.data, type=dict[str, Any])
 
     async def get(self, ref: str) -> dict[str, Any]:
-        found = await get_contact(self.engine, self.workspace, ref)
+        found = await get_record(self.engine, self.workspace, "contact", ref)
         return msgspec.json.decode(found.data, type=dict[str, Any])
 
     async def get_operation(self, operation_id: str) -> Operation:

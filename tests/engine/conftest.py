@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kith.engine.context import Engine
+from kith.engine.context.engine import Engine
 from kith.model.workspaces import Workspace
 from kith.store.database import Database
 from tests.engine.acts import Acts

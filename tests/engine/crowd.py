@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from kith.engine.context import Engine
-from kith.engine.rows import RowMaker
+from kith.engine.apply.rows import RowMaker
+from kith.engine.context.engine import Engine
 from kith.ids import derive_id
 from kith.model.contacts import Contact
 from kith.model.properties import Schema, make_schema

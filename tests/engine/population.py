@@ -13,8 +13,8 @@ from typing import Any, get_args
 import msgspec
 
 from kith.cql.predicate import CountActivities, Row, make_row
-from kith.engine.dynamic_lists import get_value
-from kith.engine.vocabularies import Vocabularies, make_vocabularies
+from kith.engine.context.schema_cache import Vocabularies, make_vocabularies
+from kith.engine.lists.dynamic_lists import get_value
 from kith.ids import derive_id
 from kith.model.activities import Activity
 from kith.model.companies import Company, CompanyStatus

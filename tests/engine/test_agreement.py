@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given, settings
 
 from kith.cql.ast import EVERYTHING, Comparison, Condition, Query, Sort
-from kith.cql.catalogue import COMPANY, CONTACT, Field
 from kith.cql.compile import GUARD, Source, compile_count, compile_page, make_source
 from kith.cql.conditions import Context, Values, write_condition
+from kith.cql.entity_schema import COMPANY, CONTACT, Field
 from kith.cql.literals import read_value
 from kith.cql.predicate import Row, compile_predicate, make_sort_key
 from kith.cql.vocabulary import EntityName, Vocabulary
-from kith.engine.query import find_last
-from kith.engine.vocabularies import Vocabularies
+from kith.engine.context.schema_cache import Vocabularies
+from kith.engine.read.query import find_last
 from kith.model.workspaces import Workspace
 from kith.store.database import make_server_settings
 from tests.engine.population import (

@@ -9,7 +9,7 @@ import pytest
 from asyncpg.connection import LoggedQuery
 
 from kith.clock import SystemClock
-from kith.engine.apply import Writer
+from kith.engine.apply.writer import Writer
 from kith.store.database import Database, make_server_settings
 from tests.engine.acts import Acts, to_id
 from tests.kit import SETTINGS, Kit

@@ -4,7 +4,7 @@ import msgspec
 
 from kith.clock import FixedClock
 from kith.cql.compile import Statement
-from kith.engine.cql import Asked, run_cql
+from kith.engine.read.cql import Asked, run_cql
 from tests.engine.acts import Acts
 from tests.kit import Kit
 

@@ -8,8 +8,8 @@ import asyncpg
 import msgspec
 import pytest
 
-from kith.engine.apply import Writer
-from kith.engine.replay import replay_check
+from kith.engine.admin.replay import replay_check
+from kith.engine.apply.writer import Writer
 from kith.model.commands import ArchiveProperty, Command, CreateContact, CreateProperty, UpdateContact, UpdateProperty
 from kith.store import batch as store
 from tests.engine.acts import Acts
@@ -262,7 +262,7 @@ MIXED: tuple[Callable[[int], Any], ...] = (
 async def test_a_definition_converts_all_of_very_many_contacts_window_by_window(
     own_kit: Kit, own_acts: Acts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kith.engine.surveys.WINDOW_RECORDS", 375)
+    monkeypatch.setattr("kith.engine.apply.value_conversion.WINDOW_RECORDS", 375)
     workspace, chance = own_acts.workspace, random.Random(3)
     contacts = [
         msgspec.structs.replace(

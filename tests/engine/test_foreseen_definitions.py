@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from kith.engine import properties
+from kith.engine.accept import properties
 from kith.model.state import Survey
 from tests.engine.acts import Acts, to_id
 from tests.engine.test_foresight import refused, restarted
@@ -24,7 +24,7 @@ async def check_settled(kit: Kit, *all_acts: Acts) -> None:
 @pytest.fixture(autouse=True)
 def without_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """No writer is at work: what is pending stays so."""
-    monkeypatch.setattr("kith.engine.properties.APPLIED_WAIT_S", 0)
+    monkeypatch.setattr("kith.engine.accept.properties.APPLIED_WAIT_S", 0)
 
 
 async def test_after_a_restart_a_key_that_is_pending_is_taken_and_its_property_is_read(

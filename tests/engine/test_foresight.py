@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from kith.engine import records
-from kith.engine.context import Engine, open_engine
-from kith.engine.foresight import rebuild_pending
-from kith.engine.submit import Attempt, Written, find_replayed
+from kith.engine.accept.rebuild import rebuild_pending
+from kith.engine.accept.submit import Attempt, Written, find_replayed
+from kith.engine.context.engine import Engine, open_engine
+from kith.engine.read import records
 from kith.errors import Exposed, NotFound
 from kith.log.postgres import PostgresLog
 from kith.model.commands import UpdateContact
@@ -166,7 +166,7 @@ async def test_once_applied_nothing_is_foreseen_any_more(own_kit: Kit, own_acts:
 
 
 async def test_a_long_tail_is_read_in_pages(own_kit: Kit, own_acts: Acts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kith.engine.foresight.TAIL_PAGE", 7)
+    monkeypatch.setattr("kith.engine.accept.rebuild.TAIL_PAGE", 7)
     for n in range(30):
         await own_acts.create(email=f"{n}@example.com")
     async with restarted(own_kit, own_acts) as acts:

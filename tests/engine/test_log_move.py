@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from kith.engine import log_move
-from kith.engine.log_move import move_log
-from kith.engine.operations import get_operation, wait_until_readable
-from kith.engine.replay import replay_check
+from kith.engine.accept.operations import get_operation, wait_until_readable
+from kith.engine.admin import log_migration as log_move
+from kith.engine.admin.log_migration import move_log
+from kith.engine.admin.replay import replay_check
 from kith.errors import NotYet, StartError, Unavailable
 from kith.log.kafka import KafkaLog
 from kith.model.workspaces import Workspace

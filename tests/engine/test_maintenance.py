@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from kith.clock import FixedClock
-from kith.engine.maintenance import analyze_grown, maintain, trim_log
+from kith.engine.jobs.maintenance import analyze_grown, maintain, trim_log
 from kith.errors import NotFound
 from kith.ids import new_id
 from kith.model.commands import CreateList
@@ -122,7 +122,7 @@ async def age_log(url: str, hours: int) -> None:
 async def test_the_log_is_trimmed_of_what_is_applied_and_old(
     timed_kit: Kit, timed_acts: Acts, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kith.engine.maintenance.TRIM_ENTRIES_MAX", 4)
+    monkeypatch.setattr("kith.engine.jobs.maintenance.TRIM_ENTRIES_MAX", 4)
     for n in range(10):
         await timed_acts.create(name=f"Ada {n}")
     database = timed_kit.engine.database

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from kith.clock import FixedClock
-from kith.engine import apply
-from kith.engine.decisions import Decided
-from kith.engine.operations import wait_until_readable
+from kith.engine.accept.operations import wait_until_readable
+from kith.engine.apply import writer as apply
+from kith.engine.apply.decisions import Decided
 from kith.errors import BrokenLog, Exposed, NotFound, PoisonedLog, Unavailable
 from kith.log.postgres import PostgresLog
 from kith.model.search import QUERY_TERMS_MAX, list_terms

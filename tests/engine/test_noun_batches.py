@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from kith.clock import SystemClock
-from kith.engine.apply import Writer
+from kith.engine.apply.writer import Writer
 from kith.model.commands import (
     AddMembers,
     ArchiveProperty,

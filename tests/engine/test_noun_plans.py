@@ -11,14 +11,23 @@ import msgspec
 import pytest
 
 from kith.cql.ast import After, And, Comparison, Query, Sort
-from kith.engine.activities import ActivityListing, get_activity, list_activities
-from kith.engine.companies import CompanyListing, get_company, list_companies, list_contacts_of, search_companies
-from kith.engine.contacts import get_contact, make_status
-from kith.engine.listing import Listing
-from kith.engine.lists import ListListing, get_list, list_lists, list_members
-from kith.engine.query import make_cursor
-from kith.engine.summary import get_summary
-from kith.engine.tags import get_tag, list_tags
+from kith.engine.read.listings import (
+    ActivityListing,
+    CompanyListing,
+    ListListing,
+    list_activities,
+    list_companies,
+    list_contacts_of,
+    list_lists,
+    list_members,
+    list_tags,
+    make_status,
+    search_companies,
+)
+from kith.engine.read.paging import Listing
+from kith.engine.read.query import make_cursor
+from kith.engine.read.records import get_record
+from kith.engine.read.summary import get_summary
 from kith.ids import derive_id
 from kith.model.activities import Activity
 from kith.model.companies import Company
@@ -202,14 +211,13 @@ async def read_places(
     ],
 )
 async def test_getting_a_record_looks_it_up(crowd: Crowd, sent: list[Sent], kind: str, by: str, index: str) -> None:
-    get = {"contact": get_contact, "company": get_company, "tag": get_tag, "list": get_list, "activity": get_activity}
     prefix = {"contact": "ctc", "company": "cmp", "tag": "tag", "list": "lst", "activity": "act"}[kind]
     refs = {
         "number": str(get_busy(crowd).number) if kind == "contact" else "1",
         "external id": derive_id(prefix, str(crowd.workspace.id), "1"),  # type: ignore[arg-type]
         "domain": "company1.example",
     }
-    await get[kind](crowd.engine, crowd.workspace, refs[by])
+    await get_record(crowd.engine, crowd.workspace, kind, refs[by])
     for plan in await check_all(crowd, sent):
         assert plan["Index Name"] == index
 

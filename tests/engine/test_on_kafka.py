@@ -9,13 +9,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from kith.cli.app import initialise
 from kith.cli.show import load_status
 from kith.clock import SystemClock
-from kith.engine.apply import Writer
-from kith.engine.log_move import move_log
-from kith.engine.replay import replay_check
+from kith.engine.admin.log_migration import move_log
+from kith.engine.admin.replay import replay_check
+from kith.engine.apply.writer import Writer
 from kith.errors import BrokenLog, ConflictingWriter, StartError
+from kith.log.factory import open_log
 from kith.log.kafka import KafkaLog
 from kith.log.kafka_topic import make_options
-from kith.log.opening import open_log
 from tests.engine.acts import Acts
 from tests.kafka import Broker
 from tests.kit import SETTINGS, open_kit

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from kith.engine.contacts import ContactListing, list_contacts, search_contacts
-from kith.engine.query import Page
+from kith.engine.read.listings import ContactListing, list_contacts, search_contacts
+from kith.engine.read.query import Page
 from kith.model.contacts import Contact
 from kith.model.search import weigh_words
 from kith.model.text import to_name_key

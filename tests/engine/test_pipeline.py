@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from kith.engine.replay import replay_check
+from kith.engine.admin.replay import replay_check
 from kith.store import batch as store
 from tests.engine.acts import Acts, to_id
 from tests.kit import SETTINGS, Kit

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from kith.cql.ast import After, Query, Sort
-from kith.engine.contacts import ContactListing, get_contact, list_contacts, make_condition, search_contacts
-from kith.engine.query import make_cursor
+from kith.engine.read.listings import ContactListing, list_contacts, make_condition, search_contacts
+from kith.engine.read.query import make_cursor
+from kith.engine.read.records import get_record
 from kith.model.state import Ref
 from kith.store.batch import load_records
 from tests.engine.crowd import Crowd
@@ -29,7 +30,7 @@ AFTER = {
 async def test_getting_a_contact_looks_it_up(crowd: Crowd, sent: list[Sent], by: str) -> None:
     contact = next(contact for contact in crowd.live if contact.email)
     ref = {"number": str(contact.number), "external id": contact.external_id, "email": contact.email or ""}[by]
-    await get_contact(crowd.engine, crowd.workspace, ref)
+    await get_record(crowd.engine, crowd.workspace, "contact", ref)
     for plan in await check_all(crowd, sent):
         assert plan["Node Type"] == "Index Scan"
         assert {"number": "contacts_pkey", "external id": "contacts_external_id", "email": "contacts_live_email"}[

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from kith.engine import apply
-from kith.engine.apply import TRIES_ALONE_MAX
-from kith.engine.decisions import Decided, Placed
-from kith.engine.replay import replay_check
+from kith.engine.admin.replay import replay_check
+from kith.engine.apply import writer as apply
+from kith.engine.apply.decisions import Decided, Placed
+from kith.engine.apply.writer import TRIES_ALONE_MAX
 from kith.errors import Exposed, NewerLog, NotFound
 from kith.model.codec import VERSION
 from kith.model.commands import Idempotency, UpdateContact

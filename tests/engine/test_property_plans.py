@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from kith.engine.properties import PropertyListing, get_property, list_properties
-from kith.engine.schemas import Schemas
-from kith.engine.surveys import convert_values, survey_values
+from kith.engine.apply.value_conversion import convert_values, survey_values
+from kith.engine.context.property_schemas import Schemas
+from kith.engine.read.listings import PropertyListing, list_properties
+from kith.engine.read.records import get_record
 from kith.ids import derive_id
 from kith.model.companies import Company
 from kith.model.contacts import Contact
@@ -142,7 +143,7 @@ def list_conditions(plan: Node) -> dict[str, str]:
 @pytest.mark.parametrize(("by", "index"), [("number", "properties_pkey"), ("external id", "properties_external_id")])
 async def test_getting_a_property_looks_it_up(crowd: Crowd, sent: list[Sent], by: str, index: str) -> None:
     ref = "1005" if by == "number" else derive_id("prp", str(crowd.workspace.id), "1005")
-    await get_property(crowd.engine, crowd.workspace, ref)
+    await get_record(crowd.engine, crowd.workspace, "property", ref)
     for plan in await check_all(crowd, sent):
         assert index in list_conditions(plan)
 
@@ -233,7 +234,7 @@ async def test_schemas_are_read_by_their_keys(crowd: Crowd, entities: tuple[Prop
 async def test_values_are_walked_in_the_order_of_an_index_and_saved_one_by_one(
     crowd: Crowd, monkeypatch: pytest.MonkeyPatch, entity: PropertyEntity, pages: int, index: str, behind: str
 ) -> None:
-    monkeypatch.setattr("kith.engine.surveys.WINDOW_RECORDS", WINDOW)
+    monkeypatch.setattr("kith.engine.apply.value_conversion.WINDOW_RECORDS", WINDOW)
     workspace = crowd.workspace
     one = msgspec.structs.replace(make_property(workspace.id, 1, entity), key="mrr")
     names = ("contact_id", "company_id") if entity == "CONTACT_COMPANY" else ("id",)

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from kith.cql.compile import compile_count, compile_page
-from kith.engine.costs import outline
-from kith.engine.cql import Asked, resolve_asked, run_cql
-from kith.engine.query import place_page
+from kith.engine.context.query_costs import outline
+from kith.engine.read.cql import Asked, resolve_asked, run_cql
+from kith.engine.read.query import place_page
 from kith.model.contacts import Contact
 from kith.model.properties import PropertyEntity, PropertyType, Schema, make_schema
 from kith.model.records import CompanyLink, ListLink, TagLink

@@ -8,7 +8,7 @@ import httpx2
 import msgspec
 import pytest
 
-from kith.engine.replay import replay_check
+from kith.engine.admin.replay import replay_check
 from kith.model.commands import (
     AddMembers,
     ArchiveProperty,

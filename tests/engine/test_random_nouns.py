@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
-from kith.engine.replay import replay_check
+from kith.engine.admin.replay import replay_check
 from kith.model.commands import (
     AddMembers,
     AssignTag,

@@ -124,7 +124,7 @@ def to_result(survey: Survey | None) -> dict[str, Any] | None:
 async def test_batches_with_definitions_give_what_the_model_gives(
     own_kit: Kit, own_acts: Acts, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kith.engine.surveys.WINDOW_RECORDS", 1 + 3 * seed)
+    monkeypatch.setattr("kith.engine.apply.value_conversion.WINDOW_RECORDS", 1 + 3 * seed)
     script = DefiningScript(random.Random(seed))
     await check_batches(own_kit, own_acts, script)
     results = await own_acts.fetch(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kith.engine.replay import replay_check
+from kith.engine.admin.replay import replay_check
 from kith.model.commands import Command, CreateContact, DeleteContact, Envelope, RestoreContact, UpdateContact
 from kith.model.contacts import Contact
 from kith.model.decide import Accepted, Rejected, decide, fold, touches

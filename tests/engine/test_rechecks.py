@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from kith.clock import FixedClock
-from kith.engine import rechecks
-from kith.engine.dynamic_lists import DynamicList
-from kith.engine.evaluation import differs
-from kith.engine.rechecks import recheck_lists
-from kith.engine.replay import replay_check
+from kith.engine.admin.replay import replay_check
+from kith.engine.jobs import scheduled_evaluation as rechecks
+from kith.engine.jobs.scheduled_evaluation import recheck_lists
+from kith.engine.lists.dynamic_lists import DynamicList
+from kith.engine.lists.evaluation import differs
 from kith.errors import InvalidRequest, Unavailable
 from kith.store.database import Connection
 from tests.kit import SETTINGS, Kit
@@ -85,7 +85,7 @@ async def test_a_list_that_cannot_be_read_any_more_becomes_broken_by_the_clock(
         body = {"name": "x", "entityType": "CONTACT", "isDynamic": True, "filterCriteria": NEW}
         assert (await client.post("/crm/lists", json=body)).status_code == 202
         await timed_kit.drain()
-        monkeypatch.setattr("kith.engine.dynamic_lists.read_json", refuse)
+        monkeypatch.setattr("kith.engine.lists.dynamic_lists.read_json", refuse)
         assert await recheck_lists(timed_kit.engine.database, timed_kit.engine.log, clock, {}) == 1
         await timed_kit.drain()
         told = (await client.get("/crm/lists/1")).json()["data"]

@@ -9,11 +9,11 @@ import asyncpg
 import msgspec
 import pytest
 
-from kith.engine import apply
-from kith.engine.dead_letters import check_open, get_dead_letters, retry_dead_letters
-from kith.engine.decisions import Decided, Placed
-from kith.engine.poison import POISON_IN_A_ROW_MAX
-from kith.engine.replay import replay_check
+from kith.engine.admin.dead_letters import check_open, get_dead_letters, retry_dead_letters
+from kith.engine.admin.replay import replay_check
+from kith.engine.apply import writer as apply
+from kith.engine.apply.dead_letters import POISON_IN_A_ROW_MAX
+from kith.engine.apply.decisions import Decided, Placed
 from kith.errors import Exposed, InvalidRequest, NotFound
 from kith.model.commands import CreateList, CreateTag, DeleteTag, LogActivity
 from kith.store.dead_letters import DeadLetter, list_dead_letters

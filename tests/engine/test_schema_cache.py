@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from kith.engine.context import Engine, open_engine
-from kith.engine.progress import Progress
-from kith.engine.schemas import Schemas
+from kith.engine.context.engine import Engine, open_engine
+from kith.engine.context.progress import Progress
+from kith.engine.context.property_schemas import Schemas
 from kith.errors import Exposed
 from tests.engine.acts import Acts, to_id
 from tests.engine.test_definitions import DEFINE
@@ -143,7 +143,7 @@ async def test_an_older_reading_that_ends_later_is_never_taken_for_the_newer(own
 
 
 async def test_what_is_kept_has_a_bound(own_kit: Kit, own_acts: Acts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kith.engine.schemas.KEPT_MAX", 10)
+    monkeypatch.setattr("kith.engine.context.property_schemas.KEPT_MAX", 10)
     schemas = Schemas()
     async with own_kit.engine.database.acquire() as connection:
         for n in range(30):

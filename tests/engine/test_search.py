@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from kith.engine.contacts import ContactListing, list_contacts, search_contacts
+from kith.engine.read.listings import ContactListing, list_contacts, search_contacts
 from kith.errors import InvalidRequest
 from tests.engine.acts import Acts, to_id
 

@@ -10,9 +10,9 @@ import asyncpg
 import msgspec
 import pytest
 
-from kith.engine.context import open_engine
-from kith.engine.foresight import rebuild_pending
-from kith.engine.submit import Written
+from kith.engine.accept.rebuild import rebuild_pending
+from kith.engine.accept.submit import Written
+from kith.engine.context.engine import open_engine
 from kith.errors import Exposed, NotFound, Unavailable
 from kith.settings import Settings
 from tests.engine.acts import Acts, to_id

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from kith.clock import SystemClock
-from kith.engine.apply import Writer
-from kith.engine.list_catalogue import ListCatalogue
-from kith.engine.replay import replay_check
+from kith.engine.admin.replay import replay_check
+from kith.engine.apply.writer import Writer
+from kith.engine.lists.list_cache import ListCatalogue
 from kith.errors import InvalidRequest
 from kith.settings import Settings
 from kith.store import broken_lists
@@ -141,7 +141,7 @@ async def test_a_broken_list_costs_no_statement_and_can_be_deleted(
     async def fail(*_: Any) -> None:
         raise AssertionError("an evaluation")
 
-    monkeypatch.setattr("kith.engine.aftermath.evaluate_list", fail)
+    monkeypatch.setattr("kith.engine.apply.bulk_effects.evaluate_list", fail)
     await neighbours.owner.post("/crm/contacts", json={"name": FITTING})
     await neighbours.kit.drain()
     assert await count_contacts(neighbours.owner) == 21
@@ -197,7 +197,7 @@ async def test_a_list_that_cannot_be_read_any_more_becomes_broken_with_the_next_
         def refuse(*_: Any, **__: Any) -> Any:
             raise InvalidRequest("The filter cannot be read.")
 
-        monkeypatch.setattr("kith.engine.dynamic_lists.read_json", refuse)
+        monkeypatch.setattr("kith.engine.lists.dynamic_lists.read_json", refuse)
         own_kit.writer._lists = ListCatalogue(own_kit.writer._schemas)
         for name in ("Bob", "Eve"):
             await client.post("/crm/contacts", json={"name": name})

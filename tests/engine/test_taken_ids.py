@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 from structlog.testing import capture_logs
 
-from kith.engine import apply
-from kith.engine.dead_letters import get_dead_letters, retry_dead_letters
-from kith.engine.replay import replay_check
+from kith.engine.admin.dead_letters import get_dead_letters, retry_dead_letters
+from kith.engine.admin.replay import replay_check
+from kith.engine.apply import writer as apply
 from kith.model.commands import (
     Command,
     CreateCompany,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from kith.engine.operations import find_operation, wait_until_readable
+from kith.engine.accept.operations import find_operation, wait_until_readable
 from kith.errors import Exposed, NotFound, Unavailable
 from tests.engine.acts import Acts, to_id
 from tests.kit import Kit

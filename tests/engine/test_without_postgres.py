@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import httpx2
 import pytest
 
-from kith.engine.loading import Loader
+from kith.engine.context.loader import Loader
 from kith.model.records import Record
 from kith.settings import Settings
 from kith.store.embedded import EmbeddedPostgres
@@ -228,7 +228,7 @@ async def test_no_write_fails_where_postgresql_goes_in_the_middle_of_it(
     monkeypatch.setattr(Loader, "load", load_while_there)
     # Nothing is applied meanwhile that these could wait for.
     monkeypatch.setattr("kith.api.routes.lists.EVALUATION_WAIT_S", 0)
-    monkeypatch.setattr("kith.engine.properties.APPLIED_WAIT_S", 0)
+    monkeypatch.setattr("kith.engine.accept.properties.APPLIED_WAIT_S", 0)
     requests = [*list_other_writes(nouns), *list_contact_writes(nouns["other"], nouns)]
     for loads, (method, path, body) in product(range(3), requests):
         left[0] = loads

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from kith.clock import SystemClock
-from kith.engine.apply import Writer
-from kith.engine.context import open_engine
-from kith.engine.submit import Written
+from kith.engine.accept.submit import Written
+from kith.engine.apply.writer import Writer
+from kith.engine.context.engine import open_engine
 from kith.errors import ConflictingWriter, Exposed
 from kith.log.postgres import PostgresLog
 from kith.model.commands import DeleteContact, UpdateContact

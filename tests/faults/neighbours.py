@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from kith.clock import SystemClock
-from kith.engine.keys import SCOPES, create_key
-from kith.engine.workspaces import create_workspace
+from kith.engine.admin.keys import SCOPES, create_key
+from kith.engine.admin.workspaces import create_workspace
 from tests.faults.wire import Wire, open_wire
 from tests.serving import Served
 

@@ -15,11 +15,11 @@ import httpx2
 import msgspec
 
 from kith.ids import new_id
+from kith.integrations.credential_store import new_key
 from kith.integrations.fake.app import Fake, Receive, Scope, Send
 from kith.integrations.fake.journal import Logged
 from kith.integrations.fake.server import serving
 from kith.integrations.fake.wire import Answer, Asked
-from kith.integrations.vault import new_key
 from kith.model.codec import encode_envelope
 from kith.model.commands import AssociateCompany, Command, CreateCompany, CreateContact, Envelope, LogActivity
 from kith.model.workspaces import Workspace

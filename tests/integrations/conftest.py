@@ -12,12 +12,12 @@ import stamina
 
 from kith.clock import FixedClock, SystemClock
 from kith.integrations.accounts import from_row
+from kith.integrations.factory import Opener
 from kith.integrations.fake import HUBSPOT_PREFIX, MAILCHIMP_PREFIX, Fake, FakeTransport
 from kith.integrations.http import open_client
-from kith.integrations.opening import Opener
 from kith.integrations.outbox import Lost
 from kith.integrations.runner import Runner
-from kith.integrations.session import Session
+from kith.integrations.sync_cycle import Session
 from kith.model.workspaces import Workspace
 from kith.store.queries import load_queries
 from tests.integrations.mailchimp_audience import Audience, Open, opening

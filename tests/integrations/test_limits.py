@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from kith.clock import SystemClock
+from kith.integrations.factory import Opener
 from kith.integrations.failures import Limited
 from kith.integrations.fake.app import Fake
 from kith.integrations.fake.transport import FakeTransport
 from kith.integrations.http import open_client
 from kith.integrations.limiter import HELD_S, Limiter, Rate
-from kith.integrations.opening import Opener
 from kith.integrations.runner import Runner
 from kith.settings import Settings
 from kith.store.database import Database

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kith.engine.workspaces import change_workspace
+from kith.engine.admin.workspaces import change_workspace
 from kith.integrations.failures import Permanent
 from tests.integrations.conftest import Shop
 

@@ -10,7 +10,7 @@ import pytest
 from kith.clock import FixedClock
 from kith.integrations.failures import Limited, Permanent, Transient, Unauthorized
 from kith.integrations.outbox import Lost, Outbox
-from kith.integrations.session import Session, Standing
+from kith.integrations.sync_cycle import Session, Standing
 from kith.store.queries import load_queries
 from tests.integrations.notebook import Notebook
 from tests.kit import Kit

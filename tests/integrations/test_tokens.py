@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from kith.integrations.accounts import from_row
-from kith.integrations.vault import Vault
+from kith.integrations.credential_store import Vault
 from kith.store.queries import load_queries
 from tests.integrations.conftest import Shop
 

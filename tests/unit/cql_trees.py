@@ -10,9 +10,9 @@ from typing import Any
 import hypothesis.strategies as st
 
 from kith.cql.ast import Activities, Comparison, Condition, Related, conjoin, disjoin, negate
-from kith.cql.catalogue import Field
+from kith.cql.datetimes import make_relative
+from kith.cql.entity_schema import Field
 from kith.cql.literals import is_trimmed, read_value, to_form
-from kith.cql.moments import make_relative
 from kith.cql.predicate import Row, make_row
 from kith.cql.vocabulary import OPERATORS, Vocabulary
 from kith.model.text import compose

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 
 from kith.cql.ast import Sort
-from kith.cql.moments import Range, to_days, to_instants
+from kith.cql.datetimes import Range, to_days, to_instants
 from kith.cql.parser import parse
 from kith.cql.predicate import Row, compile_predicate, make_row, make_sort_key
 from kith.cql.resolve import resolve

@@ -10,8 +10,8 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from kith.cql.ast import Activities, And, Comparison, Condition, Not, Or, Related, Relative
-from kith.cql.catalogue import Field
-from kith.cql.moments import to_instants
+from kith.cql.datetimes import to_instants
+from kith.cql.entity_schema import Field
 from kith.cql.predicate import compile_predicate, make_row
 from kith.cql.vocabulary import Vocabulary
 from tests.unit.cql_trees import CONTACT, NOW, contact_trees, make_comparisons, make_record_values, make_records

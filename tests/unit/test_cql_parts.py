@@ -6,11 +6,11 @@ import pytest
 
 from kith.cql.ast import EVERYTHING, And, Comparison, Not, Search, Sort
 from kith.cql.clauses import resolve_search, resolve_select, resolve_sort
+from kith.cql.dependencies import add_default_status, has_relative, list_reads, names_status
 from kith.cql.json_form import read_json
 from kith.cql.legacy_form import parse_legacy
 from kith.cql.parser import parse
 from kith.cql.printer import to_json, to_text
-from kith.cql.reads import add_default_status, has_relative, list_reads, names_status
 from kith.cql.resolve import resolve
 from kith.cql.syntax import NAMES_OF_OPERATORS, SPELLINGS
 from kith.cql.vocabulary import OPERATORS, make_vocabulary

@@ -8,11 +8,11 @@ import hypothesis.strategies as st
 from hypothesis import given
 
 from kith.cql.ast import And, Comparison, Condition, conjoin
+from kith.cql.dependencies import add_default_status, has_relative, list_reads
 from kith.cql.index import FilterIndex, find_anchor
 from kith.cql.predicate import compile_predicate, make_row
-from kith.cql.reads import add_default_status, has_relative, list_reads
-from kith.engine.dynamic_lists import DynamicList, ListRow, NearLists, looks_beyond
-from kith.engine.vocabularies import Vocabularies
+from kith.engine.context.schema_cache import Vocabularies
+from kith.engine.lists.dynamic_lists import DynamicList, ListRow, NearLists, looks_beyond
 from kith.model.records import ListLink
 from tests.unit.cql_trees import COMPANY, CONTACT, NOW, make_comparisons, make_records
 

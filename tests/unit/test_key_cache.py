@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from kith.clock import FixedClock
-from kith.engine import key_cache
-from kith.engine.key_cache import KeyCache
+from kith.engine.context import key_cache
+from kith.engine.context.key_cache import KeyCache
 from kith.model.workspaces import Workspace
 from kith.store.access import FoundKey
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kith.engine.list_costs import ListCosts
+from kith.engine.lists.list_costs import ListCosts
 
 
 class Clock:

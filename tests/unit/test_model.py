@@ -14,9 +14,9 @@ from kith.model.contacts import Contact, make_name
 from kith.model.decide import Accepted, Decision, Rejected, decide, fold, touches
 from kith.model.events import Event
 from kith.model.records import Record
+from kith.model.serialization import to_json
 from kith.model.state import State
 from kith.model.values import same_json
-from kith.model.views import to_json
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 EMAILS = ("ada@example.com", "eve@example.com", "mia@example.com")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kith.clock import FixedClock
-from kith.engine.pressure import RETRY_AFTER_S_MAX, SLOWED_S_MAX, Pressure
+from kith.engine.context.back_pressure import RETRY_AFTER_S_MAX, SLOWED_S_MAX, Pressure
 from kith.errors import LogBehind
 from kith.settings import Settings
 
@@ -144,7 +144,7 @@ async def test_what_others_have_appended_is_no_negative_lag() -> None:
 
 async def test_a_workspace_waits_for_its_own_writes_and_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was applied within the last second may wait, and ``lag_workspace`` in any case."""
-    monkeypatch.setattr("kith.engine.pressure.HOLD_S", 60)
+    monkeypatch.setattr("kith.engine.context.back_pressure.HOLD_S", 60)
     gauge = Gauge(lag_workspace=3)
     for position in (1, 2, 3):
         await gauge.pressure.enter(0, 1)
@@ -165,7 +165,7 @@ async def test_a_workspace_is_refused_where_the_writer_works_but_not_fast_enough
     gauge = Gauge(lag_workspace=3)
     for position in range(1, 21):
         gauge.pressure.see_appended(0, 1, position)
-    monkeypatch.setattr("kith.engine.pressure.HOLD_S", 0.01)
+    monkeypatch.setattr("kith.engine.context.back_pressure.HOLD_S", 0.01)
     held = asyncio.create_task(gauge.pressure.enter(0, 1))
     await asyncio.sleep(0)
     gauge.pressure.see_applied(0, 4)
@@ -176,7 +176,7 @@ async def test_a_workspace_is_refused_where_the_writer_works_but_not_fast_enough
 
 
 async def test_where_the_writer_is_away_a_workspace_is_not_refused_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kith.engine.pressure.HOLD_S", 0.001)
+    monkeypatch.setattr("kith.engine.context.back_pressure.HOLD_S", 0.001)
     gauge = Gauge(lag_workspace=3)
     for position in range(1, 10):
         gauge.pressure.see_appended(0, 1, position)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kith.engine import tally
-from kith.engine.decisions import Placed
-from kith.engine.tally import Figure, Tally
+from kith.engine.apply import operation_progress as tally
+from kith.engine.apply.decisions import Placed
+from kith.engine.apply.operation_progress import Figure, Tally
 from kith.model.commands import Envelope, EvaluateList
 
 LAST_IDS = {"contact": 7, "company": 3}

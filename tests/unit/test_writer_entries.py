@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from kith.clock import SystemClock
-from kith.engine.apply import Writer
-from kith.engine.decisions import Decided
-from kith.engine.dynamic_lists import DynamicLists
+from kith.engine.apply.decisions import Decided
+from kith.engine.apply.writer import Writer
+from kith.engine.lists.dynamic_lists import DynamicLists
 from kith.log.port import Entry
 from kith.settings import Settings
 

@@ -37,11 +37,11 @@ from kith.api.routing import Route, Router, is_guarded
 from kith.api.turns import Turns
 from kith.api.unsent import PIECE_BYTES, Unsent
 from kith.aside import compute
-from kith.engine.access import authenticate
-from kith.engine.context import Engine
-from kith.engine.key_cache import Caller
-from kith.engine.operations import wait_until_readable
-from kith.engine.submit import WriteRequest
+from kith.engine.accept.authentication import authenticate
+from kith.engine.accept.operations import wait_until_readable
+from kith.engine.accept.submit import WriteRequest
+from kith.engine.context.engine import Engine
+from kith.engine.context.key_cache import Caller
 from kith.errors import Exposed
 from kith.store.database import to_exposed
 

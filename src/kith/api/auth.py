@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping
 
-from kith.engine.key_cache import Caller
+from kith.engine.context.key_cache import Caller
 from kith.errors import Exposed, InvalidRequest
 
 

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import msgspec
 
-from kith.engine.context import Engine
-from kith.engine.submit import WriteRequest
+from kith.engine.accept.submit import WriteRequest
+from kith.engine.context.engine import Engine
 from kith.model.workspaces import Workspace
 
 

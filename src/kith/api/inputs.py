@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from kith.api.requests import IDEMPOTENCY_KEY_CHARACTERS_MAX, VERSION
-from kith.engine.operations import POSITION
-from kith.engine.records import NOUNS
+from kith.engine.accept.operations import POSITION
+from kith.engine.read.records import NOUNS
 from kith.model.forms import LARGEST, TEXT_PATTERN, make_external_id_pattern, make_id_pattern
 
 Json = dict[str, Any]

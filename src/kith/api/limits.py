@@ -10,7 +10,7 @@ import msgspec
 
 from kith.api.responses import Header
 from kith.clock import Clock
-from kith.engine.key_cache import Caller
+from kith.engine.context.key_cache import Caller
 from kith.errors import Exposed
 from kith.pending.counts import SharedCounts
 

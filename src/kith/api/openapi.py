@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 
 from kith import __version__
-from kith.api import shapes
+from kith.api import response_schemas as shapes
 from kith.api.calls import OpenCall, WriteCall
 from kith.api.inputs import REF, REQUEST_HEADERS, describe_inputs, make_path_schema, refine
 from kith.api.routing import Route
-from kith.engine.cql import Explanation
+from kith.engine.read.cql import Explanation
 from kith.errors import CODES
 from kith.integrations.accounts import IntegrationView
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, inspect
 
 from kith.api.body_faults import suggest, to_printable
-from kith.engine.listing import SEARCH_CHARACTERS_MAX
+from kith.engine.read.paging import SEARCH_CHARACTERS_MAX
 from kith.errors import InvalidRequest
 from kith.model.forms import NAME_PATTERN
 

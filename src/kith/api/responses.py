@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 
 from kith.api.metrics import DEFERRED
-from kith.engine.operations import Operation
-from kith.engine.query import Page
-from kith.engine.records import Found
-from kith.engine.submit import WriteRequest, Written
+from kith.engine.accept.operations import Operation
+from kith.engine.accept.submit import WriteRequest, Written
+from kith.engine.read.query import Page
+from kith.engine.read.records import Found
 from kith.errors import Exposed
 from kith.integrations.accounts import Integration, to_view
 

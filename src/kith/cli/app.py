@@ -30,9 +30,9 @@ from kith.cli.connect import Data
 from kith.cli.output import AsJson, print_error, print_json
 from kith.cli.sections import Sections
 from kith.clock import SystemClock
-from kith.engine.installation import make_first
-from kith.engine.keys import new_key_text
-from kith.engine.workspaces import DEFAULT_WORKSPACE
+from kith.engine.admin.installation import make_first
+from kith.engine.admin.keys import new_key_text
+from kith.engine.admin.workspaces import DEFAULT_WORKSPACE
 from kith.errors import KithError, StartError, to_reason
 from kith.processes.checks import check_settings
 from kith.processes.identity import leave_root
@@ -155,7 +155,7 @@ async def initialise(settings: Settings, url: str) -> str | None:
 async def prepare_log(settings: Settings, url: str) -> None:
     """Makes the topics where Kafka is the log; the table is there with the schema."""
     if settings.kafka_bootstrap:
-        from kith.engine.context import load_installation  # noqa: PLC0415 - the engine; other commands start faster
+        from kith.engine.context.engine import load_installation  # noqa: PLC0415 - the engine; other commands start faster
         from kith.log.kafka_topic import prepare_topics  # noqa: PLC0415 - likewise
 
         database = await Database.open(url, settings, "worker", connections_max=2)

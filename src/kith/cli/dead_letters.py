@@ -16,8 +16,8 @@ from kith.cli.connect import Data, run_connected
 from kith.cli.keys import parse_duration
 from kith.cli.output import AsJson, print_json, print_table, to_time
 from kith.clock import SystemClock
-from kith.engine.dead_letters import check_open, find_command, get_dead_letters, retry_dead_letters
-from kith.engine.workspaces import get_workspace
+from kith.engine.admin.dead_letters import check_open, find_command, get_dead_letters, retry_dead_letters
+from kith.engine.admin.workspaces import get_workspace
 from kith.settings import Settings, load_settings
 from kith.store.data_folder import get_database_url
 from kith.store.database import Connection, Database, connect
@@ -182,8 +182,8 @@ async def run_retries(
     wait_s: float,
 ) -> list[DeadLetter]:
     """Those that were retried, as they are in the end. Raises NotFound, InvalidRequest for what was retried before."""
-    from kith.engine.context import load_installation  # noqa: PLC0415 - the engine; other commands start faster
-    from kith.log.opening import open_log  # noqa: PLC0415 - likewise
+    from kith.engine.context.engine import load_installation  # noqa: PLC0415 - the engine; other commands start faster
+    from kith.log.factory import open_log  # noqa: PLC0415 - likewise
 
     async with AsyncExitStack() as stack:
         connection = await connect(url)

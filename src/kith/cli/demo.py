@@ -19,8 +19,8 @@ from kith.settings import Settings, load_settings
 from kith.store.data_folder import get_database_url
 
 if TYPE_CHECKING:
-    from kith.engine.context import Engine
-    from kith.engine.operations import Outcome
+    from kith.engine.accept.operations import Outcome
+    from kith.engine.context.engine import Engine
     from kith.model.commands import Envelope
     from kith.model.workspaces import Workspace
 
@@ -106,9 +106,9 @@ def demo(
 async def fill(settings: Settings, name: str, contacts: int, seed: int, tell: Callable[[int], None]) -> Filled:
     """``tell`` hears of so many more contacts. Raises StartError where nothing is applied for too long."""
     from kith.cli.demo_people import Crowd  # noqa: PLC0415 - Faker takes a second to import
-    from kith.engine.context import open_engine  # noqa: PLC0415 - the engine; other commands start faster without it
-    from kith.engine.operations import find_outcomes  # noqa: PLC0415 - likewise
-    from kith.engine.workspaces import get_workspace  # noqa: PLC0415 - likewise
+    from kith.engine.accept.operations import find_outcomes  # noqa: PLC0415 - likewise
+    from kith.engine.admin.workspaces import get_workspace  # noqa: PLC0415 - likewise
+    from kith.engine.context.engine import open_engine  # noqa: PLC0415 - the engine; other commands start faster without it
     from kith.model.codec import encode_envelope  # noqa: PLC0415 - likewise
 
     async with open_engine(settings, get_database_url(settings)) as engine:
@@ -147,7 +147,7 @@ async def fill(settings: Settings, name: str, contacts: int, seed: int, tell: Ca
 
 async def list_missing(engine: "Engine", workspace: "Workspace", envelopes: list["Envelope"]) -> list["Envelope"]:
     """Those that no earlier run has applied; what was rejected is a new operation."""
-    from kith.engine.operations import find_outcomes  # noqa: PLC0415 - as in ``fill``
+    from kith.engine.accept.operations import find_outcomes  # noqa: PLC0415 - as in ``fill``
     from kith.ids import derive_id  # noqa: PLC0415 - likewise
 
     missing, unsure = [], envelopes

@@ -9,8 +9,8 @@ import typer
 from kith.cli.connect import Data, run_connected
 from kith.cli.output import AsJson, print_json, print_table, to_time
 from kith.clock import SystemClock
-from kith.engine.keys import DEFAULT_SCOPES, SCOPES, Kind, Tier, create_key, revoke_key
-from kith.engine.workspaces import get_workspace
+from kith.engine.admin.keys import DEFAULT_SCOPES, SCOPES, Kind, Tier, create_key, revoke_key
+from kith.engine.admin.workspaces import get_workspace
 from kith.settings import load_settings
 from kith.store.database import Connection
 from kith.store.keys import ApiKey, list_keys

@@ -32,7 +32,7 @@ def migrate_log(
     as_json: AsJson = False,
 ) -> None:
     """Move the log from PostgreSQL to Kafka, or back. Nothing else may run; ended in the middle, run it again."""
-    from kith.engine.log_move import move_log  # noqa: PLC0415 - the writer's code; other commands start faster
+    from kith.engine.admin.log_migration import move_log  # noqa: PLC0415 - the writer's code; other commands start faster
 
     if give_up and to is Target.KAFKA:
         raise typer.BadParameter("--give-up-kafka goes with --to postgresql")

@@ -9,12 +9,12 @@ from kith.cli.connect import Data
 from kith.cli.output import AsJson, print_json, print_table
 from kith.cli.server import ask, find_key, find_server
 from kith.cql.ast import Query, Sort
-from kith.cql.catalogue import ENTITIES
 from kith.cql.compile import compile_page, make_source
 from kith.cql.conditions import Context
+from kith.cql.dependencies import add_default_status
+from kith.cql.entity_schema import ENTITIES
 from kith.cql.parser import parse
 from kith.cql.printer import to_json, to_text
-from kith.cql.reads import add_default_status
 from kith.cql.resolve import resolve
 from kith.cql.vocabulary import CustomField, CustomFields, EntityName, Vocabulary, make_vocabulary
 from kith.errors import Exposed, InvalidRequest, StartError

@@ -20,7 +20,7 @@ app = typer.Typer(
 @app.command()
 def new(as_json: AsJson = False) -> None:
     """Print a new key for KITH_SECRET_KEYS. Nothing is changed by that."""
-    from kith.integrations.vault import new_key  # noqa: PLC0415 - other commands start faster without it
+    from kith.integrations.credential_store import new_key  # noqa: PLC0415 - other commands start faster without it
 
     key = new_key()
     if as_json:
@@ -33,7 +33,7 @@ def new(as_json: AsJson = False) -> None:
 def rotate(data: Data = None, as_json: AsJson = False) -> None:
     """Encrypt all credentials by the first key of KITH_SECRET_KEYS; the others may be taken away then."""
     from kith.integrations.accounts import rotate_credentials  # noqa: PLC0415 - likewise
-    from kith.integrations.vault import Vault  # noqa: PLC0415 - likewise
+    from kith.integrations.credential_store import Vault  # noqa: PLC0415 - likewise
 
     settings = add_kept_keys(load_settings(data=data))
     vault = Vault.from_settings(settings)
@@ -52,7 +52,7 @@ def rotate(data: Data = None, as_json: AsJson = False) -> None:
 
 def add_kept_keys(settings: Settings) -> Settings:
     """With the keys that ``kith serve`` keeps in the data folder, where none are set."""
-    from kith.integrations.vault import SECRETS_FILE  # noqa: PLC0415 - likewise
+    from kith.integrations.credential_store import SECRETS_FILE  # noqa: PLC0415 - likewise
 
     kept = None if settings.secret_keys else read_secret(Path(settings.data) / SECRETS_FILE, "the keys of credentials")
     return msgspec.structs.replace(settings, secret_keys=kept) if kept else settings

@@ -104,7 +104,7 @@ async def load_redis(settings: Settings) -> dict[str, Any] | None:
     """Whether the processes can share what is pending; None where they are not told to."""
     if not settings.redis_url:
         return None
-    from kith.pending.trips import find_fault  # noqa: PLC0415 - a client of Redis; likewise
+    from kith.pending.redis_client import find_fault  # noqa: PLC0415 - a client of Redis; likewise
 
     return {"fault": await find_fault(settings.redis_url, settings.redis_timeout_ms)}
 
@@ -123,7 +123,7 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Apply the log's commands to an empty database and compare every table with the real one."""
-    from kith.engine.replay import replay_check  # noqa: PLC0415 - the writer's code; other commands start faster
+    from kith.engine.admin.replay import replay_check  # noqa: PLC0415 - the writer's code; other commands start faster
 
     settings = load_settings(data=data)
     report = asyncio.run(replay_check(get_database_url(settings), settings))

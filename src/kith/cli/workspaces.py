@@ -9,8 +9,8 @@ import typer
 from kith.cli.connect import Data, run_connected
 from kith.cli.output import AsJson, print_json, print_table
 from kith.clock import SystemClock
-from kith.engine.quotas import load_usage
-from kith.engine.workspaces import change_workspace, create_workspace, get_workspace
+from kith.engine.admin.workspaces import change_workspace, create_workspace, get_workspace
+from kith.engine.context.quota_usage import load_usage
 from kith.model.quotas import QUOTAS, get_limit
 from kith.model.workspaces import Workspace
 from kith.settings import load_settings

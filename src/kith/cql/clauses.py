@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kith.cql.ast import Search, Sort
-from kith.cql.catalogue import Field
-from kith.cql.faults import Place, Span, list_names, refuse, refuse_size, show, suggest
+from kith.cql.entity_schema import Field
+from kith.cql.errors import Place, Span, list_names, refuse, refuse_size, show, suggest
 from kith.cql.resolve import refuse_field
 from kith.cql.syntax import SORT_FIELDS_MAX
 from kith.cql.vocabulary import Vocabulary

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from kith.cql.ast import And, Comparison, Condition, Query
-from kith.cql.catalogue import ENTITIES, Entity, Field
 from kith.cql.conditions import (
     PLAIN,
     Context,
@@ -21,6 +20,7 @@ from kith.cql.conditions import (
     write_condition,
     write_link,
 )
+from kith.cql.entity_schema import ENTITIES, Entity, Field
 from kith.cql.paging import find_after, make_keys, split_at_missing, split_order
 from kith.cql.vocabulary import Vocabulary
 from kith.model.derived import PROPERTIES

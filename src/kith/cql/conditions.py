@@ -15,8 +15,8 @@ from typing import Any, TypeGuard
 import msgspec
 
 from kith.cql.ast import Activities, And, Comparison, Condition, Not, Or, Related, Search
-from kith.cql.catalogue import Field
-from kith.cql.moments import Range, to_days, to_instants, to_start
+from kith.cql.datetimes import Range, to_days, to_instants, to_start
+from kith.cql.entity_schema import Field
 from kith.model.derived import LINK, PROPERTIES
 from kith.model.search import to_tsquery
 from kith.model.text import KEY_CHARACTERS_MAX, fold_case, fold_letters, is_told_by_key, to_sort_key

@@ -6,10 +6,10 @@ from typing import Any, Literal, cast, get_args
 import msgspec
 
 from kith.cql.ast import Condition
-from kith.cql.catalogue import Field
 from kith.cql.compile import Source, Statement, write_from
 from kith.cql.conditions import Context, Values, write_plain
-from kith.cql.faults import list_names, refuse, refuse_size, show
+from kith.cql.entity_schema import Field
+from kith.cql.errors import list_names, refuse, refuse_size, show
 from kith.cql.resolve import refuse_field
 from kith.cql.vocabulary import Vocabulary
 from kith.model.derived import PROPERTIES

@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from kith.cql.ast import And, Comparison, Condition
-from kith.cql.catalogue import Field
 from kith.cql.conditions import to_many
+from kith.cql.entity_schema import Field
 from kith.cql.predicate import Row, to_plain
 from kith.model.text import fold_case
 from kith.model.values import to_phone

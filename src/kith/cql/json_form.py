@@ -6,7 +6,7 @@ Places are paths, such as ``filter.conditions[2].value``.
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from kith.cql.faults import name_value, refuse, refuse_size, show, suggest
+from kith.cql.errors import name_value, refuse, refuse_size, show, suggest
 from kith.cql.syntax import (
     COMPARISONS_MAX,
     MANY,

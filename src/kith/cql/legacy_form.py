@@ -3,7 +3,7 @@
 A list is ``a|b|c``. A backslash takes the meaning from ``:``, ``,``, ``|`` and itself. It is read, and never printed.
 """
 
-from kith.cql.faults import Span, list_names, refuse, refuse_size, show, suggest
+from kith.cql.errors import Span, list_names, refuse, refuse_size, show, suggest
 from kith.cql.syntax import (
     MANY,
     NAMES_OF_OPERATORS,

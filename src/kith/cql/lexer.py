@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from kith.cql.faults import Span, refuse_size
+from kith.cql.errors import Span, refuse_size
 from kith.cql.syntax import TOKENS_MAX
 
 TokenKind = Literal["word", "string", "sign", "(", ")", ",", "end", "unclosed"]

@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 from kith.cql.ast import Moment, Scalar
-from kith.cql.catalogue import Field, Kind
-from kith.cql.faults import list_names, show, suggest
-from kith.cql.moments import EXAMPLE, read_moment
+from kith.cql.datetimes import EXAMPLE, read_moment
+from kith.cql.entity_schema import Field, Kind
+from kith.cql.errors import list_names, show, suggest
 from kith.ids import is_number
 from kith.model.companies import normalise_domain
 from kith.model.hosts import cut_host, to_idna, to_letters

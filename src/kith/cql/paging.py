@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import msgspec
 
 from kith.cql.ast import After, Query, Sort
-from kith.cql.catalogue import Field
 from kith.cql.conditions import Scope, Values, write_plain, write_sort_text
+from kith.cql.entity_schema import Field
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@
 The parser keeps its own stack of open groups, so parentheses and NOTs cost neither recursion nor more than linear time.
 """
 
-from kith.cql.faults import Span, refuse, refuse_size, show, suggest
+from kith.cql.errors import Span, refuse, refuse_size, show, suggest
 from kith.cql.lexer import BadEscape, Token, quote, split_tokens, unquote
 from kith.cql.syntax import (
     MANY,

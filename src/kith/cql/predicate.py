@@ -10,10 +10,10 @@ from operator import eq, ge, gt, le, lt
 from typing import Any, TypeVar
 
 from kith.cql.ast import Activities, And, Comparison, Condition, Not, Or, Related, Sort
-from kith.cql.catalogue import Field, Kind
 from kith.cql.conditions import to_many
-from kith.cql.moments import Range, to_days, to_instants, to_start
-from kith.cql.reads import ACTIVITIES
+from kith.cql.datetimes import Range, to_days, to_instants, to_start
+from kith.cql.dependencies import ACTIVITIES
+from kith.cql.entity_schema import Field, Kind
 from kith.cql.vocabulary import Vocabulary
 from kith.model.text import fold_case, to_sort_key
 from kith.model.typed_values import find_day, find_instant

@@ -10,9 +10,9 @@ from decimal import Decimal
 from typing import Any
 
 from kith.cql.ast import Activities, And, Comparison, Condition, Not, Or, Related, Relative, Value
+from kith.cql.datetimes import write_moment
 from kith.cql.lexer import is_word, quote
 from kith.cql.literals import write_number
-from kith.cql.moments import write_moment
 from kith.cql.syntax import NAMES_OF_OPERATORS, NULL, SPELLINGS
 
 # A value that a person would leave without quotes. Others may stand bare too, but read better quoted.

@@ -21,8 +21,8 @@ from kith.cql.ast import (
     disjoin,
     negate,
 )
-from kith.cql.catalogue import Field
-from kith.cql.faults import Place, list_names, refuse, refuse_size, show, suggest
+from kith.cql.entity_schema import Field
+from kith.cql.errors import Place, list_names, refuse, refuse_size, show, suggest
 from kith.cql.literals import (
     WHOLE,
     WrongValue,

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from kith.cql.faults import Place, refuse, refuse_size, show
+from kith.cql.errors import Place, refuse, refuse_size, show
 
 TEXT_CHARACTERS_MAX = 16_384
 TOKENS_MAX = 5000

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from kith.cql.catalogue import COMPANY, CONTACT, Entity, Field, Form, Kind
+from kith.cql.entity_schema import COMPANY, CONTACT, Entity, Field, Form, Kind
 from kith.model.derived import LINK, PROPERTIES
 
 CustomType = Literal[

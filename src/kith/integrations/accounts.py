@@ -13,14 +13,14 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from kith.clock import to_iso
-from kith.engine.context import Engine
-from kith.engine.submit import WriteRequest
+from kith.engine.accept.submit import WriteRequest
+from kith.engine.context.engine import Engine
 from kith.errors import Exposed, InvalidId, InvalidRequest, NotFound, Validation
 from kith.ids import NUMBER_DIGITS_MAX, derive_id, new_id, parse_id
+from kith.integrations.credential_store import Vault
 from kith.integrations.port import Account, ProviderName
 from kith.integrations.providers import PROVIDERS, check_credentials, check_settings
 from kith.integrations.segments import Segment, SegmentInput, change_segment, drop_segment, make_segment
-from kith.integrations.vault import Vault
 from kith.model.forms import NAME_PATTERN
 from kith.model.quotas import check_single
 from kith.model.workspaces import Workspace

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from kith.engine.context import Engine
-from kith.engine.operations import find_operation
+from kith.engine.accept.operations import find_operation
+from kith.engine.context.engine import Engine
 from kith.integrations.accounts import Integration
 from kith.model.commands import PATHS
 from kith.model.workspaces import Workspace

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from kith.aside import compute
-from kith.engine.context import Engine
+from kith.engine.context.engine import Engine
 from kith.errors import Exposed, InvalidId, InvalidRequest, NotFound
 from kith.integrations.accounts import Integration, get_integration
+from kith.integrations.credential_store import Vault
 from kith.integrations.hubspot import hooks as hubspot
 from kith.integrations.inbound import Intake
 from kith.integrations.inbound_port import Inbound
@@ -20,7 +21,6 @@ from kith.integrations.signatures import (
     verify_hubspot,
     verify_mailchimp,
 )
-from kith.integrations.vault import Vault
 from kith.model.workspaces import Workspace
 from kith.rare_logs import RareLog
 from kith.store.queries import load_queries

@@ -14,11 +14,11 @@ import msgspec
 import structlog
 
 from kith.clock import to_iso
-from kith.engine.activities import log_event
-from kith.engine.contacts import delete_contact, update_contact
-from kith.engine.context import Engine
-from kith.engine.records import get_record
-from kith.engine.submit import WriteRequest
+from kith.engine.accept.activities import log_event
+from kith.engine.accept.contacts import delete_contact, update_contact
+from kith.engine.accept.submit import WriteRequest
+from kith.engine.context.engine import Engine
+from kith.engine.read.records import get_record
 from kith.errors import Exposed, InvalidId, NotFound, Unavailable
 from kith.integrations.accounts import Integration
 from kith.integrations.field_ownership import FieldTimes, Heard, to_milliseconds

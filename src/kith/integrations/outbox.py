@@ -15,8 +15,8 @@ from kith.integrations.port import Entity, Link
 from kith.integrations.segments import Segment
 from kith.model.activities import Activity
 from kith.model.records import Record
+from kith.model.serialization import from_document
 from kith.model.state import Ref
-from kith.model.views import from_document
 from kith.store.batch import load_records
 from kith.store.database import Connection, Database
 from kith.store.queries import load_queries

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from kith.engine.context import Engine
+from kith.engine.context.engine import Engine
 from kith.errors import Validation
 from kith.integrations.hubspot.payloads import render_record
 from kith.integrations.hubspot.settings import HubSpotSettings

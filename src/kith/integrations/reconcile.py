@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
-from kith.engine.context import Engine
+from kith.engine.context.engine import Engine
 from kith.integrations.accounts import Integration
 from kith.integrations.hooks import find_workspace
 from kith.integrations.inbound import Intake

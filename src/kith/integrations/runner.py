@@ -19,7 +19,7 @@ from kith.integrations.outbox import Lost, Outbox
 from kith.integrations.port import Provider
 from kith.integrations.reconcile import ASK_AGAIN, EVERY
 from kith.integrations.results import make_backoff
-from kith.integrations.session import Session, Standing
+from kith.integrations.sync_cycle import Session, Standing
 from kith.store.database import UNANSWERED, Connection, Database
 from kith.store.listener import Listener
 from kith.store.queries import load_queries

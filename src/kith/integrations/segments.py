@@ -10,9 +10,10 @@ from msgspec import UNSET, UnsetType
 from kith.cql.parser import parse
 from kith.cql.printer import to_json
 from kith.cql.resolve import resolve
-from kith.engine.context import Engine
-from kith.engine.lists import create_list, delete_list, get_list, update_list
-from kith.engine.submit import WriteRequest
+from kith.engine.accept.lists import create_list, delete_list, update_list
+from kith.engine.accept.submit import WriteRequest
+from kith.engine.context.engine import Engine
+from kith.engine.read.records import get_record
 from kith.errors import NotFound, Validation
 from kith.ids import derive_id
 from kith.model.lists import ListInput, ListPatch
@@ -58,7 +59,7 @@ async def make_segment(engine: Engine, request: WriteRequest, name: str, given: 
     check_segment(given)
     if given.list_id is not UNSET:
         try:
-            found = await get_list(engine, request.workspace, str(given.list_id))
+            found = await get_record(engine, request.workspace, "list", str(given.list_id))
         except NotFound as error:
             raise Validation([("segment.listId", error.message)]) from None
         there = msgspec.json.decode(found.data, type=_List)

@@ -6,8 +6,8 @@ import asyncpg
 import msgspec
 
 from kith.clock import to_iso
-from kith.engine.context import Engine
-from kith.engine.records import Found, get_record
+from kith.engine.context.engine import Engine
+from kith.engine.read.records import Found, get_record
 from kith.ids import NUMBER_DIGITS_MAX
 from kith.integrations.accounts import Integration
 from kith.integrations.port import Entity

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from kith.model.changes import list_uncleared, make_changes
 from kith.model.forms import CompanyId, Properties, Text
+from kith.model.patches import list_uncleared, make_changes
 from kith.model.values import normalise_text
 
 

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from kith.clock import to_iso
-from kith.model.changes import list_uncleared, make_changes
 from kith.model.forms import Domain, Properties, Text
+from kith.model.patches import list_uncleared, make_changes
 from kith.model.records import Claim, ListLink, Record, TagLink
 from kith.model.values import check_number, normalise_text
 

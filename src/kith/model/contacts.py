@@ -8,9 +8,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from kith.clock import to_iso
-from kith.model.changes import list_uncleared, make_changes
 from kith.model.companies import to_tag_view
 from kith.model.forms import Email, Properties, Text
+from kith.model.patches import list_uncleared, make_changes
 from kith.model.records import Claim, CompanyLink, ListLink, Record, TagLink
 from kith.model.values import TEXT_CHARACTERS_MAX, normalise_email, normalise_text
 

@@ -9,8 +9,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from kith.clock import to_iso
 from kith.errors import Validation
-from kith.model.changes import list_uncleared, make_changes
 from kith.model.forms import MemberId, Name, Text
+from kith.model.patches import list_uncleared, make_changes
 from kith.model.records import Record
 from kith.model.values import (
     PROPERTY_DEPTH_MAX,

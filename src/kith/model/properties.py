@@ -9,8 +9,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from kith.clock import to_iso
-from kith.model.changes import get_public_names, list_uncleared, make_changes
 from kith.model.forms import NAME_PATTERN, Name, Text
+from kith.model.patches import get_public_names, list_uncleared, make_changes
 from kith.model.records import Record
 from kith.model.values import normalise_name, normalise_text
 

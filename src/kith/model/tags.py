@@ -9,8 +9,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from kith.clock import to_iso
-from kith.model.changes import list_uncleared, make_changes
 from kith.model.forms import Name, Text
+from kith.model.patches import list_uncleared, make_changes
 from kith.model.records import Claim, Record, TagLink
 from kith.model.values import normalise_name, normalise_text
 

@@ -1,6 +1,6 @@
 """Counts that processes share, each for one second."""
 
-from kith.pending.trips import Trips, Unreachable
+from kith.pending.redis_client import Trips, Unreachable
 
 # A counter outlives its second by what clocks of processes may differ.
 LIFE_MS = 10_000

@@ -28,9 +28,9 @@ from kith.pending.encoding import (
 )
 from kith.pending.memory import MemoryPending
 from kith.pending.port import PendingWrite, Snapshot
+from kith.pending.redis_client import Trips, Unreachable
 from kith.pending.seal import Seal
 from kith.pending.snapshot import SharedSnapshot
-from kith.pending.trips import Trips, Unreachable
 from kith.rare_logs import RareLog
 
 # How long Redis keeps a write of a process that is gone.

@@ -10,8 +10,8 @@ import uvicorn
 
 from kith.api.app import Application
 from kith.api.protocol import GuardedProtocol
-from kith.engine.context import open_engine
-from kith.engine.foresight import rebuild_pending
+from kith.engine.accept.rebuild import rebuild_pending
+from kith.engine.context.engine import open_engine
 from kith.processes.parts import announce, open_patiently, tune_memory
 from kith.settings import Settings
 from kith.store.data_folder import get_database_url

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from kith.api.cors import read_origins
 from kith.errors import StartError
-from kith.integrations.vault import Vault
+from kith.integrations.credential_store import Vault
 from kith.settings import Settings
 
 
@@ -17,7 +17,7 @@ def check_settings(settings: Settings) -> None:
         if (url or name != "webhook_url") and not is_http(url):
             raise StartError(f"KITH_{name.upper()} is {url!r}; it must be a URL such as https://crm.example.com.")
     if settings.redis_url:
-        from kith.pending.trips import check_url  # noqa: PLC0415 - the client of Redis, which few have
+        from kith.pending.redis_client import check_url  # noqa: PLC0415 - the client of Redis, which few have
 
         check_url(settings.redis_url)
     if settings.kafka_bootstrap:

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import structlog
 
-from kith.engine.context import load_installation
+from kith.engine.context.engine import load_installation
 from kith.errors import NotYet
-from kith.log.opening import open_log
+from kith.log.factory import open_log
 from kith.log.port import Log
 from kith.settings import Settings
 from kith.store.database import Database, Role

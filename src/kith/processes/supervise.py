@@ -24,10 +24,10 @@ import msgspec
 import structlog
 
 from kith.clock import SystemClock
-from kith.engine.installation import make_first
-from kith.engine.keys import new_key_text
+from kith.engine.admin.installation import make_first
+from kith.engine.admin.keys import new_key_text
 from kith.errors import KithError, StartError
-from kith.integrations.vault import SECRETS_FILE, Vault, new_key
+from kith.integrations.credential_store import SECRETS_FILE, Vault, new_key
 from kith.processes.identity import Program, find_program
 from kith.settings import Settings, to_environment
 from kith.store.binaries import Account, find_account, find_user, to_bin_dir, to_identity

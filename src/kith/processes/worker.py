@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from kith.clock import SystemClock
-from kith.engine.context import open_engine
-from kith.engine.maintenance import run_maintenance
+from kith.engine.context.engine import open_engine
+from kith.engine.jobs.maintenance import run_maintenance
 from kith.integrations.accounts import Integration
+from kith.integrations.factory import Opener
 from kith.integrations.http import open_client
-from kith.integrations.opening import Opener
 from kith.integrations.port import Provider
 from kith.integrations.reconcile import reconcile
 from kith.integrations.runner import Runner

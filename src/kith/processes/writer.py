@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import structlog
 
 from kith.clock import SystemClock
-from kith.engine.apply import RECONNECT_S, Writer
-from kith.engine.poison import is_passing
+from kith.engine.apply.dead_letters import is_passing
+from kith.engine.apply.writer import RECONNECT_S, Writer
 from kith.errors import ConflictingWriter
 from kith.processes.parts import announce, listen_for_stop, open_database_and_log, open_patiently, tune_memory
 from kith.settings import Settings

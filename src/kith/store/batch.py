@@ -10,9 +10,9 @@ import msgspec
 from kith.errors import ConflictingWriter
 from kith.model.actors import Actor
 from kith.model.records import Record
+from kith.model.serialization import from_document
 from kith.model.state import Ref
 from kith.model.system_properties import FIRST_CUSTOM_NUMBER
-from kith.model.views import from_document
 from kith.store.database import Connection
 from kith.store.queries import load_queries
 

@@ -5,13 +5,15 @@ from urllib.parse import quote
 
 from msgspec import field
 
-from kith.api import shapes
+from kith.api import response_schemas as shapes
 from kith.api.calls import ReadCall, WriteCall
 from kith.api.queries import PageQuery, describe_day
 from kith.api.responses import Answer, deprecate, make_page_answer, make_record_answer, make_write_answer
 from kith.api.routing import route
-from kith.engine import activities
-from kith.engine.activities import ActivityListing
+from kith.engine.accept import activities
+from kith.engine.read import listings
+from kith.engine.read.listings import ActivityListing
+from kith.engine.read.records import get_record
 from kith.model.activities import ActivityInput, ActivityModule, ActivityType
 
 EXAMPLE = {
@@ -37,7 +39,7 @@ async def list_activities(call: ReadCall, contact_id: str, query: ActivitiesQuer
     Newest first, by when they occurred. A CUSTOM_EVENT is made by an integration; nothing makes a PAGE_VIEW yet.
     """
     listing = ActivityListing(**query.to_fields())
-    return make_page_answer(await activities.list_activities(call.engine, call.workspace, contact_id, listing))
+    return make_page_answer(await listings.list_activities(call.engine, call.workspace, contact_id, listing))
 
 
 @route(
@@ -64,7 +66,7 @@ async def get_activity(call: ReadCall, activity_id: str) -> Answer:
 
     By number or external id (act_…).
     """
-    return make_record_answer(await activities.get_activity(call.engine, call.workspace, activity_id))
+    return make_record_answer(await get_record(call.engine, call.workspace, "activity", activity_id))
 
 
 @route("GET", "/crm/activities/contacts/{contact_id}", tag="Legacy", kind="page", data=shapes.Activity)

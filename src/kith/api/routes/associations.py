@@ -1,10 +1,11 @@
 """A contact's companies over HTTP. What such a write answers with is the contact."""
 
-from kith.api import shapes
+from kith.api import response_schemas as shapes
 from kith.api.calls import ReadCall, WriteCall
 from kith.api.responses import Answer, make_page_answer, make_write_answer
 from kith.api.routing import route
-from kith.engine import associations
+from kith.engine.accept import associations
+from kith.engine.read import listings
 from kith.model.associations import AssociationInput, AssociationPatch
 
 
@@ -14,7 +15,7 @@ async def list_contact_companies(call: ReadCall, contact_id: str) -> Answer:
 
     With role and primary flag, the primary one first; all of them on one page.
     """
-    return make_page_answer(await associations.list_companies_of(call.engine, call.workspace, contact_id))
+    return make_page_answer(await listings.list_companies_of(call.engine, call.workspace, contact_id))
 
 
 @route(

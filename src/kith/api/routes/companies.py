@@ -4,15 +4,17 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from kith.api import shapes
+from kith.api import response_schemas as shapes
 from kith.api.calls import ReadCall, WriteCall
 from kith.api.queries import PageQuery, Searched, SearchQuery
 from kith.api.responses import Answer, make_page_answer, make_record_answer, make_write_answer
 from kith.api.routes.contacts import From, To
 from kith.api.routing import route
-from kith.engine import companies
-from kith.engine.companies import CompanyListing
-from kith.engine.listing import Listing
+from kith.engine.accept import companies
+from kith.engine.read import listings
+from kith.engine.read.listings import CompanyListing
+from kith.engine.read.paging import Listing
+from kith.engine.read.records import get_record
 from kith.model.companies import CompanyInput, CompanyPatch, CompanyStatus
 
 EXAMPLE = {
@@ -45,7 +47,7 @@ async def list_companies(call: ReadCall, query: CompaniesQuery) -> Answer:
     Committed companies only: use X-Read-After to see a write of your own. Missing values sort last, ties by id.
     """
     listing = CompanyListing(**query.to_fields())
-    return make_page_answer(await companies.list_companies(call.engine, call.workspace, listing))
+    return make_page_answer(await listings.list_companies(call.engine, call.workspace, listing))
 
 
 @route("GET", "/crm/companies/search", tag="Companies", kind="search", data=shapes.CompanyRow, example={"q": "acme"})
@@ -54,7 +56,7 @@ async def search_companies(call: ReadCall, query: SearchQuery) -> Answer:
 
     Typeahead over name, domain and phone: every term is the beginning of some word.
     """
-    return make_page_answer(await companies.search_companies(call.engine, call.workspace, query.q, query.limit))
+    return make_page_answer(await listings.search_companies(call.engine, call.workspace, query.q, query.limit))
 
 
 @route("GET", "/crm/companies/{company_id}", tag="Companies", kind="record", data=shapes.Company)
@@ -63,7 +65,7 @@ async def get_company(call: ReadCall, company_id: str) -> Answer:
 
     By number, external id (cmp_…) or domain. Writes that are not applied yet are folded in.
     """
-    return make_record_answer(await companies.get_company(call.engine, call.workspace, company_id))
+    return make_record_answer(await get_record(call.engine, call.workspace, "company", company_id))
 
 
 @route(
@@ -131,4 +133,4 @@ async def list_company_contacts(call: ReadCall, company_id: str, query: PageQuer
     With the role of each and whether the company is its primary one; by id.
     """
     listing = Listing(**query.to_fields(), sort_by="id", sort_order="asc")
-    return make_page_answer(await companies.list_contacts_of(call.engine, call.workspace, company_id, listing))
+    return make_page_answer(await listings.list_contacts_of(call.engine, call.workspace, company_id, listing))

@@ -5,13 +5,15 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from kith.api import shapes
+from kith.api import response_schemas as shapes
 from kith.api.calls import ReadCall, WriteCall
 from kith.api.queries import PageQuery, Searched, SearchQuery, describe_day
 from kith.api.responses import Answer, make_page_answer, make_record_answer, make_write_answer
 from kith.api.routing import route
-from kith.engine import contacts, summary
-from kith.engine.contacts import ContactListing
+from kith.engine.accept import contacts
+from kith.engine.read import listings, summary
+from kith.engine.read.listings import ContactListing
+from kith.engine.read.records import get_record
 from kith.integrations import status as sync_status
 from kith.model.contacts import ContactInput, ContactPatch, LifecycleStage, Module, Status
 from kith.model.forms import ContactId
@@ -56,7 +58,7 @@ async def list_contacts(call: ReadCall, query: ContactsQuery) -> Answer:
     Committed contacts only: use X-Read-After to see a write of your own. Missing values sort last, ties by id.
     """
     listing = ContactListing(**query.to_fields())
-    return make_page_answer(await contacts.list_contacts(call.engine, call.workspace, listing))
+    return make_page_answer(await listings.list_contacts(call.engine, call.workspace, listing))
 
 
 @route("GET", "/crm/contacts/search", tag="Contacts", kind="search", data=shapes.ContactRow, example={"q": "alice"})
@@ -65,7 +67,7 @@ async def search_contacts(call: ReadCall, query: SearchQuery) -> Answer:
 
     Typeahead over name, email and phone: every term is the beginning of some word.
     """
-    return make_page_answer(await contacts.search_contacts(call.engine, call.workspace, query.q, query.limit))
+    return make_page_answer(await listings.search_contacts(call.engine, call.workspace, query.q, query.limit))
 
 
 @route("GET", "/crm/contacts/{contact_id}", tag="Contacts", kind="record", data=shapes.Contact)
@@ -74,7 +76,7 @@ async def get_contact(call: ReadCall, contact_id: str) -> Answer:
 
     By number, external id (ctc_…) or email address. Writes that are not applied yet are folded in.
     """
-    return make_record_answer(await contacts.get_contact(call.engine, call.workspace, contact_id))
+    return make_record_answer(await get_record(call.engine, call.workspace, "contact", contact_id))
 
 
 @route(

@@ -10,7 +10,7 @@ from kith.api.responses import Answer, make_account_answer, make_data_answer
 from kith.api.routing import route
 from kith.integrations import accounts, status
 from kith.integrations.accounts import IntegrationInput, IntegrationPatch, IntegrationView, to_view
-from kith.integrations.probe import TestedAccount, test_integration
+from kith.integrations.connection_test import TestedAccount, test_integration
 from kith.integrations.status import FailedRecord, FailedRecords, FailedSelection
 
 EXAMPLE = {

@@ -5,14 +5,16 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from kith.api import shapes
+from kith.api import response_schemas as shapes
 from kith.api.calls import ReadCall, WriteCall
 from kith.api.queries import Count, PageQuery
 from kith.api.responses import Answer, make_data_answer, make_page_answer, make_record_answer, make_write_answer
 from kith.api.routing import route
-from kith.engine import lists
-from kith.engine.listing import Listing
-from kith.engine.lists import ListListing
+from kith.engine.accept import lists
+from kith.engine.read import listings
+from kith.engine.read.listings import ListListing
+from kith.engine.read.paging import Listing
+from kith.engine.read.records import get_record
 from kith.model.lists import EntityType, ListInput, ListPatch, MembersInput
 
 EVALUATION_WAIT_S = 30.0
@@ -40,7 +42,7 @@ async def list_lists(call: ReadCall, query: ListsQuery) -> Answer:
 
     A list's memberCount counts its members that are not deleted.
     """
-    return make_page_answer(await lists.list_lists(call.engine, call.workspace, ListListing(**query.to_fields())))
+    return make_page_answer(await listings.list_lists(call.engine, call.workspace, ListListing(**query.to_fields())))
 
 
 @route("GET", "/crm/lists/{list_id}", tag="Lists", kind="record", data=shapes.List)
@@ -49,7 +51,7 @@ async def get_list(call: ReadCall, list_id: str) -> Answer:
 
     By number or external id (lst_…).
     """
-    return make_record_answer(await lists.get_list(call.engine, call.workspace, list_id))
+    return make_record_answer(await get_record(call.engine, call.workspace, "list", list_id))
 
 
 @route("POST", "/crm/lists", tag="Lists", kind="write", data=shapes.List, creates=True, example=EXAMPLE)
@@ -114,7 +116,7 @@ async def list_members(call: ReadCall, list_id: str, query: MembersQuery) -> Ans
     As rows of contacts or of companies, the newest record first; deleted ones are not shown.
     """
     listing = Listing(**msgspec.structs.asdict(query), sort_by="createdAt", sort_order="desc")
-    return make_page_answer(await lists.list_members(call.engine, call.workspace, list_id, listing))
+    return make_page_answer(await listings.list_members(call.engine, call.workspace, list_id, listing))
 
 
 @route(

@@ -1,10 +1,10 @@
 """Operations over HTTP: what became of a write."""
 
-from kith.api import shapes
+from kith.api import response_schemas as shapes
 from kith.api.calls import ReadCall
 from kith.api.responses import Answer, make_operation_answer
 from kith.api.routing import route
-from kith.engine import operations
+from kith.engine.accept import operations
 
 
 @route("GET", "/crm/operations/{operation_id}", tag="Operations", kind="operation", data=shapes.Operation)

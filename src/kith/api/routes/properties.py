@@ -5,13 +5,15 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from kith.api import shapes
+from kith.api import response_schemas as shapes
 from kith.api.calls import AdminCall, ReadCall
 from kith.api.queries import Count
 from kith.api.responses import Answer, make_page_answer, make_record_answer, make_write_answer
 from kith.api.routing import route
-from kith.engine import properties
-from kith.engine.properties import PropertyListing
+from kith.engine.accept import properties
+from kith.engine.read import listings
+from kith.engine.read.listings import PropertyListing
+from kith.engine.read.records import get_record
 from kith.model.properties import PropertyEntity, PropertyGroup, PropertyInput, PropertyPatch
 
 EXAMPLE = {
@@ -45,7 +47,7 @@ async def list_properties(call: ReadCall, query: PropertiesQuery) -> Answer:
     The fields that every record has are among them (isSystem).
     """
     listing = PropertyListing(**msgspec.structs.asdict(query))
-    return make_page_answer(await properties.list_properties(call.engine, call.workspace, listing))
+    return make_page_answer(await listings.list_properties(call.engine, call.workspace, listing))
 
 
 @route("GET", "/crm/properties/{property_id}", tag="Properties", kind="record", data=shapes.Property)
@@ -54,7 +56,7 @@ async def get_property(call: ReadCall, property_id: str) -> Answer:
 
     By number or external id (prp_…).
     """
-    return make_record_answer(await properties.get_property(call.engine, call.workspace, property_id))
+    return make_record_answer(await get_record(call.engine, call.workspace, "property", property_id))
 
 
 @route(

@@ -5,15 +5,15 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from kith.api import shapes
+from kith.api import response_schemas as shapes
 from kith.api.body_faults import suggest
 from kith.api.calls import ReadCall
 from kith.api.queries import Count
 from kith.api.responses import Answer, deprecate, make_data_answer, make_page_answer
 from kith.api.routing import route
 from kith.cql.vocabulary import EntityName
-from kith.engine.cql import LIMIT_MAX, Asked, explain_cql, run_cql, run_groups
-from kith.engine.fields import list_fields
+from kith.engine.read.cql import LIMIT_MAX, Asked, explain_cql, run_cql, run_groups
+from kith.engine.read.fields import list_fields
 from kith.errors import InvalidRequest
 
 ENTITIES: tuple[str, ...] = get_args(EntityName)

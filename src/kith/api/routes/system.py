@@ -12,8 +12,8 @@ from kith.api.metrics import show_lag, show_sync
 from kith.api.openapi import make_document
 from kith.api.responses import Answer, make_plain_answer
 from kith.api.routing import TABLE, route
-from kith.engine.health import find_faults, find_missing_parts, load_lag
-from kith.engine.watching import show_busiest
+from kith.engine.admin.health import find_faults, find_missing_parts, load_lag
+from kith.engine.read.slow_queries import show_busiest
 from kith.errors import NotFound
 from kith.integrations.status import count_sync
 

@@ -4,13 +4,15 @@ from typing import Literal
 
 import msgspec
 
-from kith.api import shapes
+from kith.api import response_schemas as shapes
 from kith.api.calls import ReadCall, WriteCall
 from kith.api.queries import PageQuery
 from kith.api.responses import Answer, make_page_answer, make_record_answer, make_write_answer
 from kith.api.routing import route
-from kith.engine import tags
-from kith.engine.listing import Listing
+from kith.engine.accept import tags
+from kith.engine.read import listings
+from kith.engine.read.paging import Listing
+from kith.engine.read.records import get_record
 from kith.model.forms import TagId
 from kith.model.tags import TagInput, TagPatch
 
@@ -35,7 +37,7 @@ async def list_tags(call: ReadCall, query: TagsQuery) -> Answer:
 
     A tag's contactCount counts the contacts that carry it and are not deleted.
     """
-    return make_page_answer(await tags.list_tags(call.engine, call.workspace, Listing(**query.to_fields())))
+    return make_page_answer(await listings.list_tags(call.engine, call.workspace, Listing(**query.to_fields())))
 
 
 @route("GET", "/crm/tags/{tag_id}", tag="Tags", kind="record", data=shapes.Tag)
@@ -44,7 +46,7 @@ async def get_tag(call: ReadCall, tag_id: str) -> Answer:
 
     By number or external id (tag_…).
     """
-    return make_record_answer(await tags.get_tag(call.engine, call.workspace, tag_id))
+    return make_record_answer(await get_record(call.engine, call.workspace, "tag", tag_id))
 
 
 @route(

@@ -1,0 +1,1 @@
+"""Accept commands: authorise, predict, append to the log, answer."""

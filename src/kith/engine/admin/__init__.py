@@ -1,0 +1,1 @@
+"""Work of an operator: workspaces, keys, health, log migration, replay."""

@@ -1,0 +1,1 @@
+"""Apply the log: batches, decisions, rows, and what is set aside."""

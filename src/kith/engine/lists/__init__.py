@@ -1,0 +1,1 @@
+"""Dynamic lists: their cache, whom a change affects, and their evaluation in the database."""

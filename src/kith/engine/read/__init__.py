@@ -1,0 +1,1 @@
+"""Read: a record, lists of records, queries, search and totals."""
