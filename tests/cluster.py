@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kith.installation.embedded import EmbeddedPostgres
 from kith.integrations.credential_store import new_key
-from kith.store.embedded import EmbeddedPostgres
 from tests.cable import Cable, laid_cable
 from tests.kafka import Broker, running_broker
 from tests.redis_server import RedisServer, running_redis

@@ -10,8 +10,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from kith.store.data_folder import EVERYDAY
-from kith.store.embedded import EmbeddedPostgres
+from kith.installation.data_folder import EVERYDAY
+from kith.installation.embedded import EmbeddedPostgres
 from kith.store.migrate import migrate
 
 DEBIAN_BIN = Path("/usr/lib/postgresql/15/bin")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx2
 
-from kith.store.data_folder import find_embedded_url
+from kith.installation.data_folder import find_embedded_url
 
 STOP_TIMEOUT_S = 15
 # API keys, keys for credentials, passwords in URLs, and what opens or signs for the fake of HubSpot and Mailchimp.

@@ -16,10 +16,10 @@ from kith.api import metrics
 from kith.api.routes import TABLE
 from kith.engine.read import slow_queries as watching
 from kith.errors import CODES
+from kith.installation.data_folder import EVERYDAY
 from kith.log.kafka_topic import to_group
 from kith.model.properties import PropertyEntity, PropertyGroup, PropertyType
 from kith.settings import SETTINGS, Settings
-from kith.store.data_folder import EVERYDAY
 from tests.serving import Served
 from tests.steps import BLOCK, hold_against, need_programs, open_shell, read_steps, run_step
 

@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from kith.store.binaries import find_binaries
+from kith.installation.binaries import find_binaries
 
 # The newest minor release, from https://www.postgresql.org/support/security/. Renewed with each release of Kith.
 MINIMUM = "18.6"

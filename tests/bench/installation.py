@@ -21,12 +21,12 @@ import psutil
 
 from kith.engine.admin.keys import new_key_text
 from kith.engine.context.engine import load_installation
+from kith.installation.embedded import EmbeddedPostgres, die_with_parent
 from kith.log.factory import open_log
 from kith.model.workspaces import Workspace
 from kith.processes.supervise import check_port, prepare_database, wait_until_ready
 from kith.settings import Settings, to_environment
 from kith.store.database import Database
-from kith.store.embedded import EmbeddedPostgres, die_with_parent
 from kith.store.status import load_shards
 from kith.store.workspaces import list_workspaces
 from tests.bench.client import ROOT, Client, Load, Result

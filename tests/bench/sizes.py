@@ -16,8 +16,8 @@ import msgspec
 import pytest
 
 from kith.engine.admin.log_migration import move_log
+from kith.installation.embedded import EmbeddedPostgres
 from kith.settings import Settings
-from kith.store.embedded import EmbeddedPostgres
 from tests.bench.accept import bench_accept
 from tests.bench.apply import bench_apply, time_apply, time_insert
 from tests.bench.client import Client, Result

@@ -10,12 +10,12 @@ from typing import Any
 import asyncpg
 import pytest
 
+from kith.engine.admin.backup import Tools, _run, back_up, read_manifest, restore, split_password
 from kith.engine.admin.log_migration import move_log
 from kith.engine.admin.replay import replay_check
 from kith.errors import StartError
+from kith.installation.binaries import find_binaries
 from kith.settings import Settings, to_environment
-from kith.store.backup import Tools, _run, back_up, read_manifest, restore, split_password
-from kith.store.binaries import find_binaries
 from kith.store.comparison import TABLES, find_difference
 from kith.store.migrate import load_migrations
 from tests.engine.acts import Acts
@@ -76,7 +76,7 @@ async def test_a_backup_is_of_one_moment_while_kith_goes_on(
     async with open_kit(url) as kit:
         acts = Acts(kit.engine, await kit.make_workspace())
         await write(kit, acts, "ada")
-        monkeypatch.setattr("kith.store.backup._run", run_after(lambda: write(kit, acts, "eve")))
+        monkeypatch.setattr("kith.engine.admin.backup._run", run_after(lambda: write(kit, acts, "eve")))
         await back_up(url, tmp_path / "backup", TOOLS)
         monkeypatch.undo()
     await restore(other_url, tmp_path / "backup", TOOLS)

@@ -9,13 +9,13 @@ import asyncpg
 import pytest
 
 from kith.errors import Unavailable
+from kith.installation.embedded import EmbeddedPostgres
 from kith.log.groups import GROUP_ENTRIES_MAX
 from kith.log.kafka import KafkaLog
 from kith.log.port import READ_BYTES_MAX, Entry, Log
 from kith.log.postgres import PostgresLog
 from kith.settings import Settings
 from kith.store.database import Database
-from kith.store.embedded import EmbeddedPostgres
 from kith.store.queries import load_queries
 from tests.kafka import Broker
 from tests.postgres import Cluster, connect, start_server

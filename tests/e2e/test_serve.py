@@ -17,8 +17,8 @@ import httpx2
 import psutil
 import pytest
 
-from kith.store.data_folder import find_embedded_url
-from kith.store.embedded import EmbeddedPostgres
+from kith.installation.data_folder import find_embedded_url
+from kith.installation.embedded import EmbeddedPostgres
 from tests.conftest import ROOT_ONLY
 from tests.postgres import DEBIAN_BIN, REQUIRED
 from tests.serving import Served, run_kith, serving

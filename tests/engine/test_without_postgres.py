@@ -10,9 +10,9 @@ import httpx2
 import pytest
 
 from kith.engine.context.loader import Loader
+from kith.installation.embedded import EmbeddedPostgres
 from kith.model.records import Record
 from kith.settings import Settings
-from kith.store.embedded import EmbeddedPostgres
 from tests.api.test_lost_foresight import check_ended as check_all_ended
 from tests.api.test_lost_foresight import list_contact_writes, list_other_writes, make_nouns
 from tests.kafka import Broker

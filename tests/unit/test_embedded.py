@@ -16,10 +16,10 @@ import psutil
 import pytest
 
 from kith.errors import StartError
-from kith.store import binaries, embedded
-from kith.store.binaries import Account, to_identity
-from kith.store.data_folder import Folder, find_address, find_embedded_url, to_socket_folder, write_address
-from kith.store.embedded import EmbeddedPostgres, to_options
+from kith.installation import binaries, embedded
+from kith.installation.binaries import Account, to_identity
+from kith.installation.data_folder import Folder, find_address, find_embedded_url, to_socket_folder, write_address
+from kith.installation.embedded import EmbeddedPostgres, to_options
 from kith.store.migrate import migrate
 from tests.postgres import connect, to_url
 

@@ -34,13 +34,13 @@ from kith.engine.admin.installation import make_first
 from kith.engine.admin.keys import new_key_text
 from kith.engine.admin.workspaces import DEFAULT_WORKSPACE
 from kith.errors import KithError, StartError, to_reason
+from kith.installation.data_folder import get_database_url
 from kith.processes.checks import check_settings
 from kith.processes.identity import leave_root
 from kith.processes.logs import configure_logs
 from kith.processes.supervise import check_port, raise_when_stopped
 from kith.processes.supervise import serve as supervise
 from kith.settings import Settings, find_unknown, load_settings
-from kith.store.data_folder import get_database_url
 from kith.store.database import Database, connect
 from kith.store.log_place import check_place, load_place
 from kith.store.migrate import migrate

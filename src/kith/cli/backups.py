@@ -9,10 +9,10 @@ import typer
 
 from kith.cli.connect import Data, open_database
 from kith.cli.output import AsJson, print_json
+from kith.engine.admin.backup import Manifest, Tools, back_up, read_manifest
+from kith.engine.admin.backup import restore as restore_backup
+from kith.installation.binaries import to_bin_dir
 from kith.settings import Settings, load_settings, to_environment
-from kith.store.backup import Manifest, Tools, back_up, read_manifest
-from kith.store.backup import restore as restore_backup
-from kith.store.binaries import to_bin_dir
 
 Folder = Annotated[Path, typer.Argument(help="The folder of the backup.", show_default=False)]
 

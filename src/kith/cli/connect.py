@@ -8,11 +8,11 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from kith.installation.binaries import to_bin_dir
+from kith.installation.data_folder import find_embedded_url, get_database_url
+from kith.installation.embedded import EmbeddedPostgres
 from kith.settings import Settings
-from kith.store.binaries import to_bin_dir
-from kith.store.data_folder import find_embedded_url, get_database_url
 from kith.store.database import Connection, connect
-from kith.store.embedded import EmbeddedPostgres
 from kith.store.migrate import check_schema
 
 Data = Annotated[str | None, typer.Option("--data", help="The data folder of the server.", metavar="FOLDER")]

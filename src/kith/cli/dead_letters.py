@@ -18,8 +18,8 @@ from kith.cli.output import AsJson, print_json, print_table, to_time
 from kith.clock import SystemClock
 from kith.engine.admin.dead_letters import check_open, find_command, get_dead_letters, retry_dead_letters
 from kith.engine.admin.workspaces import get_workspace
+from kith.installation.data_folder import get_database_url
 from kith.settings import Settings, load_settings
-from kith.store.data_folder import get_database_url
 from kith.store.database import Connection, Database, connect
 from kith.store.dead_letters import DeadLetter, list_dead_letters, load_dead_letters
 from kith.store.migrate import check_schema

@@ -15,8 +15,8 @@ import typer
 from kith.cli.connect import Data
 from kith.cli.output import AsJson, print_json
 from kith.errors import StartError
+from kith.installation.data_folder import get_database_url
 from kith.settings import Settings, load_settings
-from kith.store.data_folder import get_database_url
 
 if TYPE_CHECKING:
     from kith.engine.accept.operations import Outcome

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from kith.cli.connect import Data
+from kith.engine.admin.backup import split_password
 from kith.errors import StartError
+from kith.installation.binaries import find_binaries, to_bin_dir
+from kith.installation.data_folder import find_embedded_url, get_database_url, to_socket_folder, to_superuser_url
 from kith.settings import load_settings, to_environment
-from kith.store.backup import split_password
-from kith.store.binaries import find_binaries, to_bin_dir
-from kith.store.data_folder import find_embedded_url, get_database_url, to_socket_folder, to_superuser_url
 
 
 def add_commands(app: typer.Typer) -> None:

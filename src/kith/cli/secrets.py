@@ -8,8 +8,8 @@ import typer
 from kith.cli.connect import Data, run_connected
 from kith.cli.output import AsJson, print_json
 from kith.errors import StartError
+from kith.installation.data_folder import read_secret
 from kith.settings import Settings, load_settings
-from kith.store.data_folder import read_secret
 from kith.store.database import Connection
 
 app = typer.Typer(

@@ -14,8 +14,8 @@ from urllib.request import Request, urlopen
 import msgspec
 
 from kith.errors import CODES, Exposed, StartError, to_reason
+from kith.installation.data_folder import find_address, read_secret
 from kith.settings import DEFAULTS, Settings, load_settings
-from kith.store.data_folder import find_address, read_secret
 
 TIMEOUT_S = 60
 # Numbers keep their digits.

@@ -10,8 +10,8 @@ import typer
 from kith import __version__
 from kith.cli.connect import Data, run_connected
 from kith.cli.output import AsJson, print_json, print_table
+from kith.installation.data_folder import get_database_url
 from kith.settings import SETTINGS, Settings, load_settings
-from kith.store.data_folder import get_database_url
 from kith.store.database import Connection
 from kith.store.log_place import check_place, load_bases, load_place
 from kith.store.status import load_server, load_shards, load_workspace_rows

@@ -12,9 +12,9 @@ from kith.api.app import Application
 from kith.api.protocol import GuardedProtocol
 from kith.engine.accept.rebuild import rebuild_pending
 from kith.engine.context.engine import open_engine
+from kith.installation.data_folder import get_database_url
 from kith.processes.parts import announce, open_patiently, tune_memory
 from kith.settings import Settings
-from kith.store.data_folder import get_database_url
 
 # How many objects may be new before cycles are looked for.
 OBJECTS = 50_000

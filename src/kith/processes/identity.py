@@ -14,8 +14,8 @@ from typing import NamedTuple
 import structlog
 
 from kith.errors import StartError
+from kith.installation.binaries import ROOT, Account, find_user, to_identity
 from kith.settings import Settings, to_environment
-from kith.store.binaries import ROOT, Account, find_user, to_identity
 
 # What a part needs before it can say anything: its own package, and one with compiled code.
 TRIAL = "import kith.errors, asyncpg"

@@ -27,12 +27,12 @@ from kith.clock import SystemClock
 from kith.engine.admin.installation import make_first
 from kith.engine.admin.keys import new_key_text
 from kith.errors import KithError, StartError
+from kith.installation.binaries import Account, find_account, find_user, to_bin_dir, to_identity
+from kith.installation.data_folder import DataLock, make_broken, open_data, read_secret, write_address
+from kith.installation.embedded import EmbeddedPostgres, die_with_parent
 from kith.integrations.credential_store import SECRETS_FILE, Vault, new_key
 from kith.processes.identity import Program, find_program
 from kith.settings import Settings, to_environment
-from kith.store.binaries import Account, find_account, find_user, to_bin_dir, to_identity
-from kith.store.data_folder import DataLock, make_broken, open_data, read_secret, write_address
-from kith.store.embedded import EmbeddedPostgres, die_with_parent
 from kith.store.migrate import migrate
 
 TICK_S = 0.1

@@ -8,6 +8,7 @@ from functools import partial
 from kith.clock import SystemClock
 from kith.engine.context.engine import open_engine
 from kith.engine.jobs.maintenance import run_maintenance
+from kith.installation.data_folder import get_database_url
 from kith.integrations.accounts import Integration
 from kith.integrations.factory import Opener
 from kith.integrations.http import open_client
@@ -17,7 +18,6 @@ from kith.integrations.runner import Runner
 from kith.log.port import Log
 from kith.processes.parts import announce, listen_for_stop, open_database_and_log, open_patiently, tune_memory
 from kith.settings import Settings
-from kith.store.data_folder import get_database_url
 from kith.store.database import Database
 
 CONNECTIONS_MAX = 10

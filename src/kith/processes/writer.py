@@ -10,9 +10,9 @@ from kith.clock import SystemClock
 from kith.engine.apply.dead_letters import is_passing
 from kith.engine.apply.writer import RECONNECT_S, Writer
 from kith.errors import ConflictingWriter
+from kith.installation.data_folder import get_database_url
 from kith.processes.parts import announce, listen_for_stop, open_database_and_log, open_patiently, tune_memory
 from kith.settings import Settings
-from kith.store.data_folder import get_database_url
 from kith.store.writer_lock import WriterLock, is_set, open_writer_lock
 
 # How many objects may be new before cycles are looked for: these live as long as a batch, and make none.

@@ -9,11 +9,11 @@ import msgspec
 
 from kith.errors import NotYet, StartError
 from kith.model.system_properties import SYSTEM
-from kith.store.binaries import POSTGRES_VERSION_MIN
 from kith.store.database import Connection, connect
 from kith.store.folding import fold_stored_text, is_folded
 from kith.store.queries import load_queries
 
+POSTGRES_VERSION_MIN = 15
 _PROPERTIES = load_queries("properties")
 _LOCK = 0x6B697468  # "kith"
 _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")

