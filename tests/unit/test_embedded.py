@@ -310,8 +310,8 @@ def test_a_running_server_is_found_by_its_data_folder_and_a_stopped_one_is_not(d
 PARENT = """
 import sys, time
 from pathlib import Path
-from kith.store.binaries import Account, to_identity
-from kith.store.embedded import EmbeddedPostgres
+from kith.installation.binaries import Account, to_identity
+from kith.installation.embedded import EmbeddedPostgres
 server = EmbeddedPostgres.start(Path(sys.argv[1]), durable=False)
 print(server.pid, flush=True)
 sys.stdin.read()

@@ -115,9 +115,9 @@ async def restore(url: str, folder: Path, tools: Tools) -> Manifest:
         found = await connection.fetchrow(_ROLES["find_rights"])
         if found is not None and found["rights"]:
             raise StartError(
-                f"The role {found['role']!r} has the rights of {found['rights']}. A restore executes what is in"
+                f"The role {found['role']!r} has the rights of {found['rights']}. A restore runs what is in"
                 " the backup with the rights of its role. Set KITH_DATABASE_URL to a role without them that owns the"
-                " database: CREATE ROLE kith LOGIN PASSWORD '...'; ALTER DATABASE ... OWNER TO kith;"
+                " database: create role kith login password '...'; alter database ... owner to kith;"
             )
         await _load(url, tools, folder / DUMP)
         await connection.execute("ANALYZE")

@@ -6,7 +6,6 @@ Each shard has a task of its own, so that none waits for another. They share con
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import structlog
 
@@ -24,13 +23,14 @@ from kith.engine.apply.dead_letters import (
 )
 from kith.engine.apply.decisions import Decided, decide_batch, list_keys, list_operations
 from kith.engine.apply.operation_progress import EVERY_S, Tally
+from kith.engine.apply.plans import Plan, Portion
 from kith.engine.apply.slow_lists import SlowBatch, SlowLists
 from kith.engine.apply.turns import Turns
 from kith.engine.apply.value_conversion import survey_batch
 from kith.engine.context.property_schemas import Schemas
 from kith.engine.lists.dynamic_lists import DynamicLists
 from kith.engine.lists.list_cache import ListCatalogue
-from kith.engine.lists.list_costs import ListCosts, ListTooSlow, Verdicts
+from kith.engine.lists.list_costs import ListCosts, ListTooSlow
 from kith.errors import BrokenLog, ConflictingWriter, Internal
 from kith.log.port import Entry, Log
 from kith.model.commands import Envelope
@@ -49,31 +49,6 @@ GATHER_S = 0.01
 READ_MIN = 16
 _LOG = load_queries("log")
 logger = structlog.get_logger(__name__)
-
-
-class _Plan(NamedTuple):
-    """What a batch will store, decided before its transaction begins.
-
-    ``rows`` are None where they are made within it, as the batch has an aftermath; ``tally`` is that of a command that
-    stands alone, and so does a ``retry``. ``lists`` are the dynamic lists of each workspace; those in ``broken`` become
-    BROKEN with the batch and are not evaluated.
-    """
-
-    last: int
-    decided: Decided
-    lists: Mapping[int, DynamicLists]
-    broken: Verdicts
-    rows: Mapping[str, str] | None
-    poison: list[tuple[Entry, str]]
-    tally: Tally | None
-    retry: Envelope | None
-
-
-class _Portion(NamedTuple):
-    """Entries of the log and their plan; None where that failed, and is tried again when their turn comes."""
-
-    entries: list[Entry]
-    plan: _Plan | None
 
 
 class Writer:
@@ -111,7 +86,7 @@ class Writer:
         # Shards whose batch makes a record with an id that another has: there ids are looked up.
         self._looking_up: set[int] = set()
         # By shard, what is made ready behind the batch that is being stored.
-        self._ahead: dict[int, asyncio.Task[_Portion]] = {}
+        self._ahead: dict[int, asyncio.Task[Portion]] = {}
         self._is_replay = recorded is not None
         self._not_tried = recorded.set_aside if recorded is not None else {}
 
@@ -255,7 +230,7 @@ class Writer:
                 self._forget_ahead(shard)
         return len(entries)
 
-    async def _get_portion(self, shard: int) -> _Portion:
+    async def _get_portion(self, shard: int) -> Portion:
         ready = self._ahead.pop(shard, None)
         return await (ready or self._make_ready(shard, self._positions[shard], None))
 
@@ -272,7 +247,7 @@ class Writer:
             self._forget_ahead(one)
         await asyncio.gather(*making.values(), return_exceptions=True)
 
-    async def _make_ready(self, shard: int, after: int, before: Decided | None) -> _Portion:
+    async def _make_ready(self, shard: int, after: int, before: Decided | None) -> Portion:
         """The portion behind a position, decided on top of ``before``, the batch that is being stored meanwhile."""
         limit = min(self._read_max, self._batch_max, self._slow.find_size(shard))
         entries = await self._log.read(shard, after, limit)
@@ -284,24 +259,24 @@ class Writer:
         first = entries[:1]
         entries = self._list_tried(shard, entries)
         if not entries:
-            return _Portion(first, None)
+            return Portion(first, None)
         if before is not None and self._slow.find_broken(shard, entries[0].position):
-            return _Portion(entries, None)
+            return Portion(entries, None)
         try:
             batch, lists = await self._cut(shard, entries)
             breaks = before is not None and self._slow.find_broken(shard, batch.first)
             if batch.alone or breaks:
                 self._read_max = min(READ_MIN, self._batch_max)
-                return _Portion(list_up_to(batch.last, entries), None)
+                return Portion(list_up_to(batch.last, entries), None)
             plan = await self._make_plan(shard, batch, lists, before)
             used = list_up_to(plan.last, entries)
             # Where batches are short, entries would be read and decoded again for each of them.
             self._read_max = min(2 * len(used) + READ_MIN, self._batch_max)
-            return _Portion(used, plan)
+            return Portion(used, plan)
         except Exception as error:
             if is_passing(error) or isinstance(error, Internal):
                 raise
-            return _Portion(entries, None)
+            return Portion(entries, None)
 
     def _list_tried(self, shard: int, entries: list[Entry]) -> list[Entry]:
         """The first entries, up to one that is not tried or that breaks a list."""
@@ -313,13 +288,13 @@ class Writer:
                 return entries[:n]
         return entries
 
-    async def _apply(self, shard: int, entries: Sequence[Entry], plan: _Plan | None = None) -> None:
+    async def _apply(self, shard: int, entries: Sequence[Entry], plan: Plan | None = None) -> None:
         """Apply the entries, in as many batches as they make."""
         while entries:
             entries = await self._apply_first(shard, entries, plan)
             plan = None
 
-    async def _apply_first(self, shard: int, entries: Sequence[Entry], plan: _Plan | None) -> Sequence[Entry]:
+    async def _apply_first(self, shard: int, entries: Sequence[Entry], plan: Plan | None) -> Sequence[Entry]:
         """Apply the first batch of the entries, and answer the rest.
 
         Where they cannot be applied together, halve until the one that fails stands alone. Where it is a list that
@@ -356,7 +331,7 @@ class Writer:
                     await self._apply(shard, entries[:middle])
                     return entries[middle:]
 
-    async def _apply_plan(self, shard: int, entries: Sequence[Entry], plan: _Plan | None) -> _Plan:
+    async def _apply_plan(self, shard: int, entries: Sequence[Entry], plan: Plan | None) -> Plan:
         """Apply the first batch of the entries in its turn. Raises SlowBatch where a list takes too long."""
         batch = lists = None
         if plan is None:
@@ -373,7 +348,7 @@ class Writer:
         self._note_costs(shard, plan, slowest_s)
         return plan
 
-    def _note_costs(self, shard: int, plan: _Plan, slowest_s: float) -> None:
+    def _note_costs(self, shard: int, plan: Plan, slowest_s: float) -> None:
         """Take in what the lists of a batch took, which was stored."""
         changes = Counter(workspace_id for workspace_id, _ in plan.decided.list_operations())
         owners = [workspace_id for workspace_id, lists in plan.lists.items() if lists.rows]
@@ -398,7 +373,7 @@ class Writer:
 
     async def _make_plan(
         self, shard: int, batch: Batch, lists: Mapping[int, DynamicLists], before: Decided | None = None
-    ) -> _Plan:
+    ) -> Plan:
         """Decide the batch on the committed state, with what ``before`` will have changed."""
         tally = Tally(self._database, shard, batch.placed[0], self._tally_every_s) if batch.alone else None
         try:
@@ -415,7 +390,7 @@ class Writer:
         lists: Mapping[int, DynamicLists],
         before: Decided | None,
         tally: Tally | None,
-    ) -> _Plan:
+    ) -> Plan:
         placed = batch.placed
         async with self._database.acquire() as connection:
             ids = list_operations(placed) if placed else None
@@ -435,9 +410,9 @@ class Writer:
         poison = [(entry, reason) for entry, reason in batch.poison if entry.position <= last]
         broken = self._slow.find_broken(shard, batch.first) if before is None else {}
         rows = None if batch.has_aftermath or broken else await decided.make_rows()
-        return _Plan(last, decided, lists, broken, rows, poison, tally, retry)
+        return Plan(last, decided, lists, broken, rows, poison, tally, retry)
 
-    async def _store(self, shard: int, plan: _Plan) -> float:
+    async def _store(self, shard: int, plan: Plan) -> float:
         """The one transaction of a batch; the seconds of the longest statement that evaluated a list.
 
         Raises ConflictingWriter where another writer was here, ListTooSlow.
@@ -448,7 +423,7 @@ class Writer:
             if plan.tally is not None:
                 await plan.tally.end()
 
-    async def _commit(self, shard: int, plan: _Plan) -> float:
+    async def _commit(self, shard: int, plan: Plan) -> float:
         slowest_s = 0.0
         async with self._database.acquire() as connection, connection.transaction():
             before = self._positions.get(shard, 0)
