@@ -35,9 +35,9 @@ def run(state: State, records: Iterable[Record], command: Command, at: datetime)
     ``records`` are all that there are.
     """
     held = list(records)
-    state.know_absent(touches(command))
+    state.mark_absent(touches(command))
     if (surveyed := find_surveyed(state, command)) is not None:
-        state.know_survey(surveyed.after.identity, _walk(None, held, *surveyed))
+        state.set_survey(surveyed.after.identity, _walk(None, held, *surveyed))
     decision = decide(state, command, at)
     conversions = []
     if not isinstance(decision, Rejected):

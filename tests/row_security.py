@@ -13,7 +13,7 @@ import msgspec
 from kith.engine.context.engine import Engine
 from kith.engine.context.loader import Loader
 from kith.engine.context.query_costs import Costs
-from kith.engine.context.schema_cache import VocabularyCache
+from kith.engine.context.schema_cache import SchemaCache
 from kith.model.workspaces import Workspace
 from kith.settings import Settings
 from kith.store.database import Database
@@ -76,7 +76,7 @@ async def lock_engine(engine: Engine, url: str, workspace: Workspace) -> AsyncIt
             queries=queries,
             general=general,
             loader=loader,
-            vocabularies=VocabularyCache(loader),
+            vocabularies=SchemaCache(loader),
             costs=Costs(queries, general, engine.clock),
         )
     finally:

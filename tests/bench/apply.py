@@ -131,7 +131,7 @@ def make_contact(n: int) -> Contact:
     at = now()
     command = make_command(n, at)
     state = State({"contact": n})
-    state.know_absent(touches(command))
+    state.mark_absent(touches(command))
     decision = decide(state, command, at)
     assert isinstance(decision, Accepted)
     contact = decision.events[0].record

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from kith.engine.apply.decisions import Placed, decide_batch
+from kith.engine.apply.decisions import LoggedCommand, decide_batch
 from kith.engine.context.property_schemas import SCHEMAS
 from kith.engine.lists.dynamic_lists import DynamicLists
 from kith.ids import new_id
@@ -100,7 +100,9 @@ async def make_documents(
     """The rows of each batch by statement; ``records`` and ``numbers`` are moved on to what they leave."""
     made = []
     for start in range(0, len(commands), BATCH):
-        batch = [Placed(n, make_envelope(workspace, one)) for n, one in enumerate(commands[start : start + BATCH])]
+        batch = [
+            LoggedCommand(n, make_envelope(workspace, one)) for n, one in enumerate(commands[start : start + BATCH])
+        ]
         known = [*records.values(), *(find_schema(workspace, entity) for entity in SCHEMAS)]
         counters = {workspace: make_counter(workspace, numbers, 1, 0)}
         loaded = [(workspace, one) for one in known]

@@ -25,7 +25,7 @@ from kith.cql.entity_schema import CONTACT
 from kith.engine.accept.operations import Operation
 from kith.engine.accept.submit import Written
 from kith.engine.context.engine import Engine
-from kith.engine.read.cql import Asked, resolve_asked
+from kith.engine.read.cql import QueryRequest, resolve_asked
 from kith.engine.read.filter_references import find_named
 from kith.engine.read.listings import ContactListing, make_condition
 from kith.ids import new_id
@@ -125,7 +125,7 @@ class BareReads:
             self._words[f"{kind}/{which[0]}"] = words
             return beginnings
         if kind == "query":
-            asked = Asked(entities=("contact",), **SHAPES[int(which[0])])
+            asked = QueryRequest(entities=("contact",), **SHAPES[int(which[0])])
             resolved = await resolve_asked(self._engine, workspace, asked)
             if resolved.context.tags or resolved.context.lists:
                 self._named[f"{kind}/{which[0]}"] = resolved.query.where

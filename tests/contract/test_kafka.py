@@ -244,7 +244,7 @@ async def test_partitions_are_shared_out_among_writers_and_go_to_those_who_stay(
 
 async def test_a_dead_letter_is_on_a_topic_of_its_own_with_its_reason(settings: Settings) -> None:
     async with open_log(settings) as log:
-        await log.bury(2, Entry(5, 7, b"broken"), "it cannot be read")
+        await log.copy_dead_letter(2, Entry(5, 7, b"broken"), "it cannot be read")
         consumer = AIOKafkaConsumer(
             f"{settings.kafka_topic}.dead", **make_options(settings), auto_offset_reset="earliest"
         )
@@ -259,5 +259,5 @@ async def test_a_dead_letter_that_cannot_be_told_of_keeps_nobody(own_broker: Bro
     settings = own_broker.make_settings(SETTINGS)
     async with open_log(settings) as log:
         own_broker.kill()
-        await asyncio.wait_for(log.bury(0, Entry(1, 7, b"broken"), "it cannot be read"), 5)
+        await asyncio.wait_for(log.copy_dead_letter(0, Entry(1, 7, b"broken"), "it cannot be read"), 5)
         await asyncio.to_thread(own_broker.start)

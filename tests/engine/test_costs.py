@@ -4,7 +4,7 @@ import msgspec
 
 from kith.clock import FixedClock
 from kith.cql.compile import Statement
-from kith.engine.read.cql import Asked, run_cql
+from kith.engine.read.cql import QueryRequest, run_cql
 from tests.engine.acts import Acts
 from tests.kit import Kit
 
@@ -27,7 +27,7 @@ async def test_a_relative_time_is_of_now_each_time_that_it_is_asked(timed_kit: K
     acts = Acts(timed_kit.engine, await timed_kit.make_workspace())
     await acts.create(name="Ada")
     await timed_kit.drain()
-    asked = Asked(entities=("contact",), filter="createdAt > now-1h")
+    asked = QueryRequest(entities=("contact",), filter="createdAt > now-1h")
     found = []
     for seconds in (0, 3_000, 3_000):
         clock.advance(seconds)

@@ -9,7 +9,7 @@ import pytest
 
 from kith.engine.admin.replay import replay_check
 from kith.engine.apply import writer as apply
-from kith.engine.apply.decisions import Decided, Placed
+from kith.engine.apply.decisions import Decided, LoggedCommand
 from kith.engine.apply.writer import TRIES_ALONE_MAX
 from kith.errors import Exposed, NewerLog, NotFound
 from kith.model.codec import VERSION
@@ -32,7 +32,7 @@ def break_for(monkeypatch: pytest.MonkeyPatch, operation_id: str) -> list[int]:
     """From now on deciding fails wherever the operation is in the batch; the sizes of the batches that were tried."""
     decide_batch, sizes = apply.decide_batch, []
 
-    def decide_or_break(batch: Iterable[Placed], *more: Any) -> Awaitable[Decided]:
+    def decide_or_break(batch: Iterable[LoggedCommand], *more: Any) -> Awaitable[Decided]:
         placed = list(batch)
         sizes.append(len(placed))
         if any(one.envelope.operation_id == operation_id for one in placed):

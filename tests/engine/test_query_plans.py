@@ -11,7 +11,7 @@ import pytest
 
 from kith.cql.compile import compile_count, compile_page
 from kith.engine.context.query_costs import outline
-from kith.engine.read.cql import Asked, resolve_asked, run_cql
+from kith.engine.read.cql import QueryRequest, resolve_asked, run_cql
 from kith.engine.read.query import place_page
 from kith.model.contacts import Contact
 from kith.model.properties import PropertyEntity, PropertyType, Schema, make_schema
@@ -136,7 +136,7 @@ class Reader:
         self.crowd = crowd
         self.connection = connection
 
-    async def analyze(self, asked: Asked) -> list[Node]:
+    async def analyze(self, asked: QueryRequest) -> list[Node]:
         """The plans of the page and of its count, as they ran, both checked."""
         engine, workspace = self.crowd.engine, self.crowd.workspace
         resolved = await resolve_asked(engine, workspace, asked)
@@ -210,7 +210,7 @@ SERVED: list[tuple[str, str, int]] = [
 
 @pytest.mark.parametrize(("text", "index", "entries_max"), SERVED)
 async def test_a_filter_is_served_by_its_index(reader: Reader, text: str, index: str, entries_max: int) -> None:
-    for plan in await reader.analyze(Asked(entities=("contact",), filter=text)):
+    for plan in await reader.analyze(QueryRequest(entities=("contact",), filter=text)):
         reads = list(list_reads(plan))
         assert index in dict(reads), reads
         assert sum(entries for name, entries in reads if name == index) <= entries_max, reads
@@ -231,7 +231,7 @@ COMPANIES_SERVED = [
 async def test_a_filter_of_companies_is_served_by_its_index(
     reader: Reader, text: str, index: str, entries_max: int
 ) -> None:
-    for plan in await reader.analyze(Asked(entities=("company",), filter=text)):
+    for plan in await reader.analyze(QueryRequest(entities=("company",), filter=text)):
         reads = list(list_reads(plan))
         assert index in dict(reads), reads
         assert sum(entries for name, entries in reads if name == index) <= entries_max, reads
@@ -254,7 +254,7 @@ def count_rows_read(plan: Node, table: str) -> int:
 async def test_pages_in_the_order_of_an_index_read_little_more_than_themselves(
     crowd: Crowd, reader: Reader, sort: str
 ) -> None:
-    asked = Asked(entities=("contact",), sort=sort, count="none")
+    asked = QueryRequest(entities=("contact",), sort=sort, count="none")
     page = await run_cql(crowd.engine, crowd.workspace, asked)
     assert page.meta["estimatedCost"] <= 3, "what the page does not begin is not counted"
     behind = msgspec.structs.replace(asked, cursor=page.meta["nextCursor"])
@@ -273,7 +273,7 @@ async def test_pages_in_the_order_of_an_index_read_little_more_than_themselves(
 async def test_a_page_of_a_tag_or_a_list_is_read_in_the_order_of_its_rows(
     crowd: Crowd, reader: Reader, text: str, sort: str
 ) -> None:
-    asked = Asked(entities=("contact",), filter=text, sort=sort, count="none")
+    asked = QueryRequest(entities=("contact",), filter=text, sort=sort, count="none")
     page = await run_cql(crowd.engine, crowd.workspace, asked)
     for one in (asked, msgspec.structs.replace(asked, cursor=page.meta["nextCursor"])):
         plan = (await reader.analyze(one))[0]
@@ -286,7 +286,7 @@ async def test_a_page_of_a_tag_or_a_list_is_read_in_the_order_of_its_rows(
 )
 async def test_the_first_of_several_keys_is_read_from_its_index(crowd: Crowd, reader: Reader, sort: str) -> None:
     """The rest is sorted within its values, up to 250 of which are the same."""
-    asked = Asked(entities=("contact",), sort=sort, count="none")
+    asked = QueryRequest(entities=("contact",), sort=sort, count="none")
     page = await run_cql(crowd.engine, crowd.workspace, asked)
     for one in (asked, msgspec.structs.replace(asked, cursor=page.meta["nextCursor"])):
         plan = (await reader.analyze(one))[0]
@@ -297,7 +297,7 @@ async def test_the_first_of_several_keys_is_read_from_its_index(crowd: Crowd, re
 async def test_those_without_a_value_come_last_and_are_not_sorted(crowd: Crowd, reader: Reader, sort: str) -> None:
     """Of contacts nearly none of which has one."""
     field = sort.partition(":")[0]
-    asked = Asked(entities=("contact",), sort=sort, filter=f"NOT {field} IS NOT NULL")
+    asked = QueryRequest(entities=("contact",), sort=sort, filter=f"NOT {field} IS NOT NULL")
     plan = (await reader.analyze(asked))[0]
     for node in walk(plan):
         if node["Node Type"] in ("Sort", "Incremental Sort"):
@@ -306,7 +306,7 @@ async def test_those_without_a_value_come_last_and_are_not_sorted(crowd: Crowd, 
 
 @pytest.mark.parametrize("sort", ["name", "createdAt:desc", "mrr"])
 async def test_pages_of_both_entities_read_little_more_than_themselves(crowd: Crowd, reader: Reader, sort: str) -> None:
-    asked = Asked(entities=("contact", "company"), sort=sort, count="none")
+    asked = QueryRequest(entities=("contact", "company"), sort=sort, count="none")
     page = await run_cql(crowd.engine, crowd.workspace, asked)
     for one in (asked, msgspec.structs.replace(asked, cursor=page.meta["nextCursor"])):
         plan = (await reader.analyze(one))[0]
@@ -318,7 +318,7 @@ async def test_pages_of_both_entities_read_little_more_than_themselves(crowd: Cr
 async def test_a_search_beside_a_filter_stays_within_the_workspace(
     reader: Reader, words: str, text: str | None
 ) -> None:
-    for plan in await reader.analyze(Asked(entities=("contact",), filter=text, search=words)):
+    for plan in await reader.analyze(QueryRequest(entities=("contact",), filter=text, search=words)):
         indexes = {index for index, _ in list_reads(plan)}
         assert indexes & {"contacts_words", "contacts_number_1", "contacts_text_1", "contacts_created"}
 
@@ -340,7 +340,7 @@ async def test_a_page_is_planned_anew_only_where_its_values_make_another_plan(
 ) -> None:
     for _ in range(2):
         sent.clear()
-        await run_cql(crowd.engine, crowd.workspace, Asked(entities=("contact",), filter=where, count="none"))
+        await run_cql(crowd.engine, crowd.workspace, QueryRequest(entities=("contact",), filter=where, count="none"))
         (page,) = [one for one in sent if " AS page" in one.sql and not one.sql.startswith("EXPLAIN")]
         (for_these,) = await explain(crowd, page._replace(role="query"))
         _, for_any = await explain(crowd, page._replace(role="general"))

@@ -72,7 +72,7 @@ class Script:
         self.conversions: list[Survey | None] = []
         self.state = State(CounterRow(workspace_id=1).numbers)
         for claim in CLAIMS:
-            self.state.know_holder(claim, None)
+            self.state.set_holder(claim, None)
 
     def run(self, count: int, make_envelope: Callable[[Command], Envelope]) -> list[Envelope]:
         """So many commands; ``codes`` are those of their rejections, None for what was applied."""

@@ -49,10 +49,10 @@ def run_model(envelopes: list[Envelope]) -> tuple[list[Contact], list[str | None
     """The contacts at the end, and the code of each rejection, None for what was applied."""
     state = State({"contact": 1})
     for email in EMAILS:
-        state.know_holder(("email", email), None)
+        state.set_holder(("email", email), None)
     ids, codes = [], []
     for envelope in envelopes:
-        state.know_absent(touches(envelope.command))
+        state.mark_absent(touches(envelope.command))
         decision = decide(state, envelope.command, envelope.at)
         codes.append(decision.code if isinstance(decision, Rejected) else None)
         if isinstance(decision, Accepted):

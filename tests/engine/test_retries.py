@@ -13,7 +13,7 @@ from kith.engine.admin.dead_letters import check_open, get_dead_letters, retry_d
 from kith.engine.admin.replay import replay_check
 from kith.engine.apply import writer as apply
 from kith.engine.apply.dead_letters import POISON_IN_A_ROW_MAX
-from kith.engine.apply.decisions import Decided, Placed
+from kith.engine.apply.decisions import Decided, LoggedCommand
 from kith.errors import Exposed, InvalidRequest, NotFound
 from kith.model.commands import CreateList, CreateTag, DeleteTag, LogActivity
 from kith.store.dead_letters import DeadLetter, list_dead_letters
@@ -35,7 +35,7 @@ class Patient:
         self._decide_batch = apply.decide_batch
         monkeypatch.setattr(apply, "decide_batch", self._decide_or_break)
 
-    def _decide_or_break(self, batch: Iterable[Placed], *more: Any) -> Awaitable[Decided]:
+    def _decide_or_break(self, batch: Iterable[LoggedCommand], *more: Any) -> Awaitable[Decided]:
         placed = list(batch)
         if any(one.envelope.operation_id in self.broken for one in placed):
             raise ZeroDivisionError("a bug that only this command meets")

@@ -11,7 +11,7 @@ import pytest
 from kith.clock import SystemClock
 from kith.engine.admin.replay import replay_check
 from kith.engine.apply.writer import Writer
-from kith.engine.lists.list_cache import ListCatalogue
+from kith.engine.lists.list_cache import ListCache
 from kith.errors import InvalidRequest
 from kith.settings import Settings
 from kith.store import broken_lists
@@ -198,7 +198,7 @@ async def test_a_list_that_cannot_be_read_any_more_becomes_broken_with_the_next_
             raise InvalidRequest("The filter cannot be read.")
 
         monkeypatch.setattr("kith.engine.lists.dynamic_lists.read_json", refuse)
-        own_kit.writer._lists = ListCatalogue(own_kit.writer._schemas)
+        own_kit.writer._lists = ListCache(own_kit.writer._schemas)
         for name in ("Bob", "Eve"):
             await client.post("/crm/contacts", json={"name": name})
             await own_kit.drain()

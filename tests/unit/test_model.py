@@ -65,9 +65,9 @@ class ContactsMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.state = State({"contact": 1})
-        self.state.know_absent(touches(CreateContact(contact_id="ctc_absent")))
+        self.state.mark_absent(touches(CreateContact(contact_id="ctc_absent")))
         for email in EMAILS:
-            self.state.know_holder(("email", email), None)
+            self.state.set_holder(("email", email), None)
         self.ids: list[str] = []
         self.events: list[Event] = []
         self.changes: dict[str, int] = {}
@@ -129,7 +129,7 @@ class ContactsMachine(RuleBasedStateMachine):
     def create(self, given: dict[str, Any]) -> str:
         contact_id = f"ctc_{len(self.ids)}"
         given = {field: value for field, value in take_phones(given).items() if value is not None}
-        self.state.know_absent(touches(CreateContact(contact_id=contact_id)))
+        self.state.mark_absent(touches(CreateContact(contact_id=contact_id)))
         holder = self.find_holder(given.get("email"))
         decision = self.run(CreateContact(contact_id=contact_id, **given))
         self.ids.append(contact_id)
@@ -294,7 +294,7 @@ def test_asking_for_what_was_not_loaded_fails_loudly() -> None:
 def test_a_prediction_gives_no_number() -> None:
     state = State()
     command = CreateContact(contact_id="ctc_1", name="Ada")
-    state.know_absent(touches(command))
+    state.mark_absent(touches(command))
     decision = decide(state, command, EPOCH)
     assert isinstance(decision, Accepted)
     fold(state, decision.events[0])

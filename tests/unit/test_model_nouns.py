@@ -88,7 +88,7 @@ class NounsMachine(RuleBasedStateMachine):
         self.at = EPOCH
         self.state = State(dict.fromkeys(KINDS, 1))
         for claim in CLAIMS:
-            self.state.know_holder(claim, None)
+            self.state.set_holder(claim, None)
         self.known: list[Identity] = []
         self.events: list[Event] = []
         self.changes: Counter[Identity] = Counter()
@@ -112,7 +112,7 @@ class NounsMachine(RuleBasedStateMachine):
     def run(self, command: Command) -> Decision:
         """Decide twice, which must come out equal and change nothing; then fold."""
         self.at += timedelta(seconds=1)
-        self.state.know_absent(touches(command))
+        self.state.mark_absent(touches(command))
         before = self.take_snapshot()
         decision = decide(self.state, command, self.at)
         assert decide(self.state, command, self.at) == decision
@@ -410,7 +410,7 @@ class NounsMachine(RuleBasedStateMachine):
         """The events folded into nothing give the same state."""
         again = State(dict.fromkeys(KINDS, 1))
         for claim in CLAIMS:
-            again.know_holder(claim, None)
+            again.set_holder(claim, None)
         for event in self.events:
             fold(again, event)
         assert [again.peek(identity) for identity in self.known] == [self.state.peek(one) for one in self.known]
@@ -424,13 +424,13 @@ TestNouns = NounsMachine.TestCase
 def test_a_merge_that_fills_an_email_hands_it_over() -> None:
     state = State(dict.fromkeys(KINDS, 1))
     for claim in CLAIMS:
-        state.know_holder(claim, None)
+        state.set_holder(claim, None)
     for command in (
         CreateContact(contact_id="winner", name="Ada"),
         CreateContact(contact_id="loser", email=EMAILS[0]),
         MergeContacts(contact_id="winner", loser_id="loser"),
     ):
-        state.know_absent(touches(command))
+        state.mark_absent(touches(command))
         decision = decide(state, command, EPOCH)
         assert isinstance(decision, Accepted)
         for event in decision.events:
@@ -452,7 +452,7 @@ def test_a_company_keeps_its_links_while_it_is_deleted() -> None:
         RestoreCompany(company_id="acme"),
         UpdateAssociation(contact_id="ada", company_id="acme", changes={"role": "CEO"}),
     ):
-        state.know_absent(touches(command))
+        state.mark_absent(touches(command))
         decision = decide(state, command, EPOCH)
         assert isinstance(decision, Accepted)
         for event in decision.events:

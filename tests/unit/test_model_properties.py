@@ -263,7 +263,7 @@ def make_state(*properties: Property, entity: str = "CONTACT") -> State:
 
 
 def apply(state: State, command: Command) -> Decision:
-    state.know_absent(touches(command))
+    state.mark_absent(touches(command))
     decision = decide(state, command, EPOCH)
     if isinstance(decision, Accepted):
         for event in decision.events:
@@ -356,7 +356,7 @@ def test_what_a_change_asks_for(
     if surveyed:
         with pytest.raises(AssertionError, match="not surveyed"):
             decide(state, update, EPOCH)
-        state.know_survey(("property", "prp_1"), Survey())
+        state.set_survey(("property", "prp_1"), Survey())
     decision = decide(state, update, EPOCH)
     assert isinstance(decision, Accepted)
     [event] = decision.events
@@ -375,7 +375,7 @@ def test_options_come_and_are_archived_freely_and_go_only_when_nothing_holds_the
     surveyed = find_surveyed(state, dropping)
     assert surveyed is not None
     assert surveyed.before == state.find(Property, "prp_1"), "what fits no option now stands in no way"
-    state.know_survey(("property", "prp_1"), Survey(values=4, misfits=2, examples=(("/crm/contacts/1", '"a"', "no"),)))
+    state.set_survey(("property", "prp_1"), Survey(values=4, misfits=2, examples=(("/crm/contacts/1", '"a"', "no"),)))
     refused = refuse(state, dropping)
     assert refused.details is not None
     assert (refused.code, refused.details["count"], refused.details["fields"][0]["field"]) == (
@@ -390,7 +390,7 @@ def test_a_type_that_selects_nothing_takes_no_options_and_loses_those_there_are(
     state = make_state(make_property(1, type="SELECT", options=(Option(value="a", label="A"),)), make_property(2))
     given = UpdateProperty(property_id="prp_2", entity="CONTACT", changes={"options": [{"value": "a", "label": "A"}]})
     assert refuse(state, given).code == "INVALID_FIELD"
-    state.know_survey(("property", "prp_1"), Survey())
+    state.set_survey(("property", "prp_1"), Survey())
     assert isinstance(
         apply(state, UpdateProperty(property_id="prp_1", entity="CONTACT", changes={"type": "TEXT"})), Accepted
     )

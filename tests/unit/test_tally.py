@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kith.engine.apply import operation_progress as tally
-from kith.engine.apply.decisions import Placed
+from kith.engine.apply.decisions import LoggedCommand
 from kith.engine.apply.operation_progress import Figure, Tally
 from kith.model.commands import Envelope, EvaluateList
 
@@ -24,7 +24,7 @@ STEPS = st.lists(
 )
 
 
-PLACED = Placed(
+PLACED = LoggedCommand(
     1,
     Envelope(
         operation_id="op_1",

@@ -104,7 +104,7 @@ class KafkaLog:
     def is_shared_out(self) -> bool:
         return True
 
-    async def bury(self, shard: int, entry: Entry, reason: str) -> None:
+    async def copy_dead_letter(self, shard: int, entry: Entry, reason: str) -> None:
         headers = [("reason", reason.encode()), ("shard", b"%d" % shard), ("position", b"%d" % entry.position)]
         key = entry.workspace_id.to_bytes(4, "big", signed=True)
         try:

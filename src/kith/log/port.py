@@ -49,7 +49,7 @@ class Log(Protocol):
         """Whether it is in PostgreSQL itself: then nothing is accepted while that is down."""
         ...
 
-    async def bury(self, shard: int, entry: Entry, reason: str) -> None:
+    async def copy_dead_letter(self, shard: int, entry: Entry, reason: str) -> None:
         """Tell of an entry that was set aside, where the log has a place for that. Never fails, never waits long.
 
         The table of dead letters is the truth; this is a copy for whoever watches the log.

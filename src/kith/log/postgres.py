@@ -68,7 +68,7 @@ class PostgresLog:
     def needs_database(self) -> bool:
         return True
 
-    async def bury(self, shard: int, entry: Entry, reason: str) -> None:
+    async def copy_dead_letter(self, shard: int, entry: Entry, reason: str) -> None:
         """The table of dead letters is all there is."""
 
     async def wait(self, timeout_s: float) -> dict[int, int] | None:

@@ -76,7 +76,7 @@ class State:
                 for claim in record.values:
                     self._holders.setdefault(claim, None)
 
-    def know_absent(self, asked: Touches) -> None:
+    def mark_absent(self, asked: Touches) -> None:
         """All that was asked for and not found is not there."""
         for identity in asked.records:
             self._records.setdefault(identity, None)
@@ -85,13 +85,13 @@ class State:
         for claim in asked.claims:
             self._holders.setdefault(claim, None)
 
-    def know_holder(self, claim: Claim, holder: Identity | None) -> None:
+    def set_holder(self, claim: Claim, holder: Identity | None) -> None:
         self._holders[claim] = holder
 
-    def know_removed(self, identity: Identity) -> None:
+    def mark_removed(self, identity: Identity) -> None:
         self._records[identity] = None
 
-    def know_survey(self, identity: Identity, survey: Survey) -> None:
+    def set_survey(self, identity: Identity, survey: Survey) -> None:
         """What there is under the key of a property, held against what the next command makes of it."""
         self._surveys[identity] = survey
 
@@ -99,13 +99,13 @@ class State:
         assert identity in self._surveys, f"the values of {identity[1]} were not surveyed"
         return self._surveys[identity]
 
-    def know_from(self, later: "State", identities: Iterable[Identity], claims: Iterable[Claim]) -> None:
+    def take_over(self, later: "State", identities: Iterable[Identity], claims: Iterable[Claim]) -> None:
         """Take over what a later state knows of these records and claims, and of those that are known here."""
         for identity in {*identities, *self._records}:
             if later.knows(identity):
                 record = later.peek(identity)
                 if record is None:
-                    self.know_removed(identity)
+                    self.mark_removed(identity)
                 else:
                     self.know((record,))
                     self._know_successors(later, record)

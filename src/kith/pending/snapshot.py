@@ -33,7 +33,7 @@ class Seen(NamedTuple):
         return math.inf if self.position is None else self.position
 
 
-class Told(NamedTuple):
+class KeyWrites(NamedTuple):
     """What Redis said of a key: the last write on it, and the last one that is acknowledged.
 
     ``last_name`` is the last write in Redis, also where its value was not written by this installation.
@@ -71,7 +71,7 @@ class SharedSnapshot:
         # What was looked for, with the writes that it was answered by.
         self.asked: dict[Key, tuple[str | None, str | None]] = {}
         self.operations: dict[str, tuple[PendingWrite, int | None] | None] = {}
-        self._told: dict[Key, Told] = {}
+        self._told: dict[Key, KeyWrites] = {}
 
     def find_record(
         self, workspace_id: int, identity: Identity, *, acknowledged: bool = False
@@ -121,7 +121,7 @@ class SharedSnapshot:
 
     def find_write(self, key: Key, *, acknowledged: bool = False) -> Seen | None:
         """The last write that is known on a record or a claim, of whichever process."""
-        told = self._told.get(key, Told())
+        told = self._told.get(key, KeyWrites())
         other = told.acknowledged if acknowledged else told.last
         own = self._find_own(key, acknowledged)
         if own is None or other is None or own.operation_id == other.operation_id:
@@ -165,7 +165,7 @@ class SharedSnapshot:
             found = [one for one in (self._open_seen(key, *three) for three in parts) if one is not None]
             acknowledged = next((one for one in found if one.position is not None), None)
             last_name = parts[0][0] if parts else b""
-            self._told[key] = Told(found[0] if found else None, acknowledged, last_name)
+            self._told[key] = KeyWrites(found[0] if found else None, acknowledged, last_name)
 
     def _open_seen(self, key: Key, name: bytes, position: bytes, value: bytes) -> Seen | None:
         """None where this installation did not write it, or it is applied."""

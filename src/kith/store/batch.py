@@ -165,20 +165,20 @@ async def load_records(connection: Connection, shard: int, refs: Iterable[tuple[
     return found
 
 
-class Beginning(NamedTuple):
+class BatchStart(NamedTuple):
     """What each workspace of a batch hands out next, and which (workspace, operation) of it are applied already."""
 
     counters: dict[int, CounterRow]
     known: set[tuple[int, str]]
 
 
-async def load_beginning(
+async def load_batch_start(
     connection: Connection, shard: int, ids: Sequence[tuple[int, str]], first: datetime, end: datetime
-) -> Beginning:
+) -> BatchStart:
     """For the (workspace, operation) of a batch; ``first`` ≤ created < ``end``. One that never wrote begins at 1."""
     workspaces = sorted({workspace for workspace, _ in ids})
     rows = await connection.fetch(
-        _BATCH["load_beginning"],
+        _BATCH["load_batch_start"],
         shard,
         workspaces,
         [workspace for workspace, _ in ids],
@@ -186,7 +186,7 @@ async def load_beginning(
         first,
         end,
     )
-    found = Beginning({workspace: CounterRow(workspace_id=workspace) for workspace in workspaces}, set())
+    found = BatchStart({workspace: CounterRow(workspace_id=workspace) for workspace in workspaces}, set())
     for row in rows:
         workspace, operation_id = row["workspace_id"], row["operation_id"]
         if operation_id is not None:
@@ -228,7 +228,7 @@ async def warm_up(connection: Connection) -> None:
     nowhere, nobody, now = -1, [(-1, "")], datetime.now(UTC)
     async with connection.transaction():
         await load_records(connection, nowhere, [(-1, Ref(kind, "external_id", "")) for kind in _LOADS])
-        await load_beginning(connection, nowhere, nobody, now, now)
+        await load_batch_start(connection, nowhere, nobody, now, now)
         await connection.fetchrow(_OPERATIONS["move_cursor"], nowhere, 0, 0, None)
         for statement in SAVES.values():
             await connection.execute(statement, nowhere, NOTHING)

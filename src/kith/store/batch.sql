@@ -1,6 +1,6 @@
 -- What every batch has, whatever it is about.
 
--- name: load_beginning
+-- name: load_batch_start
 -- What the workspaces hand out next, and which of the operations are known (with an id, and no counters). The OFFSET
 -- keeps the planner from turning the join round while the day's partition is young and it takes it for empty.
 SELECT workspace_id, NULL AS operation_id, next_contact_number, next_company_number, next_tag_number,

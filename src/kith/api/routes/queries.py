@@ -12,7 +12,7 @@ from kith.api.queries import Count
 from kith.api.responses import Answer, deprecate, make_data_answer, make_page_answer
 from kith.api.routing import route
 from kith.cql.vocabulary import EntityName
-from kith.engine.read.cql import LIMIT_MAX, Asked, explain_cql, run_cql, run_groups
+from kith.engine.read.cql import LIMIT_MAX, QueryRequest, explain_cql, run_cql, run_groups
 from kith.engine.read.fields import list_fields
 from kith.errors import InvalidRequest
 
@@ -134,7 +134,7 @@ async def run_query(call: ReadCall, body: QueryInput) -> Answer:
     entities = read_entities(body.entity)
     filter_, name = pick_filter(body.where, body.filter, body.dsl)
     page, limit, cursor = read_paging(body)
-    asked = Asked(
+    asked = QueryRequest(
         entities=entities,
         filter=filter_,
         filter_name=name,
@@ -196,7 +196,7 @@ async def list_queryable_fields(call: ReadCall, query: FieldsQuery) -> Answer:
 
 async def run_filter(call: ReadCall, entity: EntityName, body: FilterInput) -> Answer:
     filter_, name = pick_filter(body.where, body.filter, body.dsl)
-    asked = Asked(
+    asked = QueryRequest(
         entities=(entity,),
         filter=filter_,
         filter_name=name,

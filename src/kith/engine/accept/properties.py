@@ -173,7 +173,7 @@ async def _change(engine: Engine, request: WriteRequest, ref: str, make_command:
             check_room(workspace, state, held.entity)
         if (surveyed := find_surveyed(state, command)) is not None:
             # Without one the property changed meanwhile: then the writer's survey has the only word.
-            state.know_survey(surveyed.after.identity, survey or Survey())
+            state.set_survey(surveyed.after.identity, survey or Survey())
         return command
 
     return await write(engine, request, refs, make_surveyed)

@@ -6,7 +6,7 @@ import msgspec
 
 from kith.engine.accept.properties import survey_for
 from kith.engine.accept.submit import Attempt, WriteRequest, foresee, predict
-from kith.engine.apply.decisions import Placed, list_keys
+from kith.engine.apply.decisions import LoggedCommand, list_keys
 from kith.engine.context.engine import Engine
 from kith.errors import Exposed
 from kith.log.port import Entry
@@ -40,10 +40,10 @@ async def rebuild_pending(engine: Engine) -> int:
 
 async def _foresee_page(engine: Engine, shard: int, entries: list[Entry]) -> int:
     """Load what the entries touch together, then foresee one after the other."""
-    tail: list[Placed] = []
+    tail: list[LoggedCommand] = []
     for entry in entries:
         try:
-            placed = Placed(entry.position, decode_envelope(entry.data))
+            placed = LoggedCommand(entry.position, decode_envelope(entry.data))
         except Undecodable:
             continue
         engine.pressure.see_appended(shard, placed.envelope.workspace_id, placed.position)
@@ -58,16 +58,16 @@ async def _foresee_page(engine: Engine, shard: int, entries: list[Entry]) -> int
         ]
         for placed, wanted, records in zip(tail, refs, await asyncio.gather(*loads), strict=True):
             state = foresee(seen, placed.envelope.workspace_id, records, wanted)
-            state.know_absent(touches(placed.envelope.command))
+            state.mark_absent(touches(placed.envelope.command))
             workspace = Workspace(shard=shard, id=placed.envelope.workspace_id, name="")
             survey = await survey_for(engine, workspace, state, placed.envelope.command)
             if survey is not None:
-                state.know_survey(placed.envelope.command.subject, survey)
+                state.set_survey(placed.envelope.command.subject, survey)
             await _foresee_again(engine, shard, placed, state, seen)
     return len(tail)
 
 
-async def _foresee_again(engine: Engine, shard: int, placed: Placed, state: State, seen: Snapshot) -> None:
+async def _foresee_again(engine: Engine, shard: int, placed: LoggedCommand, state: State, seen: Snapshot) -> None:
     envelope = placed.envelope
     if seen.find_operation(envelope.workspace_id, envelope.operation_id):
         return  # appended twice, when its first acknowledgement was lost: the writer passes over the second

@@ -278,7 +278,7 @@ def _fold_record(
     """The record as it is with the pending writes, where that is known."""
     moved, record = seen.find_record(workspace_id, identity)
     if moved and record is None:
-        state.know_removed(identity)
+        state.mark_removed(identity)
     elif record is not None:
         state.know((_with_number(record, number),))
     return state.peek(identity)
@@ -288,7 +288,7 @@ def _fold_claim(state: State, seen: Snapshot, workspace_id: int, claim: Claim) -
     """The record that pending writes give the claim to, if any."""
     moves, holder = seen.find_holder(workspace_id, claim)
     if moves:
-        state.know_holder(claim, holder)
+        state.set_holder(claim, holder)
     return [holder] if holder is not None else []
 
 
@@ -300,7 +300,7 @@ def predict(state: State, attempt: Attempt, command: Command) -> tuple[PendingWr
     asked = touches(command)
     if asked.by_claim or not all(_can_decide(state, identity) for identity in asked.records):
         return None
-    state.know_absent(asked)
+    state.mark_absent(asked)
     decision = decide(state, command, attempt.at)
     if isinstance(decision, Rejected):
         raise Exposed(decision.code, decision.message, decision.details)

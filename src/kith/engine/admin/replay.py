@@ -81,7 +81,7 @@ class _AppliedLog:
     def is_shared_out(self) -> bool:
         return False
 
-    async def bury(self, shard: int, entry: Entry, reason: str) -> None:
+    async def copy_dead_letter(self, shard: int, entry: Entry, reason: str) -> None:
         return
 
     async def wait(self, timeout_s: float) -> dict[int, int] | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from kith.engine.apply.bulk_effects import stands_alone
-from kith.engine.apply.decisions import Placed
+from kith.engine.apply.decisions import LoggedCommand
 from kith.engine.lists.dynamic_lists import DynamicLists
 from kith.errors import NewerLog
 from kith.log.port import Entry
@@ -24,7 +24,7 @@ class Batch(NamedTuple):
 
     first: int
     last: int
-    placed: list[Placed]
+    placed: list[LoggedCommand]
     poison: list[tuple[Entry, str]]
     alone: bool
     has_aftermath: bool
@@ -49,7 +49,7 @@ def cut_batch(decoded: Sequence[tuple[Entry, Envelope | str]], find_lists: Calla
     together name too many members of lists. What is about all records stands alone, and so does a retry.
     """
     members = 0
-    placed: list[Placed] = []
+    placed: list[LoggedCommand] = []
     poison: list[tuple[Entry, str]] = []
     alone = has_aftermath = False
     for entry, envelope in decoded:
@@ -61,7 +61,7 @@ def cut_batch(decoded: Sequence[tuple[Entry, Envelope | str]], find_lists: Calla
         if alone and (placed or poison):
             alone = False
             break
-        placed.append(Placed(entry.position, envelope))
+        placed.append(LoggedCommand(entry.position, envelope))
         has_aftermath = has_aftermath or alone or lists.has_wide
         if alone or isinstance(command, MergeContacts):
             break

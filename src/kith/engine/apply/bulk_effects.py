@@ -15,7 +15,7 @@ import asyncpg
 from kith.clock import to_iso
 from kith.cql.compile import Candidates
 from kith.cql.conditions import list_named
-from kith.engine.apply.decisions import Decided, Reached, Told
+from kith.engine.apply.decisions import Decided, EventFacts, Reached
 from kith.engine.apply.operation_progress import Tally
 from kith.engine.apply.value_conversion import convert_values, list_walks
 from kith.engine.context.property_schemas import SCHEMAS
@@ -89,7 +89,7 @@ class _Following(NamedTuple):
     lists: list[DynamicList]
 
 
-class Aftermath:
+class BulkEffects:
     """That of one batch. ``slowest_s`` is what the longest statement that evaluated a list took.
 
     ``broken`` are lists that this batch breaks: they are not evaluated, also where one of its commands makes them.
@@ -367,7 +367,7 @@ def group_by_time(one: DynamicList, by_record: Mapping[int, Envelope]) -> dict[d
     return grouped
 
 
-def tell(one: DynamicList, change: Change) -> Told:
+def tell(one: DynamicList, change: Change) -> EventFacts:
     data = {"id": change.record, "externalId": change.external_id, "lists": [one.told]}
     return ("list.entered" if change.entered else "list.left"), data
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import msgspec
 
-from kith.engine.apply.decisions import Placed, list_operations, list_told, make_event, make_operation
+from kith.engine.apply.decisions import LoggedCommand, list_operations, list_told, make_event, make_operation
 from kith.engine.lists.list_costs import Verdicts
 from kith.errors import PoisonedLog, Unavailable
 from kith.log.port import Entry
@@ -65,7 +65,7 @@ async def reject(connection: Connection, shard: int, entry: Entry, reason: str, 
 
     False, and nothing is done, for a retry of what was retried before.
     """
-    placed = Placed(entry.position, decode_envelope(entry.data))
+    placed = LoggedCommand(entry.position, decode_envelope(entry.data))
     envelope = placed.envelope
     operation_id = envelope.operation_id
     if not await _keep(connection, shard, entry, envelope.workspace_id, operation_id, reason, now):
@@ -73,7 +73,7 @@ async def reject(connection: Connection, shard: int, entry: Entry, reason: str, 
     if envelope.retry_of is not None:
         await dead_letters.delete_rejection(connection, shard, envelope)
     rejected = Rejected("INTERNAL", "The command could not be applied; the operator finds it among the dead letters.")
-    beginning = await store.load_beginning(connection, shard, *list_operations([placed]))
+    beginning = await store.load_batch_start(connection, shard, *list_operations([placed]))
     if (envelope.workspace_id, operation_id) in beginning.known:
         return True
     counter = beginning.counters[envelope.workspace_id]
@@ -113,7 +113,7 @@ async def _keep(
     return True
 
 
-async def know_retry(
+async def load_retry_operations(
     connection: Connection, shard: int, envelope: Envelope, known: set[tuple[int, str]]
 ) -> set[tuple[int, str]]:
     """Which operations are known to one that decides on a retry.

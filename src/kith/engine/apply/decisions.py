@@ -37,7 +37,7 @@ from kith.store.batch import (
 )
 
 
-class Placed(NamedTuple):
+class LoggedCommand(NamedTuple):
     """A command and its position on the shard's log."""
 
     position: int
@@ -45,7 +45,7 @@ class Placed(NamedTuple):
 
 
 # (type, data) of an event.
-Told = tuple[str, Any]
+EventFacts = tuple[str, Any]
 # After so many commands the loop has a turn: it keeps PostgreSQL busy with the batch in front.
 STRIDE = 20
 # What the rows of contacts and companies are made with, whatever the commands are about.
@@ -64,7 +64,7 @@ class Keys(NamedTuple):
         return records + claims
 
 
-def list_keys(batch: Iterable[Placed], *, with_fresh: bool = False) -> Keys:
+def list_keys(batch: Iterable[LoggedCommand], *, with_fresh: bool = False) -> Keys:
     """All that the batch touches. ``with_fresh``: also the ids of what it makes, which should be nobody's."""
     keys = Keys(set(), set())
     for _, envelope in batch:
@@ -77,7 +77,7 @@ def list_keys(batch: Iterable[Placed], *, with_fresh: bool = False) -> Keys:
     return keys
 
 
-def list_operations(batch: Iterable[Placed]) -> tuple[list[tuple[int, str]], datetime, datetime]:
+def list_operations(batch: Iterable[LoggedCommand]) -> tuple[list[tuple[int, str]], datetime, datetime]:
     """(workspace, operation) of each command, and the days [first, end) that their times span."""
     ids = [(envelope.workspace_id, envelope.operation_id) for _, envelope in batch]
     times = [envelope.made_at for _, envelope in batch]
@@ -87,7 +87,7 @@ def list_operations(batch: Iterable[Placed]) -> tuple[list[tuple[int, str]], dat
 
 
 async def decide_batch(
-    batch: Sequence[Placed],
+    batch: Sequence[LoggedCommand],
     records: Iterable[tuple[int, Record]],
     counters: Mapping[int, CounterRow],
     known: set[tuple[int, str]],
@@ -157,16 +157,16 @@ class Decided:
         self._loaded: dict[tuple[int, Identity], Record | None] = {}
         self._applied_at = applied_at
         self._find_lists = find_lists
-        self._outcomes: list[tuple[Placed, Decision]] = []
+        self._outcomes: list[tuple[LoggedCommand, Decision]] = []
         self._results: dict[tuple[int, str], dict[str, Any]] = {}
-        self._following: dict[tuple[int, str], list[Told | None]] = {}
+        self._following: dict[tuple[int, str], list[EventFacts | None]] = {}
         self._reached: dict[int, list[Reached]] = {}
         self._reach: dict[int, Reach] = {}
         self._maker = RowMaker(partial(find_schema, self._states))
         for workspace, record in records:
             self._states[workspace].know((record,))
         for (workspace, identity), survey in surveys.items():
-            self._states[workspace].know_survey(identity, survey)
+            self._states[workspace].set_survey(identity, survey)
 
     def build_on(self, before: "Decided", keys: Keys) -> None:
         """Take over what the batch in front has made of these keys, and go on counting where it ends."""
@@ -174,7 +174,7 @@ class Decided:
             earlier, sequence = before.get_end(workspace)
             if earlier is not None:
                 state.numbers = dict(earlier.numbers or {})
-                state.know_from(
+                state.take_over(
                     earlier,
                     [identity for of, identity in keys.records if of == workspace],
                     [claim for of, claim in keys.claims if of == workspace],
@@ -199,7 +199,7 @@ class Decided:
         """(workspace, operation) of each command that was decided."""
         return {(one.envelope.workspace_id, one.envelope.operation_id) for one, _ in self._outcomes}
 
-    def apply(self, placed: Placed) -> bool:
+    def apply(self, placed: LoggedCommand) -> bool:
         """Decide the next command; False, and nothing is done, where it has to wait until those before it are stored.
 
         Lists that look beyond their records are evaluated when a batch is stored. That tells what each command did to
@@ -208,14 +208,14 @@ class Decided:
         envelope = placed.envelope
         workspace = envelope.workspace_id
         state = self._states[workspace]
-        state.know_absent(touches(envelope.command))
+        state.mark_absent(touches(envelope.command))
         command = resolve(state, envelope.command)
         if isinstance(command, Rejected):
             decision: Decision = command
         else:
             if command is not envelope.command:
                 envelope = msgspec.structs.replace(envelope, command=command)
-                placed = Placed(placed.position, envelope)
+                placed = LoggedCommand(placed.position, envelope)
             decision = decide(state, command, envelope.at)
         if not isinstance(decision, Rejected):
             if not self._reach_on(envelope, state, decision.events):
@@ -279,7 +279,7 @@ class Decided:
         """The commands of workspaces that have lists which look beyond their records, with how far they reach."""
         return self._reached
 
-    def note_following(self, envelope: Envelope, events: Sequence[Told | None]) -> None:
+    def note_following(self, envelope: Envelope, events: Sequence[EventFacts | None]) -> None:
         """Events that follow from a command."""
         self._following.setdefault((envelope.workspace_id, envelope.operation_id), []).extend(events)
         self._next_sequences[envelope.workspace_id] += len(events)
@@ -292,7 +292,7 @@ class Decided:
             if not isinstance(decision, Rejected) and decision.events
         ]
 
-    def make_following(self, envelope: Envelope, events: Sequence[Told]) -> list[EventRow]:
+    def make_following(self, envelope: Envelope, events: Sequence[EventFacts]) -> list[EventRow]:
         """The rows of events that follow from a command, to be stored before the command's own events.
 
         The command has to be the only one: how many events follow from each of several is known at the end.
@@ -395,7 +395,7 @@ class Decided:
         ]
         return [make_event(envelope, sequence, told) for envelope, sequence, told in numbered if told is not None]
 
-    def _list_told(self, envelope: Envelope, decision: Decision) -> Iterator[Told | None]:
+    def _list_told(self, envelope: Envelope, decision: Decision) -> Iterator[EventFacts | None]:
         yield from list_told(envelope, decision, self._find_result(envelope))
         yield from self._following.get((envelope.workspace_id, envelope.operation_id), ())
 
@@ -415,7 +415,7 @@ def to_definition(one: List | None) -> Any:
 
 
 def make_operation(
-    placed: Placed, decision: Decision, applied_at: datetime, result: dict[str, Any] | None = None
+    placed: LoggedCommand, decision: Decision, applied_at: datetime, result: dict[str, Any] | None = None
 ) -> OperationRow:
     envelope = placed.envelope
     error: dict[str, Any] | None = None
@@ -439,7 +439,7 @@ def make_operation(
     )
 
 
-def make_event(envelope: Envelope, sequence: int, told: Told) -> EventRow:
+def make_event(envelope: Envelope, sequence: int, told: EventFacts) -> EventRow:
     return EventRow(
         workspace_id=envelope.workspace_id,
         sequence=sequence,
@@ -452,7 +452,7 @@ def make_event(envelope: Envelope, sequence: int, told: Told) -> EventRow:
     )
 
 
-def list_told(envelope: Envelope, decision: Decision, result: dict[str, Any] | None) -> list[Told]:
+def list_told(envelope: Envelope, decision: Decision, result: dict[str, Any] | None) -> list[EventFacts]:
     """What is told of each event of a decision, with what came of it; a rejection is one too."""
     if isinstance(decision, Rejected):
         data = {"type": to_type(envelope.command), "code": decision.code, "message": decision.message}

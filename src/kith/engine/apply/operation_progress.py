@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import structlog
 
-from kith.engine.apply.decisions import Placed
+from kith.engine.apply.decisions import LoggedCommand
 from kith.store.database import Database
 from kith.store.queries import load_queries
 
@@ -39,7 +39,7 @@ class Tally:
     in ``every_s``: what is done sooner costs nothing. No failure of it reaches the batch.
     """
 
-    def __init__(self, database: Database, shard: int, placed: Placed, every_s: float = EVERY_S) -> None:
+    def __init__(self, database: Database, shard: int, placed: LoggedCommand, every_s: float = EVERY_S) -> None:
         self._database = database
         self._shard = shard
         self._placed = placed

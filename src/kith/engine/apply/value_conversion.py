@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from kith.engine.apply.decisions import Placed
+from kith.engine.apply.decisions import LoggedCommand
 from kith.engine.apply.operation_progress import Tally, Walk
 from kith.model.decide import touches
 from kith.model.derived import fold_value
@@ -60,13 +60,17 @@ async def survey_values(
 
 
 async def survey_batch(
-    connection: Connection, shard: int, placed: Sequence[Placed], records: Sequence[tuple[int, Record]], tally: Tally
+    connection: Connection,
+    shard: int,
+    placed: Sequence[LoggedCommand],
+    records: Sequence[tuple[int, Record]],
+    tally: Tally,
 ) -> dict[tuple[int, Identity], Survey]:
     """What the values that records hold say of the property that the command changes, where that decides on it."""
     (_, envelope), *_ = placed
     state = State()
     state.know(record for _, record in records)
-    state.know_absent(touches(envelope.command))
+    state.mark_absent(touches(envelope.command))
     surveyed = find_surveyed(state, envelope.command)
     if surveyed is None:
         return {}

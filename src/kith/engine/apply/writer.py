@@ -11,14 +11,14 @@ import structlog
 
 from kith.clock import Clock
 from kith.engine.apply.batches import Batch, cut_batch, decode_entry, list_up_to
-from kith.engine.apply.bulk_effects import Aftermath
+from kith.engine.apply.bulk_effects import BulkEffects
 from kith.engine.apply.dead_letters import (
     Recorded,
     check_poison,
     is_passing,
     is_taken_id,
     keep_entry,
-    know_retry,
+    load_retry_operations,
     reject,
 )
 from kith.engine.apply.decisions import Decided, decide_batch, list_keys, list_operations
@@ -29,7 +29,7 @@ from kith.engine.apply.turns import Turns
 from kith.engine.apply.value_conversion import survey_batch
 from kith.engine.context.property_schemas import Schemas
 from kith.engine.lists.dynamic_lists import DynamicLists
-from kith.engine.lists.list_cache import ListCatalogue
+from kith.engine.lists.list_cache import ListCache
 from kith.engine.lists.list_costs import ListCosts, ListTooSlow
 from kith.errors import BrokenLog, ConflictingWriter, Internal
 from kith.log.port import Entry, Log
@@ -78,7 +78,7 @@ class Writer:
         self._schema_positions: dict[int, int] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
         self._schemas = Schemas()
-        self._lists = ListCatalogue(self._schemas)
+        self._lists = ListCache(self._schemas)
         self._costs = ListCosts(settings.list_budget_ms if recorded is None else None)
         self._slow = SlowLists(
             self._costs, settings.batch_commands_max, recorded.broken if recorded is not None else {}
@@ -394,13 +394,13 @@ class Writer:
         placed = batch.placed
         async with self._database.acquire() as connection:
             ids = list_operations(placed) if placed else None
-            counters, known = await store.load_beginning(connection, shard, *ids) if ids else ({}, set())
+            counters, known = await store.load_batch_start(connection, shard, *ids) if ids else ({}, set())
             stamp = self._schema_positions.get(shard, 0)
             refs = list_keys(placed, with_fresh=shard in self._looking_up).to_refs()
             records = await self._schemas.load_records(connection, shard, refs, stamp)
             retry = placed[0].envelope if placed and placed[0].envelope.retry_of is not None else None
             if retry is not None:
-                known = await know_retry(connection, shard, retry, known)
+                known = await load_retry_operations(connection, shard, retry, known)
             surveys = await survey_batch(connection, shard, placed, records, tally) if tally is not None else None
         now = self._clock.now()
         decided = await decide_batch(
@@ -435,7 +435,7 @@ class Writer:
                 await store.save(connection, shard, await plan.decided.make_record_rows())
                 if plan.broken:
                     await broken_lists.break_lists(connection, shard, before + 1, plan.broken, self._clock.now())
-                aftermath = Aftermath(
+                aftermath = BulkEffects(
                     *(connection, shard, plan.decided, plan.lists),
                     *(plan.tally, self._costs, plan.broken, self._timeout_ms),
                 )
@@ -455,7 +455,7 @@ class Writer:
         if schema_position is not None:
             self._schema_positions[shard] = schema_position
         for entry, reason in kept:
-            await self._log.bury(shard, entry, reason)
+            await self._log.copy_dead_letter(shard, entry, reason)
         for (workspace_id, number), reason in plan.broken.items() if not self._is_replay else ():
             logger.warning("list_broken", shard=shard, workspace=workspace_id, list=number, reason=reason)
         return slowest_s
@@ -478,5 +478,5 @@ class Writer:
                 logger.warning("an operation cannot be ended", shard=shard, position=entry.position, error=repr(error))
         self._positions[shard] = entry.position
         if kept:
-            await self._log.bury(shard, entry, reason)
+            await self._log.copy_dead_letter(shard, entry, reason)
             logger.error("an entry was set aside", shard=shard, position=entry.position, reason=reason)

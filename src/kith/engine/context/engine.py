@@ -15,7 +15,7 @@ from kith.engine.context.loader import Loader
 from kith.engine.context.progress import Progress
 from kith.engine.context.query_costs import Costs
 from kith.engine.context.quota_usage import Quotas
-from kith.engine.context.schema_cache import VocabularyCache
+from kith.engine.context.schema_cache import SchemaCache
 from kith.log.factory import open_log
 from kith.log.port import Log
 from kith.pending.counts import SharedCounts
@@ -61,7 +61,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     keys: KeyCache
     key_uses: KeyUses
     quotas: Quotas
-    vocabularies: VocabularyCache
+    vocabularies: SchemaCache
     costs: Costs
 
 
@@ -114,7 +114,7 @@ async def open_engine(settings: Settings, url: str, clock: Clock | None = None) 
             progress=progress,
             pressure=pressure,
             loader=loader,
-            vocabularies=VocabularyCache(loader),
+            vocabularies=SchemaCache(loader),
             costs=Costs(queries, general, clock),
             keys=KeyCache(
                 partial(find_key, database), clock, settings.key_cache_ms, settings.key_outage_s, key_uses.note

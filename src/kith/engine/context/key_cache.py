@@ -48,7 +48,7 @@ class Caller(msgspec.Struct, frozen=True):
     expires_at: datetime | None = None
 
 
-class Kept(msgspec.Struct, frozen=True):
+class CachedKey(msgspec.Struct, frozen=True):
     """What a look-up found, and when. ``caller`` is None for a key that there is not."""
 
     caller: Caller | None
@@ -80,11 +80,11 @@ class KeyCache:
         self._outage = timedelta(seconds=outage_s)
         self._failed_at: datetime | None = None
         self._distrust = timedelta(milliseconds=min(UNKNOWN_MS, trust_ms))
-        self._known: dict[bytes, Kept] = {}
-        self._unknown: dict[bytes, Kept] = {}
-        self._running: dict[bytes, asyncio.Task[Kept]] = {}
+        self._known: dict[bytes, CachedKey] = {}
+        self._unknown: dict[bytes, CachedKey] = {}
+        self._running: dict[bytes, asyncio.Task[CachedKey]] = {}
 
-    async def look_up(self, key_hash: bytes) -> Kept:
+    async def look_up(self, key_hash: bytes) -> CachedKey:
         now = self._clock.now()
         kept = self._known.get(key_hash) or self._unknown.get(key_hash)
         if kept is not None:
@@ -109,14 +109,14 @@ class KeyCache:
                 raise
             return kept
 
-    def _forget(self, key_hash: bytes, done: asyncio.Task[Kept]) -> None:
+    def _forget(self, key_hash: bytes, done: asyncio.Task[CachedKey]) -> None:
         del self._running[key_hash]
         if not done.cancelled():
             done.exception()  # those who wait have it; with nobody left it is no news
 
-    async def _load(self, key_hash: bytes, now: datetime) -> Kept:
+    async def _load(self, key_hash: bytes, now: datetime) -> CachedKey:
         found = await self._find_key(key_hash)
-        kept = Kept(to_caller(found) if found else None, found is not None and found.revoked, now)
+        kept = CachedKey(to_caller(found) if found else None, found is not None and found.revoked, now)
         caller = kept.caller
         if caller is not None and self._note_use is not None and not kept.revoked and not has_expired(caller, now):
             self._note_use(caller.key_id, now)

@@ -34,7 +34,7 @@ class _Kept(NamedTuple):
     vocabularies: Vocabularies
 
 
-class VocabularyCache:
+class SchemaCache:
     """The vocabularies made lately, by workspace. Of what is committed: a pending property cannot be asked for yet."""
 
     def __init__(self, loader: Loader) -> None:

@@ -31,7 +31,7 @@ class Understood(NamedTuple):
 NO_LISTS = DynamicLists((), {})
 
 
-class ListCatalogue:
+class ListCache:
     """The dynamic lists of workspaces, kept as ``Schemas`` keeps theirs: their definitions move the same stamp."""
 
     def __init__(self, schemas: Schemas) -> None:

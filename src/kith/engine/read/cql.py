@@ -41,7 +41,7 @@ LIMIT_MAX = 100
 _DEFAULT_SORT = (Sort("createdAt", True),)
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class QueryRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A query as it was asked. ``filter`` is a text or JSON, ``dsl`` the legacy form; one of the two at most.
 
     ``size`` is the number of bytes that it took.
@@ -96,7 +96,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     indexed: list[str]
 
 
-async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
+async def run_cql(engine: Engine, workspace: Workspace, asked: QueryRequest) -> Page:
     """A page of what fits. Raises the refusals of the language, QUERY_TOO_EXPENSIVE, INVALID_CURSOR, InvalidRequest."""
     resolved = await resolve_asked(engine, workspace, asked)
     query = place_page(engine, workspace, resolved.query, asked.page, asked.cursor, resolved.sorted_by)
@@ -124,7 +124,7 @@ async def run_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
     return Page(page.data, page.meta | {"queryTimeMs": took_ms, "estimatedCost": watched.cost})
 
 
-async def run_groups(engine: Engine, workspace: Workspace, asked: Asked) -> Page:
+async def run_groups(engine: Engine, workspace: Workspace, asked: QueryRequest) -> Page:
     """The figures of each group of what fits. Raises as ``run_cql``, QUERY_TOO_COMPLEX beyond ``GROUPS_MAX``."""
     resolved = await resolve_asked(engine, workspace, asked)
     with Watched(workspace, "groups", engine.settings.slow_query_ms, resolved.tree) as watched:
@@ -141,7 +141,7 @@ async def run_groups(engine: Engine, workspace: Workspace, asked: Asked) -> Page
 
 
 async def _estimate_groups(
-    engine: Engine, workspace: Workspace, asked: Asked, resolved: Resolved
+    engine: Engine, workspace: Workspace, asked: QueryRequest, resolved: Resolved
 ) -> tuple[int, Statement]:
     """(what the groups are expected to cost, the statement that makes them)."""
     if len(asked.entities) > 1:
@@ -156,7 +156,7 @@ async def _estimate_groups(
     return estimate.cost, statement
 
 
-async def explain_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Explanation:
+async def explain_cql(engine: Engine, workspace: Workspace, asked: QueryRequest) -> Explanation:
     """How the query is understood and what it is expected to cost; nothing runs."""
     resolved = await resolve_asked(engine, workspace, asked)
     if asked.has_groups:
@@ -172,7 +172,7 @@ async def explain_cql(engine: Engine, workspace: Workspace, asked: Asked) -> Exp
     )
 
 
-async def resolve_asked(engine: Engine, workspace: Workspace, asked: Asked) -> Resolved:
+async def resolve_asked(engine: Engine, workspace: Workspace, asked: QueryRequest) -> Resolved:
     """Raises the refusals of the language, RATE_LIMITED where too many queries of the workspace wait."""
     # Before the filter is read, which takes the processor for longer than a refusal should.
     engine.queries.check_room(workspace.id)
@@ -207,7 +207,7 @@ async def resolve_asked(engine: Engine, workspace: Workspace, asked: Asked) -> R
     )
 
 
-def is_short(asked: Asked) -> bool:
+def is_short(asked: QueryRequest) -> bool:
     """Whether the filter is short enough for what comes of it to be kept."""
     return asked.dsl is None and isinstance(asked.filter or "", str) and len(asked.filter or "") <= KEPT_CHARACTERS_MAX
 
@@ -234,14 +234,14 @@ def _compile_lasting(
     ]
 
 
-def read_filter(asked: Asked, vocabulary: Vocabulary) -> Condition:
+def read_filter(asked: QueryRequest, vocabulary: Vocabulary) -> Condition:
     """The typed tree of whichever notation was used; of none, the one that everything fits."""
     if is_short(asked):
         return read_text(asked.filter or "", vocabulary)
     return resolve(read_syntax(asked), vocabulary)
 
 
-def read_syntax(asked: Asked) -> Syntax:
+def read_syntax(asked: QueryRequest) -> Syntax:
     """What was written, in whichever notation."""
     if asked.dsl is not None:
         return parse_legacy(asked.dsl)
@@ -262,7 +262,7 @@ def make_sources(entities: Sequence[EntityName], vocabularies: Vocabularies) -> 
 
 
 async def make_context(
-    engine: Engine, workspace: Workspace, asked: Asked, where: Condition, vocabulary: Vocabulary
+    engine: Engine, workspace: Workspace, asked: QueryRequest, where: Condition, vocabulary: Vocabulary
 ) -> Context:
     """What the filter means now, with the ids of the tags and lists that it names.
 
