@@ -161,7 +161,7 @@ async def test_a_backup_does_not_go_where_something_is_and_a_half_one_is_none(
 KILLED = """
 import asyncio, os, sys
 from pathlib import Path
-from kith.store import backup
+from kith.engine.admin import backup
 
 async def end(_):
     os._exit(9)
