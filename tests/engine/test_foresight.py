@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
+from kith.engine.accept import records
 from kith.engine.accept.rebuild import rebuild_pending
 from kith.engine.accept.submit import Attempt, Written, find_replayed
 from kith.engine.context.engine import Engine, open_engine
-from kith.engine.read import records
 from kith.errors import Exposed, NotFound
 from kith.log.postgres import PostgresLog
 from kith.model.commands import UpdateContact
