@@ -1,7 +1,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run cluster test test-faults test-cluster bench bench-smoke lint format docs lock audit clean
+.PHONY: help setup run cluster fake-vendors test test-faults test-cluster bench bench-smoke lint format docs lock audit clean
 
 bin := .venv/bin
 # Tests run side by side, each process with a PostgreSQL of its own; more than this only wait for each other's disk.
@@ -23,6 +23,10 @@ run: ## start everything on embedded defaults and serve on port 8000
 cluster: setup ## start Kafka, PostgreSQL, Redis, two APIs, two writers and a worker on this machine, to try them
 	@tools/services
 	@exec $(bin)/python -m tools.cluster
+
+fake-vendors: ## stand in for HubSpot and Mailchimp on port 8900, to try integrations without accounts
+	@tools/setup run
+	@exec $(bin)/python -m tools.fake_vendors $(ARGS)
 
 test: setup ## run every test but the long fault runs
 	@$(bin)/pytest $(beside) $(ARGS)
@@ -66,4 +70,4 @@ audit: ## ask PyPI for known holes in what the lock files name; fails also for w
 
 clean: ## remove .venv, caches and results; data folders stay
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist bench-results
-	@find src tests -name __pycache__ -prune -exec rm -rf {} +
+	@find src tests tools -name __pycache__ -prune -exec rm -rf {} +

@@ -13,6 +13,7 @@ import httpx2
 
 from kith.installation.data_folder import find_embedded_url
 
+ROOT = Path(__file__).parent.parent
 STOP_TIMEOUT_S = 15
 # API keys, keys for credentials, passwords in URLs, and what opens or signs for the fake of HubSpot and Mailchimp.
 SECRET = re.compile(
@@ -77,6 +78,23 @@ def run_kith(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[s
         timeout=60,
         check=False,
     )
+
+
+@contextmanager
+def open_fake_vendors(*options: str) -> Iterator["tuple[subprocess.Popen[str], re.Match[str]]"]:
+    """The stand-ins for HubSpot and Mailchimp, and what they print: two addresses, then two tokens."""
+    command = [sys.executable, "-m", "tools.fake_vendors", "--port", "0", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=make_environment()) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            found = re.fullmatch(
+                r"KITH_HUBSPOT_URL=(\S+) KITH_MAILCHIMP_URL=(\S+) with the tokens (\S+) and (\S+)\n", said
+            )
+            assert found is not None, said
+            yield process, found
+        finally:
+            process.terminate()
 
 
 def start(folder: Path, **settings: str) -> Served:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from tools.reference import PAGES, get_tree, walk_commands
 
 from kith.api import metrics
 from kith.api.routes import TABLE
@@ -22,6 +21,7 @@ from kith.model.properties import PropertyEntity, PropertyGroup, PropertyType
 from kith.settings import SETTINGS, Settings
 from tests.serving import Served
 from tests.steps import BLOCK, hold_against, need_programs, open_shell, read_steps, run_step
+from tools.reference import PAGES, get_tree, walk_commands
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

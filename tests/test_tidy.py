@@ -116,7 +116,7 @@ def test_no_function_is_longer_than_60_lines() -> None:
 
 
 def test_every_module_says_what_it_owns() -> None:
-    silent = [str(p.relative_to(ROOT)) for p in list_python_files("src") if not ast.get_docstring(parse(p))]
+    silent = [str(p.relative_to(ROOT)) for p in list_python_files("src", "tools") if not ast.get_docstring(parse(p))]
     silent += [
         str(p.relative_to(ROOT))
         for p in list_python_files("tests")
@@ -127,7 +127,7 @@ def test_every_module_says_what_it_owns() -> None:
 
 def test_imports_stand_at_the_top_of_the_module() -> None:
     buried = []
-    for path in list_python_files("src"):
+    for path in list_python_files("src", "tools"):
         lines = path.read_text().splitlines()
         for function in ast.walk(parse(path)):
             if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -180,7 +180,7 @@ def test_the_model_makes_no_ids_of_its_own() -> None:
 def test_an_async_function_never_blocks_on_sleep_or_subprocess() -> None:
     blocking = [
         name_place(path, call.lineno)
-        for path in list_python_files("src")
+        for path in list_python_files("src", "tools")
         for function in ast.walk(parse(path))
         if isinstance(function, ast.AsyncFunctionDef)
         for call, name in walk_calls(function)
@@ -216,11 +216,13 @@ def test_test_names_are_sentences() -> None:
 def test_names_say_what_a_thing_is() -> None:
     vague = [
         f"{name_place(path, node.lineno)}: class {node.name}"
-        for path in list_python_files("src", "tests")
+        for path in list_python_files("src", "tests", "tools")
         for node in ast.walk(parse(path))
         if isinstance(node, ast.ClassDef) and VAGUE_CLASS.search(node.name)
     ]
-    vague += [str(p.relative_to(ROOT)) for p in list_python_files("src", "tests") if VAGUE_MODULE.match(p.stem)]
+    vague += [
+        str(p.relative_to(ROOT)) for p in list_python_files("src", "tests", "tools") if VAGUE_MODULE.match(p.stem)
+    ]
     assert not vague
 
 

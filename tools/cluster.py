@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from tests.cluster import PARTS, SERVERS, running_cluster
 
 

@@ -14,9 +14,10 @@ from kith.api.openapi import HEADERS, make_document
 from kith.api.routes import TABLE
 from kith.api.routing import Route
 from kith.errors import CODES
-from kith.integrations.fake import Fake, FakeTransport
 from kith.integrations.http import open_client
 from tests.kit import Kit
+from tools.fake_vendors.app import Fake
+from tools.fake_vendors.transport import FakeTransport
 
 Json = dict[str, Any]
 Drain = Callable[[], Awaitable[None]]

@@ -1,17 +1,13 @@
 """docs/integrations.md, from its first request to its last: a ``kith serve`` with a fake of both vendors beside it."""
 
 import asyncio
-import re
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
 
-from tests.serving import Served, make_environment, serving
+from tests.serving import Served, open_fake_vendors, serving
 from tests.steps import hold_against, need_programs, open_shell, read_steps, run_step
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "integrations.md"
@@ -30,14 +26,14 @@ def test_what_the_page_of_integrations_shows_is_what_happens(tmp_path: Path) -> 
     """Also where the workspace `default` has people of the same name."""
     need_programs("curl", "openssl")
     with (
-        open_vendors() as (hubspot_url, mailchimp_url),
-        serving(tmp_path, hubspot_url=hubspot_url, mailchimp_url=mailchimp_url, webhook_url=PUBLIC) as served,
+        open_fake_vendors() as (_, said),
+        serving(tmp_path, hubspot_url=said[1], mailchimp_url=said[2], webhook_url=PUBLIC) as served,
         open_shell(tmp_path) as shell,
     ):
         places = {
             "http://127.0.0.1:8000": served.url,
-            "http://127.0.0.1:8900/hubspot": hubspot_url,
-            "http://127.0.0.1:8900/mailchimp/3.0": mailchimp_url,
+            "http://127.0.0.1:8900/hubspot": said[1],
+            "http://127.0.0.1:8900/mailchimp/3.0": said[2],
             ".venv/bin/kith": f"{sys.executable} -m kith",
         }
         with served.open_client() as client:
@@ -50,21 +46,6 @@ def test_what_the_page_of_integrations_shows_is_what_happens(tmp_path: Path) -> 
             # Whoever types is slower than the worker; a test is not.
             asyncio.run(wait_until_sent(served))
     assert {path.name for path in tmp_path.iterdir()} == {served.data.name, served.log.name}, "the page leaves files"
-
-
-@contextmanager
-def open_vendors() -> Iterator[tuple[str, str]]:
-    """Where HubSpot and Mailchimp are, as the page has them started."""
-    command = [sys.executable, "-P", "-m", "kith", "fake-vendors", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=make_environment()) as process:
-        try:
-            assert process.stdout is not None
-            said = process.stdout.readline()
-            found = re.match(r"KITH_HUBSPOT_URL=(\S+) KITH_MAILCHIMP_URL=(\S+) ", said)
-            assert found is not None, said
-            yield found[1], found[2]
-        finally:
-            process.terminate()
 
 
 async def wait_until_sent(served: Served) -> None:

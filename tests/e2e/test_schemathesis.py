@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import Served, make_environment, serving
+from tests.serving import Served, make_environment, open_fake_vendors, serving
 
 ROOT = Path(__file__).parent.parent.parent
 CONTACTS = 50
@@ -20,13 +20,8 @@ EXAMPLES = 60
 @pytest.fixture
 def vendors() -> Iterator[dict[str, str]]:
     """Where the fakes of HubSpot and Mailchimp are: nothing leaves this machine."""
-    command = [sys.executable, "-P", "-m", "kith", "fake-vendors", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=make_environment()) as process:
-        assert process.stdout is not None
-        found = re.match(r"KITH_HUBSPOT_URL=(\S+) KITH_MAILCHIMP_URL=(\S+)", process.stdout.readline())
-        assert found is not None
-        yield {"hubspot_url": found[1], "mailchimp_url": found[2]}
-        process.terminate()
+    with open_fake_vendors() as (_, said):
+        yield {"hubspot_url": said[1], "mailchimp_url": said[2]}
 
 
 @pytest.fixture

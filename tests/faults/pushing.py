@@ -16,16 +16,16 @@ import msgspec
 
 from kith.ids import new_id
 from kith.integrations.credential_store import new_key
-from kith.integrations.fake.app import Fake, Receive, Scope, Send
-from kith.integrations.fake.journal import Logged
-from kith.integrations.fake.server import serving
-from kith.integrations.fake.wire import Answer, Asked
 from kith.model.codec import encode_envelope
 from kith.model.commands import AssociateCompany, Command, CreateCompany, CreateContact, Envelope, LogActivity
 from kith.model.workspaces import Workspace
 from kith.settings import Settings
 from tests.kit import SETTINGS, Kit, open_kit
 from tests.serving import make_environment
+from tools.fake_vendors.app import Fake, Receive, Scope, Send
+from tools.fake_vendors.journal import Logged
+from tools.fake_vendors.server import serving
+from tools.fake_vendors.wire import Answer, Asked
 
 APPENDED_AT_ONCE = 1000
 TYPES = ("NOTE", "CALL", "MEETING", "EMAIL", "TASK")

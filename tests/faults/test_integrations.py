@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from kith.integrations.fake.app import Fake
-from kith.integrations.fake.faults import Faults
 from kith.integrations.hubspot.settings import KEY_PROPERTY
 from kith.integrations.runner import OWNED_S
 from tests.faults.pushing import ACTIVITIES, HeardFake, People, Push, open_push
+from tools.fake_vendors.app import Fake
+from tools.fake_vendors.faults import Faults
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3000)]
 

@@ -13,7 +13,6 @@ import stamina
 from kith.clock import FixedClock, SystemClock
 from kith.integrations.accounts import from_row
 from kith.integrations.factory import Opener
-from kith.integrations.fake import HUBSPOT_PREFIX, MAILCHIMP_PREFIX, Fake, FakeTransport
 from kith.integrations.http import open_client
 from kith.integrations.outbox import Lost
 from kith.integrations.runner import Runner
@@ -22,6 +21,10 @@ from kith.model.workspaces import Workspace
 from kith.store.queries import load_queries
 from tests.integrations.mailchimp_audience import Audience, Open, opening
 from tests.kit import SETTINGS, Kit, open_kit
+from tools.fake_vendors import hubspot as fake_hubspot
+from tools.fake_vendors import mailchimp as fake_mailchimp
+from tools.fake_vendors.app import Fake
+from tools.fake_vendors.transport import FakeTransport
 
 _SQL = load_queries("integrations")
 # So much that no test waits for its turn.
@@ -127,14 +130,14 @@ def fake(vendor_clock: FixedClock, ticks: Ticks) -> Fake:
 @pytest.fixture
 async def hubspot(fake: Fake) -> AsyncIterator[httpx2.AsyncClient]:
     headers = {"Authorization": f"Bearer {fake.hubspot.token}"}
-    url = f"http://vendors.example{HUBSPOT_PREFIX}"
+    url = f"http://vendors.example{fake_hubspot.PREFIX}"
     async with httpx2.AsyncClient(transport=FakeTransport(fake), base_url=url, headers=headers) as client:
         yield client
 
 
 @pytest.fixture
 async def mailchimp(fake: Fake) -> AsyncIterator[httpx2.AsyncClient]:
-    url = f"http://vendors.example{MAILCHIMP_PREFIX}"
+    url = f"http://vendors.example{fake_mailchimp.PREFIX}"
     headers = {"Authorization": f"Bearer {fake.mailchimp.token}"}
     async with httpx2.AsyncClient(transport=FakeTransport(fake), base_url=url, headers=headers) as client:
         yield client

@@ -3,9 +3,11 @@
 import httpx2
 import pytest
 
-from kith.integrations.fake import HUBSPOT_PREFIX, Fake, Faults, most_at_once, most_within, serving
-from kith.integrations.fake.faults import KINDS, Kind
-from kith.integrations.fake.journal import Logged
+from tools.fake_vendors.app import Fake
+from tools.fake_vendors.faults import KINDS, Faults, Kind
+from tools.fake_vendors.hubspot import PREFIX as HUBSPOT_PREFIX
+from tools.fake_vendors.journal import Logged, most_at_once, most_within
+from tools.fake_vendors.server import serving
 
 DETAILS, CONTACTS = "/account-info/2026-03/details", "/crm/objects/2026-03/contacts"
 CONTACT = {"properties": {"email": "a@b.co"}, "associations": []}

@@ -6,8 +6,8 @@ import httpx2
 import pytest
 
 from kith.clock import FixedClock
-from kith.integrations.fake import Fake
 from tests.integrations.conftest import Ticks
+from tools.fake_vendors.app import Fake
 
 V = "2026-09"
 CONTACTS, NOTES, COMPANIES = (f"/crm/objects/{V}/{kind}" for kind in ("contacts", "notes", "companies"))

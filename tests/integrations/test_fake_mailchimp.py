@@ -7,9 +7,9 @@ import httpx2
 import pytest
 
 from kith.clock import FixedClock
-from kith.integrations.fake import Fake
-from kith.integrations.fake.mailchimp import USUAL_LIST
-from kith.integrations.fake.mailchimp_members import hash_email
+from tools.fake_vendors.app import Fake
+from tools.fake_vendors.mailchimp import USUAL_LIST
+from tools.fake_vendors.mailchimp_members import hash_email
 
 LIST = f"/lists/{USUAL_LIST}"
 

@@ -11,12 +11,12 @@ import httpx2
 import pytest
 
 from kith.clock import SystemClock
-from kith.integrations.fake.journal import most_within
 from kith.integrations.http import Caller
 from kith.integrations.limiter import Limiter, Rate
 from kith.integrations.mailchimp.failures import classify
 from kith.store.database import Database
 from tests.kit import SETTINGS
+from tools.fake_vendors.journal import most_within
 
 
 @pytest.fixture

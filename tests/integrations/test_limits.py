@@ -13,8 +13,6 @@ import pytest
 from kith.clock import SystemClock
 from kith.integrations.factory import Opener
 from kith.integrations.failures import Limited
-from kith.integrations.fake.app import Fake
-from kith.integrations.fake.transport import FakeTransport
 from kith.integrations.http import open_client
 from kith.integrations.limiter import HELD_S, Limiter, Rate
 from kith.integrations.runner import Runner
@@ -23,6 +21,8 @@ from kith.store.database import Database
 from tests.faults.pushing import fill
 from tests.integrations.conftest import Shop
 from tests.kit import SETTINGS, Kit, open_kit
+from tools.fake_vendors.app import Fake
+from tools.fake_vendors.transport import FakeTransport
 
 SECONDS = 60 if int(os.environ.get("KITH_TEST_KILLS", "6")) >= 10 else 20
 WORKERS = 4

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from kith.integrations.fake.hubspot_rules import Property
-from kith.integrations.fake.mailchimp_members import MergeField
 from tests.integrations.conftest import Shop
+from tools.fake_vendors.hubspot_rules import Property
+from tools.fake_vendors.mailchimp_members import MergeField
 
 
 async def find_problem(shop: Shop) -> str | None:

@@ -6,12 +6,12 @@ import pytest
 
 from kith.integrations.accounts import Integration, from_row
 from kith.integrations.failures import Permanent
-from kith.integrations.fake.deliveries import make_mailchimp_delivery
-from kith.integrations.fake.mailchimp import USUAL_LIST
-from kith.integrations.fake.wire import Asked
 from kith.integrations.port import Provider
 from kith.integrations.reconcile import reconcile
 from tests.integrations.conftest import PUBLIC, Shop
+from tools.fake_vendors.deliveries import make_mailchimp_delivery
+from tools.fake_vendors.mailchimp import USUAL_LIST
+from tools.fake_vendors.wire import Asked
 
 
 async def ask_back(shop: Shop) -> int:

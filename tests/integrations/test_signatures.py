@@ -6,8 +6,8 @@ from urllib.parse import parse_qs
 import msgspec
 import pytest
 
-from kith.integrations.fake.deliveries import make_hubspot_delivery, make_hubspot_event, make_mailchimp_delivery
 from kith.integrations.signatures import decode_uri, sign_hubspot, sign_mailchimp, verify_hubspot, verify_mailchimp
+from tools.fake_vendors.deliveries import make_hubspot_delivery, make_hubspot_event, make_mailchimp_delivery
 
 URI, STAMP_MS, HUBSPOT = "https://x.example/hook", 1_700_000_000_000, "Sb4IcjuBIsLc8m0GgQ7LymIp/6y0U0vTeGK281jfmbI="
 FORM = b"type=subscribe&fired_at=2026-11-22+10%3A00%3A00&data%5Bid%5D=8a25ff1d98"

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
-from tools.reference import get_tree, walk_commands
 
 from kith.settings import SETTINGS
+from tools.reference import get_tree, walk_commands
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 UNITS = sorted(DEPLOY.glob("systemd/*.service"))

@@ -3,6 +3,7 @@
 from datetime import date
 
 import pytest
+
 from tools.postgres_version import ACCEPTED, MINIMUM, Acceptance, find_version, judge, to_numbers
 
 UNTIL = Acceptance("18.4", date(2027, 3, 1), "there is no newer one")

@@ -12,20 +12,7 @@ import typer
 import uvloop
 
 from kith import __version__
-from kith.cli import (
-    backups,
-    cluster,
-    dead_letters,
-    demo,
-    fake_vendors,
-    keys,
-    move,
-    psql,
-    query,
-    secrets,
-    show,
-    workspaces,
-)
+from kith.cli import backups, cluster, dead_letters, demo, keys, move, psql, query, secrets, show, workspaces
 from kith.cli.connect import Data
 from kith.cli.output import AsJson, print_error, print_json
 from kith.cli.sections import Sections
@@ -65,7 +52,6 @@ move.add_commands(app)
 backups.add_commands(app)
 psql.add_commands(app)
 demo.add_commands(app)
-fake_vendors.add_commands(app)
 
 Host = Annotated[str | None, typer.Option(help="The address that the API listens on.", show_default="127.0.0.1")]
 Port = Annotated[int | None, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535, show_default="8000")]

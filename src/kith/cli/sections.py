@@ -15,7 +15,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Use": ("query", "parse", "demo"),
     "Look after": ("status", "settings", "backup", "restore", "dead-letters", "secrets", "psql"),
     "Check and move": ("replay", "migrate-log", "cluster"),
-    "Develop": ("openapi", "fake-vendors"),
+    "Develop": ("openapi",),
 }
 
 

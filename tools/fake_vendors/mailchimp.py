@@ -9,9 +9,9 @@ import msgspec
 import uuid_utils
 
 from kith.clock import Clock
-from kith.integrations.fake import schemas
-from kith.integrations.fake.faults import Kind, make_bare
-from kith.integrations.fake.mailchimp_members import (
+from tools.fake_vendors import schemas
+from tools.fake_vendors.faults import Kind, make_bare
+from tools.fake_vendors.mailchimp_members import (
     Audience,
     Happened,
     Member,
@@ -35,7 +35,7 @@ from kith.integrations.fake.mailchimp_members import (
     to_iso,
     to_switches,
 )
-from kith.integrations.fake.wire import Answer, Asked, Refused, find_route, make_route, read_body
+from tools.fake_vendors.wire import Answer, Asked, Refused, find_route, make_route, read_body
 
 PREFIX = "/mailchimp/3.0"
 USUAL_LIST = "a1b2c3d4e5"

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from kith.clock import Clock, to_iso
-from kith.integrations.fake.hubspot_rules import (
+from tools.fake_vendors.hubspot_rules import (
     ENGAGEMENTS,
     KNOWN,
     Property,
@@ -16,7 +16,7 @@ from kith.integrations.fake.hubspot_rules import (
     refuse_missing,
     refuse_values,
 )
-from kith.integrations.fake.schemas import AssociationSpec
+from tools.fake_vendors.schemas import AssociationSpec
 
 # From a type of objects to another, the id of the association that has no label.
 _TO_CONTACT = {"notes": 202, "calls": 194, "meetings": 200, "emails": 198, "tasks": 204}

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 
 from kith.clock import Clock, to_iso
-from kith.integrations.fake import schemas
-from kith.integrations.fake.hubspot_portal import Portal, Record, describe
-from kith.integrations.fake.hubspot_rules import (
+from tools.fake_vendors import schemas
+from tools.fake_vendors.hubspot_portal import Portal, Record, describe
+from tools.fake_vendors.hubspot_rules import (
     KNOWN,
     make_error,
     refuse,
@@ -16,7 +16,7 @@ from kith.integrations.fake.hubspot_rules import (
     refuse_missing,
     to_milliseconds,
 )
-from kith.integrations.fake.wire import Answer, Asked, Refused, Route, make_route, read_body
+from tools.fake_vendors.wire import Answer, Asked, Refused, Route, make_route, read_body
 
 SHOWN: Mapping[str, Sequence[str]] = {
     "contacts": ("email", "firstname", "lastname", "createdate", "lastmodifieddate", "hs_object_id"),

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from kith.integrations.fake.wire import Answer, Asked
+from tools.fake_vendors.wire import Answer, Asked
 
 Kind = Literal[
     "internal_error",

@@ -10,12 +10,12 @@ import msgspec
 import uuid_utils
 
 from kith.clock import Clock
-from kith.integrations.fake import schemas
-from kith.integrations.fake.faults import Kind, make_bare
-from kith.integrations.fake.hubspot_links import Links
-from kith.integrations.fake.hubspot_objects import Objects
-from kith.integrations.fake.hubspot_portal import Key, Portal, Record
-from kith.integrations.fake.hubspot_rules import (
+from tools.fake_vendors import schemas
+from tools.fake_vendors.faults import Kind, make_bare
+from tools.fake_vendors.hubspot_links import Links
+from tools.fake_vendors.hubspot_objects import Objects
+from tools.fake_vendors.hubspot_portal import Key, Portal, Record
+from tools.fake_vendors.hubspot_rules import (
     FIELD_TYPES,
     KNOWN,
     Property,
@@ -23,7 +23,7 @@ from kith.integrations.fake.hubspot_rules import (
     refuse,
     refuse_body,
 )
-from kith.integrations.fake.wire import Answer, Asked, Refused, find_route, make_route, read_body
+from tools.fake_vendors.wire import Answer, Asked, Refused, find_route, make_route, read_body
 
 PREFIX = "/hubspot"
 VERSIONS = ("2026-03", "2026-09")

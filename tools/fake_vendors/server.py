@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 
-from kith.integrations.fake.app import Fake
+from tools.fake_vendors.app import Fake
 
 
 class QuietServer(uvicorn.Server):

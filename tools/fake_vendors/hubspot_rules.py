@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import msgspec
 import uuid_utils
 
-from kith.integrations.fake.wire import Answer, Refused
+from tools.fake_vendors.wire import Answer, Refused
 
 OBJECT_TYPE_IDS: Mapping[str, str] = {
     "contacts": "0-1",

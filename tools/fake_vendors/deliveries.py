@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from kith.integrations.fake.mailchimp_members import hash_email
 from kith.integrations.signatures import (
     HUBSPOT_SIGNATURE,
     HUBSPOT_TIMESTAMP,
@@ -15,6 +14,7 @@ from kith.integrations.signatures import (
     sign_hubspot,
     sign_mailchimp,
 )
+from tools.fake_vendors.mailchimp_members import hash_email
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 
 from kith.clock import Clock, to_iso
-from kith.integrations.fake import schemas
-from kith.integrations.fake.hubspot_portal import DEFAULT_TYPES, PRIMARY_TYPES, Key, Portal
-from kith.integrations.fake.hubspot_rules import KNOWN, OBJECT_TYPE_IDS, refuse_body
-from kith.integrations.fake.wire import Answer, Asked, Route, make_route, read_body
+from tools.fake_vendors import schemas
+from tools.fake_vendors.hubspot_portal import DEFAULT_TYPES, PRIMARY_TYPES, Key, Portal
+from tools.fake_vendors.hubspot_rules import KNOWN, OBJECT_TYPE_IDS, refuse_body
+from tools.fake_vendors.wire import Answer, Asked, Route, make_route, read_body
 
 PAGE = 500
 

@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from kith.clock import Clock, SystemClock
-from kith.integrations.fake import hubspot, mailchimp
-from kith.integrations.fake.faults import AFTER, TIMEOUTS, Dropped, Faults, Kind, Script, make_bare
-from kith.integrations.fake.hubspot import HubSpot
-from kith.integrations.fake.journal import Logged, most_at_once, most_within
-from kith.integrations.fake.mailchimp import Mailchimp
-from kith.integrations.fake.wire import Answer, Asked
+from tools.fake_vendors import hubspot, mailchimp
+from tools.fake_vendors.faults import AFTER, TIMEOUTS, Dropped, Faults, Kind, Script, make_bare
+from tools.fake_vendors.hubspot import HubSpot
+from tools.fake_vendors.journal import Logged, most_at_once, most_within
+from tools.fake_vendors.mailchimp import Mailchimp
+from tools.fake_vendors.wire import Answer, Asked
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 import msgspec
 import uuid_utils
 
-from kith.integrations.fake import schemas
-from kith.integrations.fake.hubspot_rules import EMAIL
-from kith.integrations.fake.wire import Answer, Refused
+from tools.fake_vendors import schemas
+from tools.fake_vendors.hubspot_rules import EMAIL
+from tools.fake_vendors.wire import Answer, Refused
 
 TEXT_CHARACTERS_MAX = 255
 _GLOSSARY = "https://mailchimp.com/developer/marketing/docs/errors/"

@@ -4,8 +4,8 @@ from typing import Any
 
 import httpx2
 
-from kith.integrations.fake.app import RAISES_DROPPED, Fake, Receive, Scope, Send
-from kith.integrations.fake.faults import Dropped
+from tools.fake_vendors.app import RAISES_DROPPED, Fake, Receive, Scope, Send
+from tools.fake_vendors.faults import Dropped
 
 
 class FakeTransport(httpx2.AsyncBaseTransport):
