@@ -62,7 +62,7 @@ def write_without_a_writer(served: Served, writers: Writers, count: int) -> None
 STOPPED_AT = """
 import os, signal, sys
 from kith.cli import main, move
-from kith.engine import log_move
+from kith.engine.admin import log_migration
 
 words, tell = sys.argv.pop(1), move.tell
 
@@ -71,7 +71,7 @@ def tell_and_stop(line):
     if words in line:
         os.kill(os.getpid(), signal.SIGSTOP)
 
-move.tell, log_move.TELL_EVERY_S = tell_and_stop, 0.001
+move.tell, log_migration.TELL_EVERY_S = tell_and_stop, 0.001
 main()
 """
 
