@@ -141,7 +141,7 @@ class Database:
                 server_settings=make_server_settings(role, settings),
             )
             # The first is always opened.
-            if reserved and database.is_open:
+            if reserved and database._open:
                 await check_room(connection, reserved)
             return connection
 
@@ -155,11 +155,6 @@ class Database:
             raise StartError(f"PostgreSQL refuses the connection: {error}. Check KITH_DATABASE_URL.") from error
         except asyncpg.InvalidCatalogNameError as error:
             raise StartError(f"PostgreSQL: {error}. Create it, or check KITH_DATABASE_URL.") from error
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it has a connection."""
-        return bool(self._open)
 
     @property
     def is_stuck(self) -> bool:
@@ -292,6 +287,7 @@ class Database:
         """Close what is idle now, and what is busy as soon as it may; never hang."""
         for task in self._dropping:
             task.cancel()
+        await asyncio.gather(*self._dropping, return_exceptions=True)
         await self._lingering.close()
         self._size = 0
         try:
