@@ -1,4 +1,4 @@
-"""What is wrong with a JSON body, in the words of somebody who writes JSON: never in a library's."""
+"""Describe errors in a JSON body in terms of JSON, without a library's words."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a handler is called with. The type of its first parameter is the permission that the route needs."""
+"""Arguments of handlers. The type of a handler's first parameter is the permission that the route needs."""
 
 from collections.abc import Mapping
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""What requests may hold, as JSON Schema: ids in paths, headers, and bodies as their structs describe them."""
+"""JSON Schema of the inputs of requests: ids in paths, headers, and bodies as their structs describe them."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the HTTP surface counts, for Prometheus."""
+"""Prometheus metrics of the HTTP API."""
 
 from collections.abc import Callable, Iterable, Mapping
 

@@ -1,4 +1,4 @@
-"""What is refused before there is a request: heads without end, and bytes that are no HTTP.
+"""Reject what is not a request: heads without end, and bytes that are not HTTP.
 
 A layer around uvicorn's protocol. A head is measured while it arrives, before any key is looked at, and whatever the
 parser cannot take is answered in the one shape of error.

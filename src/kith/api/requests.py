@@ -1,4 +1,4 @@
-"""What a request's headers ask for, and reading its body from the wire within the limit."""
+"""Read the headers of a request, and its body within the limits."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""How commands find the database: the one that is set, else that of the server that runs in the data folder."""
+"""Find the database of a command: the configured one, else that of the server in the data folder."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator

@@ -1,4 +1,4 @@
-"""What commands print: plain text for people, JSON for programs, errors in one line."""
+"""Print the output of commands: plain text for people, JSON for programs, errors in one line."""
 
 import sys
 from collections.abc import Mapping, Sequence

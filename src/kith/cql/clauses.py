@@ -1,4 +1,4 @@
-"""What stands beside a filter: the order of rows, which fields they show, and words to search for."""
+"""Clauses beside a filter: the order of rows, the selected fields, and search words."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

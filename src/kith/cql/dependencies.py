@@ -1,4 +1,4 @@
-"""What a filter depends on: the fields that it reads, whether it names the status, whether time alone changes it."""
+"""Dependencies of a filter: the fields that it reads, and whether it depends on the status or on the time."""
 
 from collections.abc import Iterator, Sequence
 

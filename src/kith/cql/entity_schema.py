@@ -1,4 +1,4 @@
-"""What can be asked of each entity: fields, their types, where they are stored and how they are shown."""
+"""Schemas of the entities: their fields, types, columns and JSON form."""
 
 from collections.abc import Mapping
 from typing import Literal, get_args

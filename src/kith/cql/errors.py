@@ -1,4 +1,4 @@
-"""What is wrong with a query, and where: every refusal of a query is made here.
+"""Errors in queries and their positions: every rejection of a query is made here.
 
 A place is a span of the text, or a path into the JSON (``filter.conditions[2].value``).
 """

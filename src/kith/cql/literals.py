@@ -1,4 +1,4 @@
-"""What a written value means to a field: the one place where texts and JSON become typed values."""
+"""Convert literals to typed values: the one place for texts and JSON."""
 
 import re
 from collections.abc import Callable

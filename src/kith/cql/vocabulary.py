@@ -1,4 +1,4 @@
-"""What a workspace can ask: the catalogue's fields, its own custom fields, and what relations lead to."""
+"""Vocabulary of a workspace's queries: the fields of the schema, custom fields, and relations."""
 
 from collections.abc import Iterable, Mapping
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Where PostgreSQL's programs are, and which user runs them.
+"""Find PostgreSQL's programs and the user that runs them.
 
 PostgreSQL refuses to run as root. Started by root, it runs as a system user of its own, and since that user may not
 be able to reach the installed package (a checkout below a private home folder), the programs are then copied once.

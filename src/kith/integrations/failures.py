@@ -1,4 +1,4 @@
-"""What can go wrong with another service, by what there is to do about it."""
+"""Failures of another service, grouped by the necessary reaction."""
 
 from datetime import datetime
 

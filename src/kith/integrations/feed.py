@@ -1,4 +1,4 @@
-"""Which records have to be sent again because of an event of the feed."""
+"""Find the records that have to be sent again because of an event of the feed."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""What providers tell of records of theirs, brought into ours: deletions and unsubscribes win, fields have an owner.
+"""Apply changes from providers: deletions and unsubscribes win, fields have an owner.
 
 Every change of a record is a command on the log like any other. A delivery that comes again changes nothing: values
 are compared, and what is logged has an Idempotency-Key of its own.

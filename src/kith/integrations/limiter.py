@@ -1,8 +1,9 @@
-"""How much is sent to an account in a time, by all processes together: GCRA in a row of PostgreSQL, and places.
+"""Rate limit of an account across all processes: GCRA in a row of PostgreSQL, and places.
 
 A row holds when the next request is due if all come evenly (the theoretical arrival time of the generic cell rate
-algorithm). Whoever takes a turn moves it on and waits for its own: nobody is refused, nobody polls. A turn that is
-not used at once lapses: late, as from a process that stood still, the request would leave beside those of later turns.
+algorithm). A caller takes a turn, which moves that time on, and waits for it: no turn is refused, and nothing polls.
+A turn that is not used at once lapses. Used late, for example after its process was suspended, its request would leave
+together with those of later turns.
 
 A place is held by saying so again and again: one whose holder is gone is free soon, however long requests may take.
 """
@@ -22,8 +23,8 @@ from kith.store.queries import load_queries
 
 # Requests are seen where they arrive, a little sooner or later than they were sent.
 MARGIN = 0.96
-# How late a turn may be used, with the time that it takes to hear of it from the database. Of one that always takes
-# longer, turns would never come in time: then it is so many times as long as the fastest of the last answers took.
+# How late a turn may be used, including the time that the database takes to answer. If the database is always slower,
+# every turn would lapse: the limit is then so many times the fastest of the last answers.
 LATE_MAX_S = 0.15
 LATE_ANSWERS = 3
 ANSWERS_SEEN = 8

@@ -1,4 +1,4 @@
-"""Which of our fields goes into which of theirs, and the hash of what comes of it."""
+"""Map the fields of a record to a provider's fields, and hash the result."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What waits to be sent for an integration, and what is there: its rows, saved by whoever owns it and nobody else."""
+"""Outbox of an integration: jobs and links, saved by the owner of its lease only."""
 
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence

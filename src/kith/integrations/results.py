@@ -1,4 +1,4 @@
-"""What is to be saved of what a provider told: links, jobs that are done, jobs that failed, and what follows."""
+"""Results of a provider's answers: links, finished jobs, failed jobs, and the jobs that follow."""
 
 import random
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Where integrations have a contact, and what they could not take."""
+"""Status of integrations: the counterparts of a contact, and the records that were not taken."""
 
 from typing import Annotated, Any
 

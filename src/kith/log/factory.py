@@ -1,4 +1,4 @@
-"""Which log there is: the one place that chooses by the settings."""
+"""Open the log: the one place that chooses an implementation by the settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Which partitions a writer is to apply: the assignment within the group of the writers."""
+"""Partitions of a writer: the assignment within the consumer group of the writers."""
 
 import asyncio
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""How an envelope stands on the log: one version byte, then JSON. A decoder is never removed.
+"""Envelopes on the log: one version byte, then JSON. A decoder is never removed.
 
 A command is written as version 1, which every program reads; version 2 is a retry of an entry that was set aside, and
 nothing else. A program that knows of no retries stops at one, and passes over nothing.

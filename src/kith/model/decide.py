@@ -1,4 +1,4 @@
-"""What becomes of a command in a state. Run twice: the API predicts with it, the writer decides with it."""
+"""Decide a command in a state. The API predicts with it, and the writer decides with it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime

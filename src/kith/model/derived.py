@@ -1,4 +1,4 @@
-"""What a row of a record has beside its own fields: columns that follow from its texts."""
+"""Columns of a record's row that are derived from its texts."""
 
 from collections.abc import Container, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is wrong with a text that is no email address, in our words: never in a library's."""
+"""Describe why a text is not an email address, without a library's words."""
 
 import string
 

@@ -1,4 +1,4 @@
-"""What JSON Schema can say of the values that clients send, for the documentation only.
+"""JSON Schema of the values that clients send, for the documentation only.
 
 Nothing is refused here: the checks of the values themselves do that, in better words than a pattern's.
 """

@@ -1,4 +1,4 @@
-"""What all records have in common: a kind, an external id, a number, and the unique values that they claim."""
+"""Properties of all records: a kind, an external id, a number, and the unique values that they claim."""
 
 from typing import Any, ClassVar
 

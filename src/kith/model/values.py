@@ -1,4 +1,4 @@
-"""What a value may look like: texts, emails, phone numbers and property documents, checked and normalised at the edge.
+"""Check and normalise texts, emails, phone numbers and property documents at the edge.
 
 Each function returns the normalised value or raises ``ValueError`` with a sentence for the client. A command
 carries what came out, so applying it later needs no library that may change.

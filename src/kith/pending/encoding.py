@@ -1,4 +1,4 @@
-"""How a pending write stands in Redis: its head, its position, what it makes of each record and claim, and its doubt.
+"""Encode a pending write for Redis: its head, its position, its records and claims, and its doubt.
 
 Every value is sealed for its workspace, operation and field (``kith.pending.seal``). Functions that read one raise
 ValueError where the seal does not fit, where it is another's, or where another version wrote it.

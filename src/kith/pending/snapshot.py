@@ -1,4 +1,4 @@
-"""What one request sees of the overlay that processes share: its process's writes, and what Redis says of others."""
+"""Snapshot of the shared overlay for one request: the writes of its process, and those that Redis has of others."""
 
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What is checked of the settings before anything starts."""
+"""Check the settings before anything starts."""
 
 from urllib.parse import urlsplit
 

@@ -1,4 +1,4 @@
-"""Which user the API, the writer and the worker run as: never root, unless KITH_USER says so.
+"""User of the API, the writer and the worker: never root, unless KITH_USER says so.
 
 ``kith serve`` that root started runs them as the user of its PostgreSQL. ``kith api``, ``kith writer`` and
 ``kith worker`` that root started become the user whom KITH_USER names.

@@ -1,4 +1,4 @@
-"""How processes log: one JSON object for each line on standard error, or coloured text where a person looks on."""
+"""Configure logs: one JSON object for each line on standard error, or coloured text on a terminal."""
 
 import logging
 import re

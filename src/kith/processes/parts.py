@@ -1,4 +1,4 @@
-"""What the parts share: waiting for what is not there yet, stopping when told to, and saying that they are ready."""
+"""Shared parts of the processes: waiting for dependencies, stopping, and the line that says that one is ready."""
 
 import asyncio
 import gc

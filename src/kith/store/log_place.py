@@ -1,4 +1,4 @@
-"""Where an installation's log is, in the table or in a topic of Kafka: written down, so that no process takes another.
+"""Place of an installation's log, the table or a topic of Kafka: stored, so that no process uses another.
 
 A process that appended to the one while the writer applies the other would acknowledge writes that nobody applies.
 """

@@ -1,4 +1,4 @@
-"""What an operator wants to know of an installation at a glance."""
+"""Summary of an installation for operators."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Where HubSpot and Mailchimp tell what changed there. A signature is their key."""
+"""Webhooks of HubSpot and Mailchimp. A signature replaces the API key."""
 
 from kith.api.calls import HookCall
 from kith.api.responses import Answer, make_plain_answer

@@ -1,4 +1,4 @@
-"""What the server says of itself: health, metrics, and its own documentation. No key is needed."""
+"""Health, metrics and the documentation of the server. No key is needed."""
 
 import json
 from functools import cache

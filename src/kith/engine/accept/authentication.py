@@ -1,4 +1,4 @@
-"""Who a request comes from, by its API key."""
+"""Authenticate the caller of a request by its API key."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Whether what a process needs is there."""
+"""Check that the dependencies of a process are available."""
 
 import asyncpg
 

@@ -1,4 +1,4 @@
-"""What a new installation begins with: a workspace and an admin key."""
+"""Create the first workspace and the first admin key of a new installation."""
 
 from kith.clock import Clock
 from kith.engine.admin.keys import SCOPES, UNLIMITED, create_key

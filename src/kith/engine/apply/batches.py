@@ -1,4 +1,4 @@
-"""What goes together into a batch: the next entries of the log, as commands, up to one that must not be with them."""
+"""Cut the next batch from the log: its commands, up to one that has to be in a batch of its own."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

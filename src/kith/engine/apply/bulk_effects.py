@@ -1,4 +1,4 @@
-"""What some commands do beyond the rows that were decided, in the writer's transaction, when those rows are there.
+"""Bulk effects of commands: changes beyond the decided rows, made in the writer's transaction after those rows.
 
 Values are brought into the form of a property; dynamic lists are evaluated, whole or for the records that changed. It
 is told of by events that follow the command's own, and by its operation.

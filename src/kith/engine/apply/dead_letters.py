@@ -1,4 +1,4 @@
-"""What cannot be applied: set aside with its reason, its operation ended. And its retry: once, in place of that end."""
+"""Store entries that cannot be applied as dead letters, reject their operations, and retry them once."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""How far a command about all records is: told while its batch is applied, for whoever asks for its operation."""
+"""Progress of commands about all records: written while a batch is applied, and read by operations."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What a batch will store, decided before its transaction begins."""
+"""Plans of batches, made before the transaction of a batch begins."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""When API keys were last used: gathered in memory, and saved at most once a minute for each key."""
+"""Last use of API keys: gathered in memory, and saved at most once a minute for each key."""
 
 import asyncio
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""How far the writer is: the applied position of each shard, and whoever waits for it."""
+"""Applied position of each shard, and the requests that wait for it."""
 
 import asyncio
 import heapq

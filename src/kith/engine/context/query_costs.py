@@ -1,4 +1,4 @@
-"""What a query is expected to cost, by the planner's own estimate, and how much of that each tier may ask for.
+"""Estimated cost of queries, by PostgreSQL's planner, and the limit of each tier.
 
 And whether PostgreSQL has to plan it for its values, which may take longer than the query itself.
 """

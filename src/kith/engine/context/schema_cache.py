@@ -1,4 +1,4 @@
-"""What each workspace's filters may name: made of what it has defined, and kept until that changes."""
+"""Cache of the vocabulary of each workspace's filters, kept until the workspace's properties change."""
 
 from collections.abc import Iterable
 from operator import is_

@@ -1,5 +1,4 @@
-"""What the worker does by the clock: partitions made ahead, what is old or deleted let go, the planner told, lists
-looked at."""
+"""Scheduled work of the worker: create partitions, delete old rows, update statistics, evaluate lists."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

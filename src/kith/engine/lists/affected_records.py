@@ -1,4 +1,4 @@
-"""How far commands reach: the records that may enter or leave lists whose filters look beyond their records."""
+"""Affected records: those that may enter or leave lists whose filters look beyond their records."""
 
 from collections import Counter
 from collections.abc import Iterable, Set

@@ -1,4 +1,4 @@
-"""What a query may name, field by field, with what can be done with each."""
+"""Fields of queries, and the operations that each supports."""
 
 from collections.abc import Mapping
 

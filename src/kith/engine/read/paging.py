@@ -1,4 +1,4 @@
-"""What the lists of all nouns share: pages, cursors, times and searches as clients ask for them."""
+"""Shared parts of lists of all record types: pages, cursors, time ranges and searches."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal

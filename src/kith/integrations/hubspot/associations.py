@@ -1,4 +1,4 @@
-"""Which companies a contact is with in HubSpot: those that we have put there follow ours, others are left alone."""
+"""Associations of contacts in HubSpot: those that Kith made follow the records here, others stay as they are."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 

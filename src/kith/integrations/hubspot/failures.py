@@ -1,4 +1,4 @@
-"""What HubSpot's answers mean: the failure that an answer is, and that each fault of a batch is."""
+"""Convert HubSpot's answers, and the errors within a batch, to failures."""
 
 import re
 from collections.abc import Mapping, Sequence

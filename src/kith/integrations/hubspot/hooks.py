@@ -1,4 +1,4 @@
-"""What HubSpot delivers to a webhook, as changes in the form of the port. Pure.
+"""Convert deliveries of HubSpot's webhooks to changes in the form of the port. Pure.
 
 A delivery is an array of events, which come in any order, and may come again.
 """

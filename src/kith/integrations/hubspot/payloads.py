@@ -1,4 +1,4 @@
-"""What is sent of a record: pure, and the same for the same record, as its hash tells whether it changed.
+"""Render records for HubSpot. Pure: the same record gives the same payload, so its hash shows whether it changed.
 
 HubSpot has no field for a whole name: a contact that has neither a given nor a family name gets it as the given one,
 as where a name is to be split is a guess.

@@ -1,4 +1,4 @@
-"""What becomes in HubSpot of what is deleted, merged or gone here."""
+"""Remove from HubSpot the records that are deleted, merged or gone here."""
 
 from collections.abc import AsyncIterator, Sequence
 

@@ -1,4 +1,4 @@
-"""What can be chosen for a HubSpot integration, and the fields that are sent where nothing was."""
+"""Settings of a HubSpot integration, and the fields that are sent by default."""
 
 from collections.abc import Iterator, Mapping
 from typing import Literal

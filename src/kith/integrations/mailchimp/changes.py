@@ -1,4 +1,4 @@
-"""What became of a member, in the words that all providers share. Pure."""
+"""Convert changes of a Mailchimp member to the form of the port. Pure."""
 
 from collections.abc import Collection, Iterator
 from datetime import datetime

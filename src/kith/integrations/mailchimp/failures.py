@@ -1,4 +1,4 @@
-"""What Mailchimp's refusals mean. Their bodies are problem details (RFC 9457), a page of HTML, or nothing."""
+"""Convert Mailchimp's errors to failures. Their bodies are problem details (RFC 9457), a page of HTML, or nothing."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta

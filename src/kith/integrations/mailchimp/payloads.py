@@ -1,4 +1,4 @@
-"""What Mailchimp is sent of our records. Pure."""
+"""Render records for Mailchimp. Pure."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a person chooses for an account at Mailchimp, and what opens it."""
+"""Settings and credentials of a Mailchimp integration."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What the rules of several nouns share: decisions, refusals, and how a record takes changes."""
+"""Shared parts of the rules of all record types: decisions, rejections, and changes of a record."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
